@@ -1,0 +1,204 @@
+"""The application: Lago's routes, and what every request goes through before and after its handler.
+
+A request's body is read first, as in Rails: what is no JSON is refused before anyone asks for a key. Then
+comes a fault, if one is due, around all the rest: authentication, the handler, the answer.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from uuid import NAMESPACE_URL, uuid5
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reconciler.sandbox import catalog, events, subscriptions, usage
+from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query
+from reconciler.sandbox.control import Control
+from reconciler.sandbox.errors import (
+    BareRefusalError,
+    RefusalError,
+    crashed,
+    malformed,
+    not_found,
+    unauthorized,
+)
+from reconciler.sandbox.faults import Cut, Faults, play
+from reconciler.sandbox.grammar import UnstorableError
+from reconciler.sandbox.requests import LoggedRequest, RequestLog
+from reconciler.sandbox.store import Store
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_API_KEY = "sandbox-api-key"
+BATCH_MAX_LENGTH = 100
+
+_ROUTES: list[tuple[str, str, Handler]] = [
+    ("POST", "/events", events.create),
+    ("POST", "/events/batch", events.create_batch),
+    ("GET", "/events", events.index),
+    ("GET", "/events/{transaction_id}", events.show),
+    ("GET", "/events_enriched", events.index_enriched),
+    ("POST", "/billable_metrics", catalog.create_metric),
+    ("GET", "/billable_metrics", catalog.list_metrics),
+    ("GET", "/billable_metrics/{code}", catalog.show_metric),
+    ("POST", "/plans", catalog.create_plan),
+    ("GET", "/plans", catalog.list_plans),
+    ("GET", "/plans/{code}", catalog.show_plan),
+    ("POST", "/customers", subscriptions.upsert_customer),
+    ("GET", "/customers", subscriptions.list_customers),
+    ("GET", "/customers/{external_id}", subscriptions.show_customer),
+    ("GET", "/customers/{external_id}/current_usage", usage.current_usage),
+    ("POST", "/subscriptions", subscriptions.create_subscription),
+    ("GET", "/subscriptions", subscriptions.list_subscriptions),
+    ("GET", "/subscriptions/{external_id}", subscriptions.show_subscription),
+    ("DELETE", "/subscriptions/{external_id}", subscriptions.terminate_subscription),
+]
+_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+# Ruby's JSON makes floats of fractions, and infinity of a number over their range.
+_BODY = msgspec.json.Decoder(float_hook=float)
+
+
+def create_app(
+    *,
+    path: Path | str | None = None,
+    api_key: str = DEFAULT_API_KEY,
+    other_api_keys: Sequence[str] = (),
+    batch_max_length: int = BATCH_MAX_LENGTH,
+) -> Starlette:
+    """Make the stand-in of Lago.
+
+    Args:
+        path: the SQLite file to keep its data in; without it the data is in memory and gone at the end.
+        api_key: the key of the first organization.
+        other_api_keys: one more organization each.
+        batch_max_length: the most events a batch may have.
+
+    Returns:
+        An ASGI application. Its faults that cut connections need the server of `server.py`.
+    """
+    store = Store(path)
+    lago = Lago(
+        store=store,
+        organizations={
+            key: str(uuid5(NAMESPACE_URL, f"lago-organization:{key}")) for key in (api_key, *other_api_keys)
+        },
+        batch_max_length=batch_max_length,
+        now=lambda: time.time_ns() // 1000,
+        faults=Faults(),
+        log=RequestLog(),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        store.close()
+
+    routes = [_route(lago, [method], f"/api/v1{path}", handler) for method, path, handler in _ROUTES]
+    unknown = _route(lago, _METHODS, "/{rest:path}", _no_such_route)
+    app = Starlette(
+        routes=[*Control(lago).routes(), *routes, unknown],
+        middleware=[Middleware(_RouteByRawPath)],
+        lifespan=lifespan,
+        exception_handlers={Exception: _crash},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class _RouteByRawPath:
+    """Routes by the path as sent, so that an encoded slash does not part an id; `_route` decodes the ids."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = scope["raw_path"].decode("ascii", "replace")
+        await self._app(scope, receive, send)
+
+
+def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route:
+    """Return a route whose endpoint authenticates, plays faults, calls the handler and logs."""
+
+    async def endpoint(request: Request) -> Response:
+        target = request.url.path
+        content = await request.body()
+        try:
+            body: Mapping[str, Any] | None = _parse(request, content)
+        except (msgspec.DecodeError, RecursionError):
+            body = None
+
+        def answer() -> Response:
+            try:
+                if body is None:
+                    raise malformed()
+                organization = _authenticate(lago, request)
+                path = {name: unquote(value) for name, value in request.path_params.items()}
+                return json_response(
+                    handler(Call(lago, organization, path, parse_query(request.url.query), body))
+                )
+            except UnstorableError:
+                return _refuse(request, crashed())
+            except RefusalError as refusal:
+                return _refuse(request, refusal)
+
+        fault = lago.faults.take(request.method, target)
+        response = await play(fault, answer) if fault else answer()
+        ids = events.sent_ids(body or {})
+        lago.log.add(
+            LoggedRequest(
+                method=request.method,
+                path=f"{target}?{request.url.query}" if request.url.query else target,
+                status=None if isinstance(response, Cut) else response.status_code,
+                events=len(ids),
+                ids=ids,
+                fault=fault.kind if fault else None,
+            )
+        )
+        return response
+
+    return Route(path, endpoint, methods=methods)
+
+
+def _parse(request: Request, content: bytes) -> Mapping[str, Any]:
+    """Return the JSON object a request carries; of other media types Lago sees no parameters."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" or not content:
+        return {}
+    body = _BODY.decode(content)
+    return body if isinstance(body, dict) else {}
+
+
+def _authenticate(lago: Lago, request: Request) -> str:
+    """Return the organization of the header's second word; the first word is not looked at."""
+    words = request.headers.get("authorization", "").split()
+    if len(words) < 2 or words[1] not in lago.organizations:
+        raise unauthorized()
+    return lago.organizations[words[1]]
+
+
+def _refuse(request: Request, refusal: RefusalError) -> Response:
+    if isinstance(refusal, BareRefusalError) and "application/json" not in request.headers.get("accept", ""):
+        return Response(status_code=refusal.status)
+    return json_response(refusal.body, refusal.status)
+
+
+async def _crash(request: Request, error: Exception) -> Response:
+    """Answer a request that the stand-in can't cope with as Lago would, and tell the developer."""
+    _log.error("the sandbox failed on %s %s", request.method, request.url.path, exc_info=error)
+    return _refuse(request, crashed())
+
+
+def _no_such_route(_call: Call) -> None:
+    raise not_found("resource")

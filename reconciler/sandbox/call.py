@@ -1,0 +1,116 @@
+"""One request as the handlers see it, and the Lago that answers it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.responses import Response
+
+from reconciler.sandbox.errors import missing_parameter
+from reconciler.sandbox.faults import Faults
+from reconciler.sandbox.requests import RequestLog
+from reconciler.sandbox.store import Store
+
+PER_PAGE = 100
+
+
+@dataclass(frozen=True)
+class Lago:
+    """The state of the stand-in.
+
+    Attributes:
+        store: events and provisioned things.
+        organizations: API key to organization.
+        batch_max_length: Lago's `LAGO_EVENTS_BATCH_MAX_LENGTH`.
+        now: the clock, in microseconds since 1970.
+        faults: what goes wrong next.
+        log: what was asked.
+    """
+
+    store: Store
+    organizations: Mapping[str, str]
+    batch_max_length: int
+    now: Callable[[], int]
+    faults: Faults
+    log: RequestLog
+
+
+@dataclass(frozen=True)
+class Call:
+    """An authenticated request.
+
+    Attributes:
+        lago: who answers.
+        organization: whose API key it carries.
+        path: the route's parameters, percent-decoded.
+        query: the query's parameters, repeated ones under their name with `[]`.
+        body: the JSON object it carries, `{}` if none.
+    """
+
+    lago: Lago
+    organization: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Mapping[str, Any]
+
+    @property
+    def store(self) -> Store:
+        """The Lago's store."""
+        return self.lago.store
+
+    def root(self, name: str) -> dict[str, Any]:
+        """Return the object under the body's root key.
+
+        Raises:
+            RefusalError: 400, the key is missing or blank.
+        """
+        value = self.body.get(name)
+        if not isinstance(value, dict) or not value:
+            raise missing_parameter(name)
+        return value
+
+    def page(self) -> tuple[int, int]:
+        """Return the page asked for, from 1, and its length."""
+        return max(_to_i(self.query.get("page"), 1), 1), max(_to_i(self.query.get("per_page"), PER_PAGE), 1)
+
+
+Handler = Callable[[Call], Any]
+
+
+def _to_i(text: str | None, default: int) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() else default
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """Read a query string; of a repeated parameter the last counts."""
+    return dict(parse_qsl(query, keep_blank_values=True))
+
+
+def page_meta(page: int, per_page: int, total: int) -> dict[str, int | None]:
+    """Return Lago's `meta`, whose `current_page` is 0 when there is nothing."""
+    pages = ceil(total / per_page)
+    return {
+        "current_page": page if total else 0,
+        "next_page": page + 1 if page < pages else None,
+        "prev_page": page - 1 if total and page > 1 else None,
+        "total_pages": pages,
+        "total_count": total,
+    }
+
+
+def paged(call: Call, name: str, things: Iterable[Any]) -> dict[str, Any]:
+    """Return the page of `things` that was asked for, under `name`, with its `meta`."""
+    everything = list(things)
+    page, per_page = call.page()
+    return {
+        name: everything[(page - 1) * per_page : page * per_page],
+        "meta": page_meta(page, per_page, len(everything)),
+    }
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Return an answer in JSON."""
+    return Response(msgspec.json.encode(content), status, media_type="application/json")

@@ -1,0 +1,97 @@
+"""The stand-in's own API under `/sandbox`, for tests and the demo. It needs no key.
+
+| request | answer |
+|---|---|
+| `GET /sandbox/health` | `{"status": "ok"}` |
+| `GET /sandbox/faults` | the faults still to come |
+| `POST /sandbox/faults` with a list of them | the faults still to come, or 400 and what is wrong |
+| `DELETE /sandbox/faults` | `[]` |
+| `POST /sandbox/reset` | `{"status": "ok"}`: all of its data, faults and requests are forgotten |
+| `GET /sandbox/requests` | the last 10,000 requests under `/api/v1`, oldest first; `DELETE` forgets them |
+| `GET /sandbox/totals` | sums by subscription, code and model; see `usage.totals` |
+| `GET /sandbox/events` | every event as Lago serializes it, oldest timestamp first |
+
+The last two speak of the first API key's organization unless `?api_key=` names another.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reconciler.sandbox.call import Lago, json_response
+from reconciler.sandbox.events import render
+from reconciler.sandbox.faults import Fault
+from reconciler.sandbox.store import EventFilter
+from reconciler.sandbox.usage import totals
+
+
+class Control:
+    """The control API of one Lago."""
+
+    def __init__(self, lago: Lago) -> None:
+        self._lago = lago
+
+    def routes(self) -> list[Route]:
+        """Return the routes of the module's table."""
+        handlers = [
+            ("GET", "/health", self._health),
+            ("GET", "/faults", self._list_faults),
+            ("POST", "/faults", self._add_faults),
+            ("DELETE", "/faults", self._clear_faults),
+            ("POST", "/reset", self._reset),
+            ("GET", "/requests", self._list_requests),
+            ("DELETE", "/requests", self._clear_requests),
+            ("GET", "/totals", self._list_totals),
+            ("GET", "/events", self._list_events),
+        ]
+        return [Route(f"/sandbox{path}", handler, methods=[method]) for method, path, handler in handlers]
+
+    async def _health(self, _request: Request) -> Response:
+        return json_response({"status": "ok"})
+
+    async def _list_faults(self, _request: Request) -> Response:
+        return json_response(self._lago.faults.pending())
+
+    async def _add_faults(self, request: Request) -> Response:
+        try:
+            self._lago.faults.add(msgspec.json.decode(await request.body(), type=list[Fault]))
+        except msgspec.MsgspecError as error:
+            return json_response({"error": str(error)}, 400)
+        return await self._list_faults(request)
+
+    async def _clear_faults(self, request: Request) -> Response:
+        self._lago.faults.clear()
+        return await self._list_faults(request)
+
+    async def _reset(self, request: Request) -> Response:
+        self._lago.store.clear()
+        self._lago.faults.clear()
+        self._lago.log.clear()
+        return await self._health(request)
+
+    async def _list_requests(self, _request: Request) -> Response:
+        return json_response(self._lago.log.all())
+
+    async def _clear_requests(self, request: Request) -> Response:
+        self._lago.log.clear()
+        return await self._list_requests(request)
+
+    async def _list_totals(self, request: Request) -> Response:
+        return self._of_organization(request, lambda organization: totals(self._lago.store, organization))
+
+    async def _list_events(self, request: Request) -> Response:
+        def oldest_first(organization: str) -> list[Any]:
+            return [render(event) for event in self._lago.store.events(EventFilter(organization))][::-1]
+
+        return self._of_organization(request, oldest_first)
+
+    def _of_organization(self, request: Request, answer: Callable[[str], Any]) -> Response:
+        organizations = self._lago.organizations
+        key = request.query_params.get("api_key", next(iter(organizations)))
+        if key not in organizations:
+            return json_response({"error": "no organization has this API key"}, 404)
+        return json_response(answer(organizations[key]))

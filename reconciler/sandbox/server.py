@@ -1,0 +1,198 @@
+"""Serving the stand-in: in the foreground for a command line, in a thread for tests."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from reconciler.sandbox.app import BATCH_MAX_LENGTH, DEFAULT_API_KEY, create_app
+
+
+class _Connection(H11Protocol):
+    """HTTP/1.1 with the transport in the request's state, so that a fault can cut the wire."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    path: Path | str | None = None,
+    api_key: str = DEFAULT_API_KEY,
+    other_api_keys: Sequence[str] = (),
+    batch_max_length: int = BATCH_MAX_LENGTH,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until a signal ends it.
+
+    Args:
+        host: the address to listen on.
+        port: the port, 0 for a free one.
+        path: see `create_app`, as for the next three.
+        api_key: the key of the first organization.
+        other_api_keys: one more organization each.
+        batch_max_length: the most events a batch may have.
+        on_ready: is told the URL as soon as it can be reached.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    listener = _listen(host, port)
+    app = create_app(
+        path=path, api_key=api_key, other_api_keys=other_api_keys, batch_max_length=batch_max_length
+    )
+    if on_ready:
+        on_ready(_url(listener))
+    with suppress(KeyboardInterrupt):
+        _server(app).run(sockets=[listener])
+
+
+class Sandbox:
+    """A stand-in of Lago in a thread of this process, on a loopback port.
+
+    `with Sandbox() as lago:` starts and stops it. `stop()` and `start()` in between play an outage: it comes
+    back on the same port, with its data if it has a `path`, and with no faults and no logged requests.
+    """
+
+    def __init__(
+        self,
+        path: Path | str | None = None,
+        *,
+        port: int = 0,
+        api_key: str = DEFAULT_API_KEY,
+        other_api_keys: Sequence[str] = (),
+        batch_max_length: int = BATCH_MAX_LENGTH,
+    ) -> None:
+        self.api_key = api_key
+        self._options: dict[str, Any] = {
+            "path": path,
+            "api_key": api_key,
+            "other_api_keys": other_api_keys,
+            "batch_max_length": batch_max_length,
+        }
+        self._port = port
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._client: httpx.Client | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, without `/api/v1`; known from the first start on."""
+        return f"http://127.0.0.1:{self._port}"
+
+    def start(self) -> None:
+        """Start to serve; returns when requests are answered."""
+        listener = _listen("127.0.0.1", self._port)
+        self._port = listener.getsockname()[1]
+        self._server = server = _server(create_app(**self._options))
+        self._thread = threading.Thread(
+            target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
+        )
+        self._thread.start()
+        while not server.started and self._thread.is_alive():
+            time.sleep(0.002)
+        self._client = httpx.Client(base_url=f"{self.url}/sandbox", timeout=60, trust_env=False)
+
+    def stop(self) -> None:
+        """Stop to serve and cut what is still open; harmless if it does not run."""
+        if self._server and self._thread and self._client:
+            self._client.close()
+            self._server.should_exit = True
+            self._thread.join()
+        self._server = self._thread = self._client = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # -- the control API
+
+    def faults(self, *faults: Mapping[str, Any]) -> None:
+        """Add faults, such as `{"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "1"}}`."""
+        self._control("POST", "/faults", json=faults)
+
+    def pending_faults(self) -> list[dict[str, Any]]:
+        """Return the faults still to come."""
+        return self._list("/faults")
+
+    def clear_faults(self) -> None:
+        """Let everything go well again."""
+        self._control("DELETE", "/faults")
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the requests so far, oldest first; `requests.LoggedRequest` says what is known of each."""
+        return self._list("/requests")
+
+    def clear_requests(self) -> None:
+        """Forget the requests so far."""
+        self._control("DELETE", "/requests")
+
+    def totals(self, api_key: str | None = None) -> list[dict[str, Any]]:
+        """Return `events` and `sums` for each `external_subscription_id`, `code` and `model`."""
+        return self._list("/totals", api_key)
+
+    def events(self, api_key: str | None = None) -> list[dict[str, Any]]:
+        """Return every stored event as Lago serializes it, oldest timestamp first."""
+        return self._list("/events", api_key)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._control("POST", "/reset")
+
+    def _list(self, path: str, api_key: str | None = None) -> list[dict[str, Any]]:
+        result: list[dict[str, Any]] = self._control(
+            "GET", path, params={"api_key": api_key or self.api_key}
+        ).json()
+        return result
+
+    def _control(self, method: str, path: str, **options: Any) -> httpx.Response:
+        if not self._client:
+            raise RuntimeError("the sandbox is stopped: call start() first")
+        response = self._client.request(method, path, **options)
+        if response.is_error:
+            raise ValueError(response.text)
+        return response
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.create_server((host, port))
+    # Connections inherit it. Without, an answer's body waits 40 ms for the client to acknowledge the head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+def _server(app: Any) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http=_Connection,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        timeout_graceful_shutdown=0,
+    )
+    return uvicorn.Server(config)
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,77 @@
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.sandbox import Sandbox
+
+
+class Api:
+    """A client of `/api/v1` with a key."""
+
+    def __init__(self, lago: Sandbox, key: str | None = None) -> None:
+        self.lago = lago
+        self.client = httpx.Client(
+            base_url=f"{lago.url}/api/v1/",
+            headers={"Authorization": f"Bearer {key or lago.api_key}"},
+            trust_env=False,
+            verify=False,  # spares each test the reading of certificates
+            timeout=10,
+        )
+
+    def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
+        return self.client.post(path, json=body, **options)
+
+    def get(self, path: str, **query: Any) -> httpx.Response:
+        return self.client.get(path, params=query or None)
+
+    def send(self, *events: dict[str, Any]) -> httpx.Response:
+        return self.post("events/batch", {"events": list(events)})
+
+    def ids(self, **query: Any) -> list[str]:
+        return [event["transaction_id"] for event in self.get("events", **query).json()["events"]]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Sandbox]:
+    with Sandbox(other_api_keys=["other-key"]) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def lago(server: Sandbox) -> Sandbox:
+    """A stand-in that holds nothing yet; one for all tests, since each takes a moment to stop."""
+    server.reset()
+    return server
+
+
+@pytest.fixture
+def api(lago: Sandbox) -> Iterator[Api]:
+    api = Api(lago)
+    with api.client:
+        yield api
+
+
+def event(transaction_id: Any = "txn", **fields: Any) -> dict[str, Any]:
+    """An event that Lago takes, with some fields changed; a field of `...` is left out."""
+    plain = {
+        "transaction_id": transaction_id,
+        "external_subscription_id": "sub",
+        "code": "llm_cost",
+        "timestamp": "1710421740.590",
+        "properties": {"model": "gpt-4o", "response_cost": "0.00042", "input_tokens": 820},
+    }
+    return {name: value for name, value in (plain | fields).items() if value is not ...}
+
+
+def invalid(details: Any) -> dict[str, Any]:
+    return {
+        "status": 422,
+        "error": "Unprocessable Entity",
+        "code": "validation_errors",
+        "error_details": details,
+    }
+
+
+TAKEN = {"transaction_id": ["value_already_exist"]}

@@ -1,0 +1,40 @@
+import httpx
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.sandbox.conftest import Api, event
+
+UNAUTHORIZED = {"status": 401, "error": "Unauthorized"}
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong-key"])
+def test_a_missing_or_unknown_key_is_refused(lago: Sandbox, header: str | None) -> None:
+    headers = {} if header is None else {"Authorization": header}
+    response = httpx.get(f"{lago.url}/api/v1/events", headers=headers, trust_env=False)
+    assert response.status_code == 401
+    assert response.json() == UNAUTHORIZED
+
+
+def test_the_scheme_word_is_not_looked_at(lago: Sandbox) -> None:
+    headers = {"Authorization": f"Whatever {lago.api_key}"}
+    assert httpx.get(f"{lago.url}/api/v1/events", headers=headers, trust_env=False).status_code == 200
+
+
+def test_each_key_is_an_organization_of_its_own(lago: Sandbox, api: Api) -> None:
+    other = Api(lago, "other-key")
+    with other.client:
+        assert api.send(event("same")).status_code == 200
+        assert other.ids() == []
+        assert other.send(event("same")).status_code == 200
+        assert (
+            other.get("events/same").json()["event"]["lago_id"]
+            != api.get("events/same").json()["event"]["lago_id"]
+        )
+    assert len(lago.events()) == len(lago.events("other-key")) == 1
+
+
+def test_an_unknown_route_is_not_found(api: Api) -> None:
+    response = api.get("nowhere")
+    assert response.status_code == 404
+    assert response.json() == {"status": 404, "error": "Not Found", "code": "resource_not_found"}
+    assert api.client.delete("events/txn").status_code == 404

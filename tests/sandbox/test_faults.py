@@ -1,0 +1,101 @@
+import time
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.sandbox.conftest import Api, event
+
+
+@pytest.mark.parametrize("status", [500, 429, 401, 403, 404])
+def test_a_status_is_answered_and_nothing_stored(lago: Sandbox, api: Api, status: int) -> None:
+    lago.faults({"kind": "status", "status": status, "headers": {"X-RateLimit-Reset": "1"}})
+    response = api.send(event())
+    assert (response.status_code, response.headers["X-RateLimit-Reset"]) == (status, "1")
+    assert response.json()["status"] == status
+    assert api.send(event()).status_code == 200
+
+
+def test_a_status_can_carry_any_body(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "status", "status": 503, "body": "<html>"})
+    assert api.send(event()).text == "<html>"
+
+
+def test_commit_then_500_stores(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "commit_then_500"})
+    assert api.send(event()).status_code == 500
+    assert api.ids() == ["txn"]
+
+
+@pytest.mark.parametrize(("kind", "stored"), [("drop", []), ("commit_then_drop", ["txn"])])
+def test_a_dropped_connection_has_no_answer(lago: Sandbox, api: Api, kind: str, stored: list[str]) -> None:
+    lago.faults({"kind": kind})
+    with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+        api.send(event())
+    assert api.ids() == stored
+
+
+@pytest.mark.parametrize(("commit", "stored"), [(False, []), (True, ["txn"])])
+def test_a_hanging_request_times_out(lago: Sandbox, api: Api, commit: bool, stored: list[str]) -> None:
+    lago.faults({"kind": "hang", "seconds": 60, "commit": commit})
+    with pytest.raises(httpx.ReadTimeout):
+        api.post("events/batch", {"events": [event()]}, timeout=0.1)
+    assert api.ids() == stored
+
+
+def test_a_hanging_request_ends_without_answer(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "hang", "seconds": 0.05})
+    with pytest.raises(httpx.RemoteProtocolError):
+        api.send(event())
+
+
+def test_a_slow_answer_is_the_true_one_and_others_do_not_wait(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "slow", "seconds": 0.1})
+    started = time.monotonic()
+    assert api.send(event()).status_code == 200
+    assert time.monotonic() - started >= 0.1
+
+
+def test_a_gateway_answers_200_in_html(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "html"})
+    response = api.send(event())
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert api.ids() == []
+
+
+def test_a_truncated_answer_is_no_json_and_the_events_are_stored(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "truncate"})
+    response = api.send(event())
+    assert response.status_code == 200
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        response.json()
+    assert api.ids() == ["txn"]
+
+
+def test_a_fault_hits_as_many_requests_as_told_of_its_method_and_path(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "status", "path": "/api/v1/events/batch", "method": "POST", "count": 2})
+    assert api.get("events").status_code == 200
+    assert [api.send(event()).status_code for _ in range(3)] == [500, 500, 200]
+    assert lago.pending_faults() == []
+
+
+def test_a_fault_without_count_lasts_until_cleared(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "status", "count": None})
+    assert {api.send(event()).status_code for _ in range(5)} == {500}
+    lago.clear_faults()
+    assert api.send(event()).status_code == 200
+
+
+def test_faults_come_in_the_order_given(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "status", "status": 502}, {"kind": "status", "status": 503})
+    assert [api.send(event()).status_code for _ in range(3)] == [502, 503, 200]
+
+
+@pytest.mark.parametrize(
+    "fault", [{}, {"kind": "unheard-of"}, {"kind": "drop", "cuont": 1}, {"kind": "drop", "count": 0}]
+)
+def test_a_fault_that_makes_no_sense_is_refused(lago: Sandbox, fault: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="error"):
+        lago.faults(fault)
+    assert lago.pending_faults() == []
