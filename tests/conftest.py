@@ -1,0 +1,247 @@
+"""Databases and services for the tests: Postgres with LiteLLM's real schema, a pooler, a stand-in of Lago."""
+
+import itertools
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from reconciler.demo.litellm import SpendRow, apply_migrations, write_rows
+from reconciler.demo.postgres import EmbeddedPostgres, free_port, unprivileged
+
+DATA = Path(__file__).parent / "data"
+POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+
+# Quick, and still crash-safe against a kill of Postgres (only a crash of the machine would lose data).
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100", "shared_buffers": "64MB"}
+
+_TEMPLATE = "litellm_template"
+_numbers = itertools.count(1)
+
+
+def spend_row(**overrides: Any) -> dict[str, Any]:
+    """Build one row as the proxy writes it: 20 minutes old, new request_id, customer `acme`, 10 + 20 tokens.
+
+    `endTime`, `completionStartTime`, `created_at`, `updated_at` follow `startTime`, `total_tokens` follows
+    the tokens, unless they are given. Times are datetimes (naive = UTC) or ISO text.
+    """
+    start = overrides.get("startTime", datetime.now(UTC) - timedelta(minutes=20))
+    start = datetime.fromisoformat(start) if isinstance(start, str) else start
+    start = start.astimezone(UTC).replace(tzinfo=None) if start.tzinfo else start
+    end, written = start + timedelta(seconds=2), start + timedelta(seconds=7)
+    tokens = {"prompt_tokens": 10, "completion_tokens": 20}
+    tokens |= {name: value for name, value in overrides.items() if name in tokens}
+    row: dict[str, Any] = {
+        "request_id": f"chatcmpl-{uuid.uuid4()}",
+        "call_type": "acompletion",
+        "api_key": "a5dd4c891b214cc9524e6a93a662b6b35c3cc9d2f9b1da0a3903ff8023d73319",
+        "spend": 1.35e-05,
+        "total_tokens": sum(tokens.values()),
+        **tokens,
+        "endTime": end,
+        "completionStartTime": end,
+        "model": "openai/gpt-4o-mini",
+        "model_id": "d846ed26de3c8a8c60e402779d7e67b12c9af5693075191816109e4fbf54d51d",
+        "model_group": "gpt-4o-mini",
+        "custom_llm_provider": "openai",
+        "api_base": "",
+        "user": "u-1",
+        "metadata": {"status": "success"},
+        "cache_hit": "None",
+        "cache_key": "Cache OFF",
+        "request_tags": [],
+        "team_id": "team-a",
+        "end_user": "acme",
+        "requester_ip_address": "127.0.0.1",
+        "messages": {},
+        "response": {},
+        "proxy_server_request": {},
+        "session_id": str(uuid.uuid4()),
+        "status": "success",
+        "organization_id": "",
+        "request_duration_ms": 2000,
+        "created_at": written,
+        "updated_at": written,
+        "litellm_call_id": str(uuid.uuid4()),
+    }
+    return row | overrides | {"startTime": start}
+
+
+@dataclass(frozen=True)
+class Database:
+    """One test's own database."""
+
+    server: EmbeddedPostgres
+    name: str
+
+    @property
+    def url(self) -> str:
+        return self.server.url(self.name)
+
+    def url_of(self, user: str, password: str) -> str:
+        """The address for another role, which has to log in with its password."""
+        return self.server.url(self.name, user=user, password=password)
+
+    def connect(self, *, autocommit: bool = True) -> psycopg.Connection[Any]:
+        return psycopg.connect(self.url, autocommit=autocommit)
+
+    def insert(self, *rows: SpendRow) -> None:
+        """Write rows into the spend table, as `spend_row` builds them, in one transaction."""
+        with self.connect(autocommit=False) as connection:
+            write_rows(connection, rows)
+
+    def fetch(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """Run one statement; return its rows, none if it has none."""
+        with self.connect() as connection:
+            cursor = connection.execute(query.encode(), parameters or None)
+            return cursor.fetchall() if cursor.description else []
+
+
+@contextmanager
+def _server(bin_dir: Path | None = None) -> Iterator[EmbeddedPostgres]:
+    """Run a Postgres with a template database of LiteLLM's schema, in memory where there is room for it."""
+    memory = Path("/dev/shm")
+    with pytest.MonkeyPatch.context() as patch:
+        if memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30:
+            patch.setattr(tempfile, "tempdir", str(memory))
+        server = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS)
+        server.start()
+    with server:
+        with psycopg.connect(server.socket_url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
+        apply_migrations(server.socket_url(_TEMPLATE))
+        yield server
+
+
+@contextmanager
+def new_database(server: EmbeddedPostgres, template: str = "template0") -> Iterator[Database]:
+    """Make a database for the `with` block. FILE_COPY is the quickest for small ones: 10 ms in memory."""
+    name = f"test_{next(_numbers)}"
+    create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
+    with psycopg.connect(server.socket_url(), autocommit=True) as connection:
+        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+    try:
+        yield Database(server, name)
+    finally:
+        server.start()  # the test may have stopped it
+        with psycopg.connect(server.socket_url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            for (role,) in connection.execute("SELECT rolname FROM pg_roles WHERE oid > 16383").fetchall():
+                with suppress(
+                    psycopg.errors.DependentObjectsStillExist
+                ):  # in another of the test's databases
+                    connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A current Postgres for each test process: it starts in 0.7 s, and a test may restart or crash it."""
+    with _server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres15() -> Iterator[EmbeddedPostgres]:
+    """Debian's Postgres 15, with the same template."""
+    if not (POSTGRES_15 / "postgres").exists():
+        pytest.skip(f"there is no Postgres 15 in {POSTGRES_15} (apt-get install postgresql-15)")
+    with _server(POSTGRES_15) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy_db(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """A LiteLLM proxy's database: all migrations, no rows."""
+    with new_database(postgres, _TEMPLATE) as database:
+        yield database
+
+
+@pytest.fixture
+def proxy_db15(postgres15: EmbeddedPostgres) -> Iterator[Database]:
+    """The same on Postgres 15."""
+    with new_database(postgres15, _TEMPLATE) as database:
+        yield database
+
+
+@pytest.fixture
+def empty_db(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """A database with nothing in it."""
+    with new_database(postgres) as database:
+        yield database
+
+
+@pytest.fixture
+def pgbouncer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
+    """A function: the URL of a database → the URL of a pgbouncer in front of it, in transaction mode.
+
+    It has two server connections, so that state left in a session meets the next transaction soon.
+    """
+    program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if program is None:
+        pytest.skip("pgbouncer is not installed (apt-get install pgbouncer)")
+    with ExitStack() as running:
+
+        def in_front_of(url: str) -> str:
+            return running.enter_context(_pgbouncer(program, url, tmp_path_factory.mktemp("pgbouncer")))
+
+        yield in_front_of
+
+
+@contextmanager
+def _pgbouncer(program: str, url: str, folder: Path) -> Iterator[str]:
+    target, port = conninfo_to_dict(url), free_port()
+    (folder / "pgbouncer.ini").write_text(
+        f"""[databases]
+{target["dbname"]} = host={target["host"]} port={target["port"]} user={target["user"]} \
+password={target.get("password", "")}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+max_client_conn = 100
+"""
+    )
+    # Read from standard input: as root, pgbouncer runs as nobody, who can't enter pytest's folders.
+    with (folder / "pgbouncer.ini").open() as config, (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [program, "-q", "/dev/stdin"], stdin=config, stdout=log, stderr=log, cwd="/", **unprivileged()
+        )
+    try:
+        address = f"postgresql://{target['user']}@127.0.0.1:{port}/{target['dbname']}"
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                psycopg.connect(address).close()
+                break
+            except psycopg.OperationalError:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(f"pgbouncer: {(folder / 'log').read_text()}") from None
+                time.sleep(0.01)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def lago() -> Iterator[Any]:
+    """The stand-in of Lago: `.url` and `.api_key` are what the reconciler is told."""
+    from reconciler.sandbox import Sandbox  # noqa: PLC0415 - most tests need no Lago
+
+    with Sandbox() as sandbox:
+        yield sandbox

@@ -1,0 +1,56 @@
+"""Traffic is the same for the same seed, and holds every kind of row that makes billing hard."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from reconciler.demo.litellm import JUNE_2025, SpendRow, apply_migrations
+from reconciler.demo.traffic import customers, generate, write
+from tests.conftest import Database
+
+SINCE = datetime(2026, 11, 23, tzinfo=UTC)
+UNTIL = SINCE + timedelta(hours=6)
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[SpendRow]:
+    return list(generate(7, SINCE, UNTIL, 5000))
+
+
+def test_same_seed_same_rows(rows: list[SpendRow]) -> None:
+    assert list(generate(7, SINCE, UNTIL, 5000)) == rows
+    assert list(generate(8, SINCE, UNTIL, 5000)) != rows
+
+
+def test_rows_start_in_the_range_and_come_as_they_are_written(rows: list[SpendRow]) -> None:
+    since, until = SINCE.replace(tzinfo=None), UNTIL.replace(tzinfo=None)
+    assert len(rows) == 5000
+    assert all(since <= row["startTime"] < until for row in rows)
+    assert all(row["startTime"] <= row["endTime"] < row["created_at"] for row in rows)
+    written = [row["created_at"] for row in rows]
+    assert written == sorted(written)
+    assert max(row["created_at"] - row["startTime"] for row in rows) > timedelta(hours=1)
+
+
+def test_every_hard_case_is_there(rows: list[SpendRow]) -> None:
+    full = [row for row in rows if "model" in row]
+    assert len({row["model"] for row in full}) == 6
+    assert {row["end_user"] for row in full} == {*customers(12), "", None}
+    assert any(row["cache_hit"] == "True" and row["total_tokens"] and not row["spend"] for row in full)
+    assert {bool(row["spend"]) for row in full if row["status"] == "failure"} == {True, False}
+    assert any("end_user" not in row and row["spend"] > 0 for row in rows)
+    assert max(len(repr(row["spend"])) for row in rows) > 18, "spend has the tails of binary floats"
+    assert len({row["request_id"] for row in rows}) == 5000
+
+
+@pytest.mark.parametrize("until", [JUNE_2025, None])
+def test_what_is_written_is_what_was_made(
+    empty_db: Database, until: str | None, rows: list[SpendRow]
+) -> None:
+    apply_migrations(empty_db.url, until)
+    assert write(empty_db.url, rows) == 5000
+    total = sum(Decimal(repr(row["spend"])) for row in rows)
+    assert empty_db.fetch('SELECT sum(spend::text::numeric) FROM "LiteLLM_SpendLogs"') == [(total,)]
+    found = empty_db.fetch('SELECT DISTINCT end_user FROM "LiteLLM_SpendLogs" WHERE end_user <> %s', "")
+    assert {name for (name,) in found} == set(customers(12))
