@@ -56,8 +56,8 @@ class Database:
             SettingsError: it can't be understood. The message names the variable and never quotes the value.
         """
         # Imported here so that `reconcile --help` does not wait for it.
-        from psycopg import ProgrammingError  # noqa: PLC0415
-        from psycopg.conninfo import conninfo_to_dict, make_conninfo  # noqa: PLC0415
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
         parts = _split(url, variable)
         name = quote(unquote(parts["name"] or ""), safe="")
@@ -90,8 +90,7 @@ def _split(url: str, variable: str) -> dict[str, str | None]:
     url = url.strip()
     if not re.match(r"postgres(ql)?(\+\w+)?://", url, re.IGNORECASE):
         raise SettingsError(
-            f"{variable} is not a PostgreSQL URL: it must begin with postgresql://, without quotes, "
-            f"as in {EXAMPLE}"
+            f"{variable} is not a PostgreSQL URL: it must begin with postgresql://, without quotes, as in {EXAMPLE}"
         )
     found = _URL.fullmatch(url)
     if not found or any(character.isspace() for character in url):
@@ -101,7 +100,7 @@ def _split(url: str, variable: str) -> dict[str, str | None]:
 
 def _parameters(query: str, variable: str) -> dict[str, str]:
     """Read the query's parameters, refusing names that neither Prisma nor libpq has."""
-    from psycopg.pq import Conninfo  # noqa: PLC0415
+    from psycopg.pq import Conninfo
 
     known = {option.keyword.decode() for option in Conninfo.get_defaults()}
     known |= _POOLING | {"schema", "sslaccept", "sslidentity"}
@@ -117,8 +116,7 @@ def _parameters(query: str, variable: str) -> dict[str, str]:
             close = difflib.get_close_matches(name, known, n=1)
             meant = f"did you mean {close[0]}?" if close else "take it out of the URL"
             raise SettingsError(
-                f"{variable} has the parameter {name!r}, which neither Prisma nor PostgreSQL's libpq knows: "
-                f"{meant}"
+                f"{variable} has the parameter {name!r}, which neither Prisma nor PostgreSQL's libpq knows: {meant}"
             )
         if value:
             parameters[name] = unquote(value)
@@ -130,9 +128,7 @@ def _without_prisma(parameters: dict[str, str], variable: str) -> dict[str, str]
     kept = {name: value for name, value in parameters.items() if name not in _POOLING}
     accept = kept.pop("sslaccept", "")
     if accept not in {"", "strict", "accept_invalid_certs"}:
-        raise SettingsError(
-            f"{variable}: sslaccept must be strict or accept_invalid_certs, as in sslaccept=strict"
-        )
+        raise SettingsError(f"{variable}: sslaccept must be strict or accept_invalid_certs, as in sslaccept=strict")
 
     # Prisma's client certificate is a PKCS#12 file, which libpq can't read.
     if kept.pop("sslidentity", "") and "sslkey" not in kept:
@@ -159,9 +155,7 @@ def _check_values(known: dict[str, str], variable: str) -> None:
     """Refuse early what libpq would refuse at every connection, where its message could quote the value."""
     mode = known.get("sslmode")
     if mode is not None and mode not in _SSL_MODES:
-        raise SettingsError(
-            f"{variable}: sslmode must be one of {', '.join(_SSL_MODES)}, as in sslmode=require"
-        )
+        raise SettingsError(f"{variable}: sslmode must be one of {', '.join(_SSL_MODES)}, as in sslmode=require")
     for name in _NUMBERS & known.keys():
         numbers = known[name].split(",") if name == "port" else [known[name]]
         largest = 65_535 if name == "port" else 2**31 - 1

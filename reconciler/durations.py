@@ -16,9 +16,7 @@ def parse_duration(text: str) -> timedelta:
     """
     found = _DURATION.fullmatch(text.strip())
     if not found:
-        raise ValueError(
-            f"{text!r} is not a duration: write a whole number and s, m, h or d, such as 90s or 15m"
-        )
+        raise ValueError(f"{text!r} is not a duration: write a whole number and s, m, h or d, such as 90s or 15m")
     amount, unit = found.groups()
     return timedelta(seconds=int(amount) * _UNITS[unit])
 
@@ -48,9 +46,7 @@ def iso_duration(seconds: int) -> str:
     hours, rest = divmod(rest, _UNITS["h"])
     minutes, rest = divmod(rest, _UNITS["m"])
     date = f"{days}D" if days else ""
-    time = "".join(
-        f"{amount}{unit}" for amount, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if amount
-    )
+    time = "".join(f"{amount}{unit}" for amount, unit in ((hours, "H"), (minutes, "M"), (rest, "S")) if amount)
     if not (date or time):
         return "PT0S"
     return f"P{date}T{time}" if time else f"P{date}"

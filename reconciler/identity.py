@@ -12,7 +12,7 @@ from reconciler.windows import utc_text
 PREFIX = "r1_"
 
 
-def transaction_id(  # noqa: PLR0917 - the order is the formula's
+def transaction_id(
     meter: str,
     code: str,
     charge_by: str,

@@ -121,9 +121,7 @@ def subscription(value: object) -> str:
     """Read a template of subscriptions, in which `{id}` is the customer."""
     template = str(value).strip()
     if "{id}" not in template or set("{}") & set(template.replace("{id}", "")):
-        raise ValueError(
-            f"{template!r} must hold {{id}} for the customer, and no other braces, such as litellm-{{id}}"
-        )
+        raise ValueError(f"{template!r} must hold {{id}} for the customer, and no other braces, such as litellm-{{id}}")
     return template
 
 
@@ -131,9 +129,7 @@ def mapping(value: object) -> MappingFile | MappingTable:
     """Read where subscriptions are listed: a CSV file's path, or `table:schema.table`."""
     text = str(value).strip()
     if not text:
-        raise ValueError(
-            "it must be a CSV file or a table, such as customers.csv or table:billing.subscriptions"
-        )
+        raise ValueError("it must be a CSV file or a table, such as customers.csv or table:billing.subscriptions")
     if not text.startswith("table:"):
         return MappingFile(Path(text).expanduser())
     schema, _, table = text.removeprefix("table:").partition(".")
@@ -165,9 +161,7 @@ def rate(value: object) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise ValueError(
-            f"{value!r} is no rate: write a number of requests a second above 0, such as 5 or 0.5"
-        )
+        raise ValueError(f"{value!r} is no rate: write a number of requests a second above 0, such as 5 or 0.5")
     return number
 
 

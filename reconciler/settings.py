@@ -133,9 +133,7 @@ class _Given(MeterKeys, BaseSettings):
         default=None, validation_alias="database_url"
     )
     ledger_url: Annotated[Database | None, NoDecode, _database("RECONCILE_LEDGER_URL")] = None
-    lago_api_base: Annotated[str, BeforeValidator(read.lago_base)] = Field(
-        default="", validation_alias="lago_api_base"
-    )
+    lago_api_base: Annotated[str, BeforeValidator(read.lago_base)] = Field(default="", validation_alias="lago_api_base")
     lago_api_key: Annotated[SecretStr | None, BeforeValidator(read.secret)] = Field(
         default=None, validation_alias="lago_api_key"
     )
@@ -154,9 +152,7 @@ class _Given(MeterKeys, BaseSettings):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.horizon < self.lookback:
-            raise ValueError(
-                "RECONCILE_HORIZON must not be shorter than RECONCILE_LOOKBACK: write such as 35d and 1h"
-            )
+            raise ValueError("RECONCILE_HORIZON must not be shorter than RECONCILE_LOOKBACK: write such as 35d and 1h")
         if self.lago_api_key and self.lago_api_key_file:
             raise ValueError("LAGO_API_KEY and LAGO_API_KEY_FILE are both set: set one of them")
         return self

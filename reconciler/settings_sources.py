@@ -17,9 +17,7 @@ CONFIG = "RECONCILE_CONFIG"
 DEFAULT_FILE = Path("reconcile.toml")
 
 # Kubernetes sets such variables in every pod beside a Service that is called "reconcile".
-_SERVICE_LINK = re.compile(
-    r"RECONCILE_(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_[A-Z]+(_\w+)?=|PORT=\w+://)"
-)
+_SERVICE_LINK = re.compile(r"RECONCILE_(\w+_)?(SERVICE_HOST=|SERVICE_PORT(_\w+)?=|PORT_\d+_[A-Z]+(_\w+)?=|PORT=\w+://)")
 # What a sentence begins with that names its variable itself.
 _VARIABLE = re.compile(r"(DATABASE_URL|LAGO_API_|RECONCILE_)")
 
@@ -28,9 +26,7 @@ def variables(model: type[BaseModel]) -> dict[str, str]:
     """Return the keys that the file may hold, each with the name of its variable."""
     return {
         field.validation_alias if isinstance(field.validation_alias, str) else name: (
-            field.validation_alias.upper()
-            if isinstance(field.validation_alias, str)
-            else PREFIX + name.upper()
+            field.validation_alias.upper() if isinstance(field.validation_alias, str) else PREFIX + name.upper()
         )
         for name, field in model.model_fields.items()
     }
@@ -39,9 +35,7 @@ def variables(model: type[BaseModel]) -> dict[str, str]:
 class Environment(EnvSettingsSource):
     """The variables of a given environment rather than the process's; an empty one counts as unset."""
 
-    def __init__(
-        self, settings: type[BaseSettings], names: Mapping[str, str], environ: Mapping[str, str]
-    ) -> None:
+    def __init__(self, settings: type[BaseSettings], names: Mapping[str, str], environ: Mapping[str, str]) -> None:
         self._told = {name.lower(): environ[name] for name in names.values() if environ.get(name, "").strip()}
         super().__init__(settings, case_sensitive=False)
 
@@ -92,8 +86,7 @@ def read_file(
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
-            f"{source}: {str(path)!r} can't be read ({error.strerror}): "
-            "name a TOML file, such as reconcile.toml"
+            f"{source}: {str(path)!r} can't be read ({error.strerror}): name a TOML file, such as reconcile.toml"
         ) from None
     except ValueError as error:
         where = re.search(r"\(at .*\)$", str(error))  # without the rest, which may quote the file

@@ -139,9 +139,7 @@ def new_database(server: EmbeddedPostgres, template: str = "template0") -> Itera
         with psycopg.connect(server.socket_url(), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
             for (role,) in connection.execute("SELECT rolname FROM pg_roles WHERE oid > 16383").fetchall():
-                with suppress(
-                    psycopg.errors.DependentObjectsStillExist
-                ):  # in another of the test's databases
+                with suppress(psycopg.errors.DependentObjectsStillExist):  # in another of the test's databases
                     connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
@@ -241,7 +239,7 @@ max_client_conn = 100
 @pytest.fixture
 def lago() -> Iterator[Any]:
     """The stand-in of Lago: `.url` and `.api_key` are what the reconciler is told."""
-    from reconciler.sandbox import Sandbox  # noqa: PLC0415 - most tests need no Lago
+    from reconciler.sandbox import Sandbox
 
     with Sandbox() as sandbox:
         yield sandbox

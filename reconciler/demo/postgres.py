@@ -23,9 +23,7 @@ from reconciler.errors import ReconcileError
 
 StopMode = Literal["fast", "immediate"]
 
-_SIGNALS: Mapping[StopMode, signal.Signals] = MappingProxyType(
-    {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
-)
+_SIGNALS: Mapping[StopMode, signal.Signals] = MappingProxyType({"fast": signal.SIGINT, "immediate": signal.SIGQUIT})
 _SUPERUSER = "postgres"
 _PATIENCE = 60.0  # seconds for a start (which may recover from a crash) or a stop
 

@@ -29,9 +29,7 @@ class Model:
 
     def cost(self, prompt: int, completion: int, cached: int) -> float:
         """Return what LiteLLM would store as `spend`: products and sums of binary floats, never rounded."""
-        return (
-            (prompt - cached) * self.input_price + cached * self.cached_price + completion * self.output_price
-        )
+        return (prompt - cached) * self.input_price + cached * self.cached_price + completion * self.output_price
 
 
 MODELS = (
@@ -172,9 +170,7 @@ def _row(rng: random.Random, start: datetime, customer: str) -> dict[str, Any]:
     }
 
 
-def _batch_row(
-    rng: random.Random, start: datetime, end: datetime, written: datetime, call_id: UUID
-) -> dict[str, Any]:
+def _batch_row(rng: random.Random, start: datetime, end: datetime, written: datetime, call_id: UUID) -> dict[str, Any]:
     """The row that a proxy without spend logs still writes: ids are NULL, the rest keeps its defaults."""
     return {
         "request_id": f"batch_{call_id.hex}_batch_cost",

@@ -145,9 +145,7 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
                     raise malformed()
                 organization = _authenticate(lago, request)
                 path = {name: unquote(value) for name, value in request.path_params.items()}
-                return json_response(
-                    handler(Call(lago, organization, path, parse_query(request.url.query), body))
-                )
+                return json_response(handler(Call(lago, organization, path, parse_query(request.url.query), body)))
             except UnstorableError:
                 return _refuse(request, crashed())
             except RefusalError as refusal:

@@ -52,9 +52,7 @@ def create_metric(call: Call) -> dict[str, Any]:
     _check_new(call, METRIC, params, errors)
     if aggregation not in _COUNTED_HERE:
         raise unsupported(f"aggregation_type {aggregation}")
-    if refused := [
-        name for name in ("expression", "filters", "recurring", "rounding_function") if params.get(name)
-    ]:
+    if refused := [name for name in ("expression", "filters", "recurring", "rounding_function") if params.get(name)]:
         raise unsupported(f"billable_metric {', '.join(refused)}")
     metric = {
         "lago_id": new_id(),
@@ -87,9 +85,7 @@ def show_metric(call: Call) -> dict[str, Any]:
 def create_plan(call: Call) -> dict[str, Any]:
     """POST /plans: with its charges, which name their metric by `lago_id`."""
     params = call.root(PLAN)
-    errors = _mandatory(
-        params, "name", "code", "interval", "amount_cents", "amount_currency", "pay_in_advance"
-    )
+    errors = _mandatory(params, "name", "code", "interval", "amount_cents", "amount_currency", "pay_in_advance")
     if params.get("interval") and params["interval"] not in _INTERVALS:
         errors["interval"] = ["value_is_invalid"]
     _check_new(call, PLAN, params, errors)
@@ -140,9 +136,7 @@ def find(call: Call, kind: str, key: str) -> Thing:
 
 def _charge(call: Call, params: Mapping[str, Any], created_at: str) -> dict[str, Any]:
     metrics = call.store.things(call.organization, METRIC)
-    metric = next(
-        (metric for metric in metrics if metric["lago_id"] == params.get("billable_metric_id")), None
-    )
+    metric = next((metric for metric in metrics if metric["lago_id"] == params.get("billable_metric_id")), None)
     if metric is None:
         raise not_found(METRIC)
     model = params.get("charge_model")

@@ -116,9 +116,7 @@ def index(call: Call) -> dict[str, Any]:
             raise invalid({"external_subscription_id": ["required with timestamp_from_started_at"]})
         known = call.store.things(call.organization, "subscription", subscription)
         since = known[0]["started_at"] if known else None
-    wanted = EventFilter(
-        call.organization, subscription, query.get("code"), since, _instant(query, "timestamp_to")
-    )
+    wanted = EventFilter(call.organization, subscription, query.get("code"), since, _instant(query, "timestamp_to"))
     page, per_page = call.page()
     events = call.store.events(wanted, limit=per_page, offset=(page - 1) * per_page)
     return {
@@ -165,9 +163,7 @@ def _validate(call: Call, params: Mapping[str, Any]) -> _Valid:
         raise InvalidEventError({"timestamp": ["invalid_format"]}) from None
     transaction_id, code = _scalar(params.get("transaction_id")), _scalar(params.get("code"))
     missing = [
-        name
-        for name, text in (("transaction_id", transaction_id), ("code", code))
-        if not (text and text.strip())
+        name for name, text in (("transaction_id", transaction_id), ("code", code)) if not (text and text.strip())
     ]
     if missing:
         raise InvalidEventError({name: ["value_is_mandatory"] for name in missing})

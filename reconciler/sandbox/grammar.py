@@ -167,9 +167,7 @@ def ruby_decimal(number: Decimal) -> str:
 
 def format_instant(instant: int, *, milliseconds: bool = False) -> str:
     """Write an instant as ISO 8601 in UTC to the second or to the millisecond, cut, never rounded."""
-    cycles, rest = divmod(
-        instant - datetime_instant(datetime(2000, 1, 1, tzinfo=UTC)), _MICROSECONDS_IN_400_YEARS
-    )
+    cycles, rest = divmod(instant - datetime_instant(datetime(2000, 1, 1, tzinfo=UTC)), _MICROSECONDS_IN_400_YEARS)
     moment = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=rest)
     year = moment.year + 400 * cycles  # the calendar repeats every 400 years
     sign = "-" if year < 0 else ""

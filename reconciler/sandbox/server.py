@@ -50,9 +50,7 @@ def serve(
         OSError: the port is taken.
     """
     listener = _listen(host, port)
-    app = create_app(
-        path=path, api_key=api_key, other_api_keys=other_api_keys, batch_max_length=batch_max_length
-    )
+    app = create_app(path=path, api_key=api_key, other_api_keys=other_api_keys, batch_max_length=batch_max_length)
     if on_ready:
         on_ready(_url(listener))
     with suppress(KeyboardInterrupt):
@@ -97,9 +95,7 @@ class Sandbox:
         listener = _listen("127.0.0.1", self._port)
         self._port = listener.getsockname()[1]
         self._server = server = _server(create_app(**self._options))
-        self._thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True
-        )
+        self._thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True)
         self._thread.start()
         while not server.started and self._thread.is_alive():
             time.sleep(0.002)
@@ -157,9 +153,7 @@ class Sandbox:
         self._control("POST", "/reset")
 
     def _list(self, path: str, api_key: str | None = None) -> list[dict[str, Any]]:
-        result: list[dict[str, Any]] = self._control(
-            "GET", path, params={"api_key": api_key or self.api_key}
-        ).json()
+        result: list[dict[str, Any]] = self._control("GET", path, params={"api_key": api_key or self.api_key}).json()
         return result
 
     def _control(self, method: str, path: str, **options: Any) -> httpx.Response:

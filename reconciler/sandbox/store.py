@@ -107,9 +107,7 @@ class Store:
         Returns:
             Whether the event was inserted.
         """
-        cursor = self._db.execute(
-            "INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", event
-        )
+        cursor = self._db.execute("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", event)
         return cursor.rowcount == 1
 
     def event(self, organization: str, transaction_id: str) -> Event | None:

@@ -66,9 +66,7 @@ def create_subscription(call: Call) -> dict[str, Any]:
             raise unsupported("upgrades and downgrades")
         return {SUBSCRIPTION: render(known, now)}
 
-    customer = _upsert(
-        call, {"external_id": params["external_customer_id"], "currency": plan["amount_currency"]}
-    )
+    customer = _upsert(call, {"external_id": params["external_customer_id"], "currency": plan["amount_currency"]})
     subscription = {
         "lago_id": new_id(),
         "external_id": external_id,

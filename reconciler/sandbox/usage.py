@@ -43,9 +43,7 @@ def current_usage(call: Call) -> dict[str, Any]:
     subscription = _active_subscription(call)
     plan = find(call, PLAN, subscription["plan_code"])
     period = current_period(subscription, call.lago.now())
-    charges = [
-        _charge_usage(call, subscription, plan, charge, period) for charge in _wanted_charges(call, plan)
-    ]
+    charges = [_charge_usage(call, subscription, plan, charge, period) for charge in _wanted_charges(call, plan)]
     amount = sum(charge["amount_cents"] for charge in charges)
     usage = {
         "from_datetime": format_instant(period.start),
@@ -70,9 +68,7 @@ def totals(store: Store, organization: str) -> list[dict[str, Any]]:
     events: dict[_Group, int] = defaultdict(int)
     sums: dict[_Group, dict[str, Decimal]] = defaultdict(dict)
     for event in store.events(EventFilter(organization)):
-        properties = {
-            name: property_text(value) for name, value in _PROPERTIES.decode(event.properties).items()
-        }
+        properties = {name: property_text(value) for name, value in _PROPERTIES.decode(event.properties).items()}
         group = (event.subscription, event.code, properties.get("model"))
         events[group] += 1
         for name, text in properties.items():
@@ -106,17 +102,13 @@ def _active_subscription(call: Call) -> Thing:
 def _wanted_charges(call: Call, plan: Thing) -> list[Thing]:
     names = {"billable_metric_code": "billable_metric_code", "charge_code": "code", "charge_id": "lago_id"}
     wanted = {names[name]: value for name, value in call.query.items() if name in names}
-    charges = [
-        charge for charge in plan["charges"] if all(charge[name] == value for name, value in wanted.items())
-    ]
+    charges = [charge for charge in plan["charges"] if all(charge[name] == value for name, value in wanted.items())]
     if wanted and not charges:
         raise not_found("charge")
     return charges
 
 
-def _charge_usage(
-    call: Call, subscription: Thing, plan: Thing, charge: Thing, period: Period
-) -> dict[str, Any]:
+def _charge_usage(call: Call, subscription: Thing, plan: Thing, charge: Thing, period: Period) -> dict[str, Any]:
     metric = find(call, METRIC, charge["billable_metric_code"])
     properties = charge["properties"]
     keys = properties.get("pricing_group_keys") or properties.get("grouped_by") or []
@@ -131,9 +123,7 @@ def _charge_usage(
         **whole,
         "amount_cents": sum(fee["amount_cents"] for fee in fees.values()),
         "amount_currency": plan["amount_currency"],
-        "charge": {
-            name: charge[name] for name in ("lago_id", "code", "charge_model", "invoice_display_name")
-        },
+        "charge": {name: charge[name] for name in ("lago_id", "code", "charge_model", "invoice_display_name")},
         "billable_metric": {name: metric[name] for name in ("lago_id", "name", "code", "aggregation_type")},
         "filters": [],
         "grouped_usage": [
@@ -144,9 +134,7 @@ def _charge_usage(
     }
 
 
-def _count(
-    metric: Thing, keys: list[str], events: Iterable[Mapping[str, Any]]
-) -> dict[_Group, list[Decimal]]:
+def _count(metric: Thing, keys: list[str], events: Iterable[Mapping[str, Any]]) -> dict[_Group, list[Decimal]]:
     """Return the numbers that count for a metric, by pricing group."""
     groups: dict[_Group, list[Decimal]] = defaultdict(list)
     for properties in events:

@@ -29,9 +29,7 @@ SAMPLE = DATA / "litellm_spend_rows.jsonl"
 
 
 def columns(database: Database) -> set[str]:
-    found = database.fetch(
-        "SELECT column_name FROM information_schema.columns WHERE table_name = 'LiteLLM_SpendLogs'"
-    )
+    found = database.fetch("SELECT column_name FROM information_schema.columns WHERE table_name = 'LiteLLM_SpendLogs'")
     return {name for (name,) in found}
 
 

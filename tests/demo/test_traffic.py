@@ -45,9 +45,7 @@ def test_every_hard_case_is_there(rows: list[SpendRow]) -> None:
 
 
 @pytest.mark.parametrize("until", [JUNE_2025, None])
-def test_what_is_written_is_what_was_made(
-    empty_db: Database, until: str | None, rows: list[SpendRow]
-) -> None:
+def test_what_is_written_is_what_was_made(empty_db: Database, until: str | None, rows: list[SpendRow]) -> None:
     apply_migrations(empty_db.url, until)
     assert write(empty_db.url, rows) == 5000
     total = sum(Decimal(repr(row["spend"])) for row in rows)

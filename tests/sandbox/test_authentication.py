@@ -26,10 +26,7 @@ def test_each_key_is_an_organization_of_its_own(lago: Sandbox, api: Api) -> None
         assert api.send(event("same")).status_code == 200
         assert other.ids() == []
         assert other.send(event("same")).status_code == 200
-        assert (
-            other.get("events/same").json()["event"]["lago_id"]
-            != api.get("events/same").json()["event"]["lago_id"]
-        )
+        assert other.get("events/same").json()["event"]["lago_id"] != api.get("events/same").json()["event"]["lago_id"]
     assert len(lago.events()) == len(lago.events("other-key")) == 1
 
 

@@ -31,9 +31,7 @@ def test_a_cut_connection_is_logged_without_status(lago: Sandbox, api: Api) -> N
 
 
 def test_totals_are_exact_by_subscription_code_and_model(lago: Sandbox, api: Api) -> None:
-    tenths = [
-        event(str(n), properties={"model": "m", "cost": "0.1", "tokens": 3, "bad": "1e3"}) for n in range(3)
-    ]
+    tenths = [event(str(n), properties={"model": "m", "cost": "0.1", "tokens": 3, "bad": "1e3"}) for n in range(3)]
     api.send(*tenths, event("x", external_subscription_id=None, code="c", properties={}))
     nothing, something = lago.totals()
     assert nothing == {"external_subscription_id": None, "code": "c", "model": None, "events": 1, "sums": {}}

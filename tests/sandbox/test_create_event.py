@@ -98,9 +98,7 @@ def test_a_wrong_timestamp_hides_what_is_missing(api: Api) -> None:
 
 
 def test_scalars_become_text(api: Api) -> None:
-    answer = api.post("events", {"event": event(transaction_id=12, external_subscription_id=1.5)}).json()[
-        "event"
-    ]
+    answer = api.post("events", {"event": event(transaction_id=12, external_subscription_id=1.5)}).json()["event"]
     assert (answer["transaction_id"], answer["external_subscription_id"]) == ("12", "1.5")
 
 

@@ -68,9 +68,7 @@ def test_strings_and_integers_keep_every_digit(subscribed: Api) -> None:
 
 
 def test_floats_in_json_have_a_floats_digits(subscribed: Api) -> None:
-    body = (
-        b'{"event":{"transaction_id":"x","code":"llm_cost","external_subscription_id":"sub","timestamp":%d,'
-    )
+    body = b'{"event":{"transaction_id":"x","code":"llm_cost","external_subscription_id":"sub","timestamp":%d,'
     body += b'"properties":{"response_cost":0.12345678901234567890123}}}'
     headers = {"Content-Type": "application/json"}
     subscribed.client.post("events", content=body % NOW, headers=headers)

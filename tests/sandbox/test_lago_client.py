@@ -39,16 +39,12 @@ def test_refusals_are_understood(client: Any) -> None:
 
 def test_from_metric_to_current_usage(client: Any) -> None:
     metric = client.billable_metrics.create(models.BillableMetric(**METRIC))
-    charge = models.Charge(
-        billable_metric_id=metric.lago_id, charge_model="standard", properties={"amount": "1"}
-    )
+    charge = models.Charge(billable_metric_id=metric.lago_id, charge_model="standard", properties={"amount": "1"})
     client.plans.create(models.Plan(**PLAN, charges=models.Charges(__root__=[charge])))
     client.customers.create(models.Customer(external_id="acme", currency="USD"))
     start = iso(month_start())
     client.subscriptions.create(
-        models.Subscription(
-            external_customer_id="acme", plan_code="llm", external_id="sub", subscription_at=start
-        )
+        models.Subscription(external_customer_id="acme", plan_code="llm", external_id="sub", subscription_at=start)
     )
     client.events.create(models.Event(**event(timestamp=int(month_start().timestamp()))))
 

@@ -135,9 +135,7 @@ def test_the_billing_period_is_the_month_from_the_start_on(api: Api) -> None:
 
 def test_a_future_start_is_pending(api: Api) -> None:
     make_plan(api)
-    pending = subscribe(api, subscription_at=iso(datetime.now(UTC) + timedelta(days=2))).json()[
-        "subscription"
-    ]
+    pending = subscribe(api, subscription_at=iso(datetime.now(UTC) + timedelta(days=2))).json()["subscription"]
     assert (pending["status"], pending["started_at"]) == ("pending", None)
     assert api.get("subscriptions/sub").status_code == 404
     assert api.get("subscriptions/sub", status="pending").status_code == 200

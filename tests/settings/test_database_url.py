@@ -55,9 +55,7 @@ def test_keeps_what_libpq_knows_and_translates_prisma(query: str, kept: dict[str
     assert told(f"postgresql://u:p@db/litellm{query}") == BASE | kept
 
 
-@pytest.mark.parametrize(
-    "scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg", "POSTGRESQL"]
-)
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg", "postgresql+asyncpg", "POSTGRESQL"])
 def test_takes_each_scheme(scheme: str) -> None:
     assert told(f"{scheme}://u:p@db/litellm") == BASE
 

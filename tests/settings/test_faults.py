@@ -66,9 +66,7 @@ def faults(environ: dict[str, str], **overrides: object) -> list[str]:
         ("RECONCILE_HTTP_TOKEN", "to ken", "write the key alone"),
     ],
 )
-def test_names_the_variable_and_an_example(
-    enough: dict[str, str], variable: str, value: str, example: str
-) -> None:
+def test_names_the_variable_and_an_example(enough: dict[str, str], variable: str, value: str, example: str) -> None:
     (fault,) = faults(enough | {variable: value})
     assert fault.startswith(variable)
     assert example in fault
@@ -129,13 +127,9 @@ def test_kubernetes_own_variables_are_no_misspellings(enough: dict[str, str]) ->
     assert load_settings(environ=enough | links)
 
 
-@pytest.mark.parametrize(
-    "key", ["window", "mapping", "exclude", "http", "database_url", "meter", "rate", "cache_hits"]
-)
+@pytest.mark.parametrize("key", ["window", "mapping", "exclude", "http", "database_url", "meter", "rate", "cache_hits"])
 @pytest.mark.parametrize("value", ["[[1]]", "{ a = 1 }", "2026-11-23", "nan"])
-def test_a_value_of_a_strange_type_is_a_fault_too(
-    enough: dict[str, str], folder: Path, key: str, value: str
-) -> None:
+def test_a_value_of_a_strange_type_is_a_fault_too(enough: dict[str, str], folder: Path, key: str, value: str) -> None:
     if key == "database_url":
         del enough["DATABASE_URL"]
     (folder / "reconcile.toml").write_text(f"{key} = {value}")
@@ -163,9 +157,7 @@ def test_the_key_may_be_in_a_file(enough: dict[str, str], folder: Path) -> None:
         (b"\xff", "not text"),
     ],
 )
-def test_a_bad_key_file_is_told(
-    enough: dict[str, str], folder: Path, content: bytes | None, says: str
-) -> None:
+def test_a_bad_key_file_is_told(enough: dict[str, str], folder: Path, content: bytes | None, says: str) -> None:
     if content is not None:
         (folder / "key").write_bytes(content)
     told = {name: value for name, value in enough.items() if name != "LAGO_API_KEY"}

@@ -22,9 +22,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_gives_the_documented_ids(vector: dict[str, Any]) -> None:
-    fields = {name: vector[name] for name in FIELDS} | {
-        "window_start": datetime.fromisoformat(vector["window_start"])
-    }
+    fields = {name: vector[name] for name in FIELDS} | {"window_start": datetime.fromisoformat(vector["window_start"])}
     assert transaction_id(**fields) == vector["transaction_id"]
     assert bucket_hash(vector["customer"], vector["model"]).hex() == vector["bucket_hash"]
 

@@ -30,9 +30,7 @@ def test_a_table_goes_before_the_top_level_and_the_environment(enough: dict[str,
         """,
         enough | {"RECONCILE_WINDOW": "10m"},
     )
-    assert [
-        (m.name, m.event_code, m.charge_by, m.window, m.properties, len(m.exclude)) for m in settings.meters
-    ] == [
+    assert [(m.name, m.event_code, m.charge_by, m.window, m.properties, len(m.exclude)) for m in settings.meters] == [
         ("default", "openai_tokens", ChargeBy.END_USER, timedelta(minutes=10), "both", 1),
         ("teams", "team_tokens", ChargeBy.TEAM, timedelta(hours=1), "both", 0),
         ("users", "openai_tokens", ChargeBy.USER, timedelta(minutes=10), "both", 1),
@@ -43,9 +41,7 @@ def test_without_a_code_of_its_own_the_top_level_is_no_meter(enough: dict[str, s
     del enough["LAGO_API_EVENT_CODE"]
     text = '[meters.teams]\nlago_api_event_code = "a"\n[meters.users]\nlago_api_event_code = "b"'
     assert [meter.name for meter in load(folder, text, enough).meters] == ["teams", "users"]
-    with pytest.raises(
-        SettingsError, match=r"^lago_api_event_code of \[meters.c\] in reconcile.toml is not set: .*$"
-    ):
+    with pytest.raises(SettingsError, match=r"^lago_api_event_code of \[meters.c\] in reconcile.toml is not set: .*$"):
         load(folder, text + "\n[meters.c]", enough)
 
 

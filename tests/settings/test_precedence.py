@@ -37,9 +37,7 @@ def test_the_flag_names_the_file_then_the_variable(enough: dict[str, str], folde
     assert window(environ=told, config=folder / "flag.toml") == timedelta(minutes=10)
 
 
-def test_the_process_s_environment_is_the_default(
-    enough: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_process_s_environment_is_the_default(enough: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (enough | {"RECONCILE_WINDOW": "10m"}).items():
         monkeypatch.setenv(name, value)
     assert window() == timedelta(minutes=10)

@@ -49,10 +49,7 @@ def test_the_timestamp_is_the_last_millisecond(moment: datetime, length: timedel
 def test_gives_the_design_s_examples() -> None:
     assert windows.last_millisecond(NOON, QUARTER) == "1795436099.999"
     assert windows.window_name(NOON, QUARTER) == "2026-11-23T12:00:00Z/PT15M"
-    assert (
-        windows.window_name(windows.floor(NOON, timedelta(days=1)), timedelta(days=1))
-        == "2026-11-23T00:00:00Z/P1D"
-    )
+    assert windows.window_name(windows.floor(NOON, timedelta(days=1)), timedelta(days=1)) == "2026-11-23T00:00:00Z/P1D"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,269 @@
+"""The command line: `reconcile` and its commands. Heavy imports wait until a command needs them."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler import __version__
+from reconciler.errors import ReconcileError, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+alarm_app = typer.Typer(help="Alarms: what a person should look at.", no_args_is_help=False)
+ledger_app = typer.Typer(help="The ledger: the reconciler's own schema.", no_args_is_help=True)
+app.add_typer(alarm_app, name="alarm")
+app.add_typer(ledger_app, name="ledger")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", help="TOML file with settings (env: RECONCILE_CONFIG).", show_default=False),
+]
+MeterName = Annotated[
+    str | None, typer.Option("--meter", help="Only this meter (env: RECONCILE_METER).", show_default=False)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+
+
+@app.callback(invoke_without_command=True)
+def reconcile(
+    context: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Bill from here on: a date, a time (UTC) or an age such as 36h or 7d.", show_default=False),
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Backfill up to here, exclusive.", show_default=False)] = None,
+    meter: MeterName = None,
+    config: Config = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compare and count; write and send nothing at all.")
+    ] = False,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="Declare changed settings: bill by them from the next window on.")
+    ] = False,
+    as_json: AsJson = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Bill what LiteLLM's spend table says through Lago: one pass. Run it from cron, or once to backfill.
+
+    Settings come from the environment: DATABASE_URL, LAGO_API_BASE, LAGO_API_KEY, LAGO_API_EVENT_CODE,
+    LAGO_API_CHARGE_BY, and RECONCILE_… (see README).
+    """
+    if version:
+        typer.echo(f"reconcile {__version__}")
+        return
+    if context.invoked_subcommand is not None:
+        if any((since, until, dry_run, adopt, as_json)):
+            with _plainly():
+                raise UsageError(
+                    f"Options of a pass don't go with `{context.invoked_subcommand}`: put that command's own after it."
+                )
+        context.obj = {"meter": meter, "config": config}
+        return
+    with _plainly():
+        raise typer.Exit(_pass(since, until, meter, config, dry_run=dry_run, adopt=adopt, as_json=as_json))
+
+
+def _pass(
+    since: str | None,
+    until: str | None,
+    meter: str | None,
+    config: Path | None,
+    *,
+    dry_run: bool,
+    adopt: bool,
+    as_json: bool,
+) -> int:
+    from reconciler import show
+    from reconciler.passes import Pass, Request, exit_code
+    from reconciler.when import parse_when
+
+    settings = _settings(config, meter)
+    request = Request(
+        since=(lambda now: parse_when(since, now)) if since is not None else None,
+        until=(lambda now: parse_when(until, now)) if until is not None else None,
+        dry_run=dry_run,
+        adopt=adopt,
+    )
+    with show.progress() as bar:
+        summaries = Pass(settings).run(request, bar)
+    if as_json:
+        run_id = summaries[0].run_id if summaries else None
+        print(json.dumps({"run_id": run_id, "meters": [summary.as_json() for summary in summaries]}))  # noqa: T201
+    for summary in summaries:
+        show.summary(summary, to_stderr=as_json)
+    return exit_code(summaries)
+
+
+@app.command()
+def status(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Show how far each meter has come, what is on its way and what is stuck."""
+    with _plainly():
+        from reconciler import show
+        from reconciler.status import read_status
+
+        settings = _settings(config or _given(context, "config"), None, require_lago=False)
+        statuses = read_status(settings, meter or _given_meter(context))
+        if as_json:
+            print(json.dumps({"meters": [each.as_json() for each in statuses]}))  # noqa: T201
+        else:
+            for each in statuses:
+                show.status(each)
+        raise typer.Exit(max((each.exit_code for each in statuses), default=0))
+
+
+@app.command()
+def serve(context: typer.Context, config: Config = None) -> None:
+    """Run a pass every RECONCILE_INTERVAL until SIGTERM."""
+    with _plainly():
+        settings = _settings(config or _given(context, "config"), _given_meter(context))
+        from reconciler import service
+
+        service.serve(settings)
+
+
+@alarm_app.callback(invoke_without_command=True)
+def alarm(context: typer.Context) -> None:
+    """List alarms, or acknowledge one."""
+    if context.invoked_subcommand is None:
+        context.invoke(alarm_list, context=context)
+
+
+@alarm_app.command("list")
+def alarm_list(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the alarms that stand."""
+    with _plainly():
+        from reconciler import show
+        from reconciler.status import read_alarms
+
+        found = read_alarms(_settings(config or _given(context, "config"), None, require_lago=False), meter)
+        if as_json:
+            print(json.dumps({"alarms": found}))  # noqa: T201
+        else:
+            show.alarms(found)
+
+
+@alarm_app.command("ack")
+def alarm_ack(
+    context: typer.Context,
+    alarm_id: Annotated[int, typer.Argument(metavar="ID", help="As `reconcile alarm list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why it may be quiet; kept in the ledger.")],
+    config: Config = None,
+) -> None:
+    """Acknowledge an alarm: it no longer sets exit code 3, until it grows."""
+    with _plainly():
+        from reconciler.status import acknowledge
+
+        settings = _settings(config or _given(context, "config"), None, require_lago=False)
+        typer.echo(acknowledge(settings, alarm_id, reason))
+
+
+@ledger_app.command("upgrade")
+def ledger_upgrade(
+    context: typer.Context,
+    config: Config = None,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and connect to nothing.")] = False,
+) -> None:
+    """Make or upgrade the ledger's schema; the first pass does it by itself."""
+    with _plainly():
+        from reconciler.ledger import schema
+        from reconciler.passes import open_ledger
+
+        if sql:
+            typer.echo(schema.ddl(), nl=False)
+            return
+        settings = _settings(config or _given(context, "config"), None, require_lago=False)
+        done = open_ledger(settings).upgrade()
+        typer.echo(f"The ledger is {'now' if done else 'already'} at version {schema.HEAD}.")
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 3000,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    path: Annotated[
+        Path | None,
+        typer.Option("--file", help="Keep events in this file instead of in memory.", show_default=False),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The API key it takes.", show_default=False)] = None,
+    batch: Annotated[int, typer.Option(help="The most events it takes in one batch.")] = 100,
+) -> None:
+    """Run the stand-in of Lago (its Postgres event store) on this machine."""
+    with _plainly():
+        from reconciler import sandbox as stand_in
+
+        api_key = key or stand_in.DEFAULT_API_KEY
+
+        def ready(url: str) -> None:
+            typer.echo(f"LAGO_API_BASE={url}\nLAGO_API_KEY={api_key}")
+            sys.stdout.flush()
+
+        stand_in.serve(host, port, path=path, api_key=api_key, batch_max_length=batch, on_ready=ready)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave both servers up and print the variables to try.")] = False,
+) -> None:
+    """Play a day of traffic through an embedded Postgres and the stand-in of Lago, outages included."""
+    with _plainly():
+        from reconciler.demo.story import tell
+
+        raise typer.Exit(tell(keep=keep))
+
+
+def _settings(config: Path | None, meter: str | None, *, require_lago: bool = True) -> "Settings":
+    from dataclasses import replace
+
+    from reconciler.settings import load_settings
+
+    settings = load_settings(config=config, require_lago=require_lago)
+    if meter is None:
+        return settings
+    chosen = tuple(each for each in settings.meters if each.name == meter)
+    if not chosen and len(settings.meters) == 1:
+        return load_settings(config=config, overrides={"meter": meter}, require_lago=require_lago)
+    if not chosen:
+        names = ", ".join(each.name for each in settings.meters)
+        raise UsageError(f"--meter {meter}: the settings describe {names}.")
+    return replace(settings, meters=chosen)
+
+
+def _given(context: typer.Context, name: str) -> Path | None:
+    value: Path | None = (context.find_root().obj or {}).get(name)
+    return value
+
+
+def _given_meter(context: typer.Context) -> str | None:
+    value: str | None = (context.find_root().obj or {}).get("meter")
+    return value
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """Let errors that are for people reach them as a sentence and an exit code."""
+    try:
+        yield
+    except ReconcileError as error:
+        for line in str(error).splitlines():
+            print(f"reconcile: {line}", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print("reconcile: stopped; nothing is lost, run again.", file=sys.stderr)  # noqa: T201
+        raise typer.Exit(130) from None
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="reconcile")

@@ -1,0 +1,83 @@
+"""Making and upgrading the ledger's schema, under a lock, in one transaction."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, text
+
+from reconciler.errors import LedgerError
+from reconciler.ledger.tables import SCHEMA
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD = "0001"
+"""The newest migration; a test holds it to the folder of migrations."""
+
+_LOCK = "reconciler: migrations"
+
+
+def upgrade(connection: Connection) -> bool:
+    """Bring the ledger to this program's version, in the connection's transaction.
+
+    Returns:
+        Whether anything was done.
+
+    Raises:
+        LedgerError: the ledger is newer than this program.
+    """
+    if _version(connection) == HEAD:
+        return False
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))"), {"lock": _LOCK})
+    version = _version(connection)
+    if version == HEAD:
+        return False
+    if version is not None and version > HEAD:
+        raise LedgerError(
+            f"The ledger is at version {version}, newer than this program's {HEAD}: install the reconciler "
+            "that upgraded it, or a newer one."
+        )
+    if not _schema_there(connection):
+        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+
+    from alembic import command  # slow, and seldom needed
+
+    config = _config(io.StringIO())
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return True
+
+
+def ddl() -> str:
+    """The SQL that makes the whole ledger, for a DBA to read and run."""
+    from alembic import command
+
+    printed = io.StringIO()
+    command.upgrade(_config(printed), "head", sql=True)
+    statements = printed.getvalue().replace("BEGIN;\n", f"BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n", 1)
+    return statements.strip() + "\n"
+
+
+def _config(output: io.StringIO) -> "Config":
+    from alembic.config import Config
+
+    config = Config(stdout=output, output_buffer=output)
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def exists(connection: Connection) -> bool:
+    """Whether there is a ledger that can be read."""
+    return _version(connection) is not None
+
+
+def _schema_there(connection: Connection) -> bool:
+    return bool(connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": SCHEMA}))
+
+
+def _version(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('reconciler.alembic_version')")) is None:
+        return None
+    version: str | None = connection.scalar(text("SELECT version_num FROM reconciler.alembic_version"))
+    return version

@@ -1,0 +1,56 @@
+"""The ledger as a whole: its transactions, and its schema made when first needed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection
+
+from reconciler.ledger import schema
+from reconciler.postgres import SET_BASED, Postgres
+
+
+class Ledger:
+    """Opens transactions on the ledger.
+
+    A dry ledger is one transaction that is never committed: what is done in it, the making of the schema too,
+    is seen by the rest of the dry run and by nobody else.
+    """
+
+    def __init__(self, postgres: Postgres) -> None:
+        """Use the ledger that `postgres` reaches."""
+        self._postgres = postgres
+        self._dry: Connection | None = None
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing that is done here will last."""
+        return self._dry is not None
+
+    def upgrade(self) -> bool:
+        """Make or upgrade the schema; say whether anything was done."""
+        with self.transaction() as connection:
+            return schema.upgrade(connection)
+
+    @contextmanager
+    def transaction(self, *, planning: bool = False) -> Iterator[Connection]:
+        """One transaction, committed at the end; in a dry run a savepoint, released at the end.
+
+        Args:
+            planning: whether it sums and joins whole sets, as planning a chunk does.
+        """
+        if self._dry is not None:
+            with self._postgres.plain_errors(), self._dry.begin_nested():
+                yield self._dry
+            return
+        with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
+            yield connection
+
+    @contextmanager
+    def dry(self) -> Iterator[None]:
+        """Let all transactions inside be one that is rolled back."""
+        with self._postgres.transaction(rollback=True, local=SET_BASED) as connection:
+            self._dry = connection
+            try:
+                yield
+            finally:
+                self._dry = None

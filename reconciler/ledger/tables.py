@@ -1,0 +1,162 @@
+"""The ledger's tables, schema `reconciler`. docs/ledger.md describes every column for operators who query them."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    Text,
+    false,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
+
+SCHEMA = "reconciler"
+metadata = MetaData(schema=SCHEMA)
+
+NOW = text("clock_timestamp()")
+ZERO = text("0")
+MOMENT = TIMESTAMP(timezone=True)
+
+meter = Table(
+    "meter",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("start", MOMENT, nullable=False),
+    Column("start_chosen", Boolean, nullable=False, server_default=false()),
+    Column("watermark", MOMENT, nullable=False),
+    Column("purge_mark", MOMENT),
+    Column("source", JSONB, nullable=False),
+    Column("lago", Text, nullable=False),
+    Column("created_at", MOMENT, nullable=False, server_default=NOW),
+    comment="One stream of billing: where it starts, how far it has come, where it reads and sends.",
+)
+
+terms = Table(
+    "terms",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("since", MOMENT, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("charge_by", Text, nullable=False),
+    Column("window_seconds", Integer, nullable=False),
+    Column("model_column", Text, nullable=False),
+    Column("cache_hits", Boolean, nullable=False),
+    Column("exclude", ARRAY(Text), nullable=False),
+    Column("agreed_at", MOMENT, nullable=False, server_default=NOW),
+    comment="What a meter bills by, from a window boundary on; earlier windows keep the terms they had.",
+)
+
+window = Table(
+    "window",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("start", MOMENT, primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("unattributed_rows", BigInteger, nullable=False),
+    Column("unattributed_cost", Numeric, nullable=False),
+    Column("suspect_rows", BigInteger, nullable=False),
+    Column("frozen_buckets", BigInteger, nullable=False),
+    Column("frozen_cost", Numeric, nullable=False),
+    Column("unmapped_buckets", BigInteger, nullable=False),
+    Column("unmapped_cost", Numeric, nullable=False),
+    Column("kept_requests", BigInteger),
+    Column("kept_cost", Numeric),
+    Column("late_rows", BigInteger, nullable=False),
+    Column("late_cost", Numeric, nullable=False),
+    Column("looked_at", MOMENT, nullable=False, server_default=NOW),
+    Column("asked_at", MOMENT),
+    comment="What the last look saw of a window, and when Lago was first asked for its events.",
+)
+
+event = Table(
+    "event",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("window_start", MOMENT, primary_key=True),
+    Column("bucket", LargeBinary, primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("customer", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("conflict", Boolean, nullable=False, server_default=false()),
+    Column("attempts", Integer, nullable=False, server_default=ZERO),
+    Column("attempted_at", MOMENT),
+    Column("leased_until", MOMENT),
+    Column("answered_at", MOMENT),
+    Column("answer", Text),
+    CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="event_state"),
+    CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="event_measures"),
+    comment="One delta of one bucket, frozen: append-only, only its state of delivery changes.",
+)
+
+Index(
+    "event_not_accepted",
+    event.c.meter,
+    event.c.state,
+    event.c.window_start,
+    postgresql_where=text("state <> 'accepted'"),
+)
+
+look = Table(
+    "look",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("meter", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("since", MOMENT, nullable=False),
+    Column("until", MOMENT, nullable=False),
+    Column("position", MOMENT, nullable=False),
+    Column("started_at", MOMENT, nullable=False, server_default=NOW),
+    Column("finished_at", MOMENT),
+    CheckConstraint("kind IN ('probe', 'deep', 'backfill')", name="look_kind"),
+    Index("look_of_meter", "meter", "kind", "started_at"),
+    comment="A probe, deep look or backfill: how far it has come, and when it was done.",
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("meter", Text, nullable=False),
+    Column("started_at", MOMENT, nullable=False, server_default=NOW),
+    Column("finished_at", MOMENT),
+    Column("outcome", Text),
+    Column("summary", JSONB),
+    Index("run_of_meter", "meter", "started_at"),
+    comment="One pass over one meter: when, how it ended, and its summary.",
+)
+
+alarm = Table(
+    "alarm",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("meter", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("extent", Numeric, nullable=False),
+    Column("raised_at", MOMENT, nullable=False, server_default=NOW),
+    Column("seen_at", MOMENT, nullable=False, server_default=NOW),
+    Column("cleared_at", MOMENT),
+    Column("acknowledged_at", MOMENT),
+    Column("acknowledged_extent", Numeric),
+    Column("reason", Text),
+    Index("alarm_standing", "meter", "kind", unique=True, postgresql_where=text("cleared_at IS NULL")),
+    comment="What a person should look at, one row a kind while it stands.",
+)

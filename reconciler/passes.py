@@ -1,0 +1,421 @@
+"""The pass: look at what is new and due, plan what differs, deliver what is planned. Design, sections 3 and 5."""
+
+import secrets
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from sqlalchemy import func, insert, update
+
+from reconciler import alarms, windows
+from reconciler.chunk import Planner, Tally
+from reconciler.deliver import Delivered, Delivery
+from reconciler.errors import LedgerError, ReconcileError, SourceError, UsageError
+from reconciler.first_look import UnknownEventsError, ask_first
+from reconciler.lago import Lago
+from reconciler.ledger import meters, tables
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import Ledger
+from reconciler.ledger.terms import Terms
+from reconciler.looks import Kind, Looks, NoTurnError
+from reconciler.mapping import Subscriptions
+from reconciler.postgres import Postgres
+from reconciler.settings import MeterSettings, Settings
+from reconciler.source import Sight, Source
+from reconciler.standing import Standing, standing
+
+TURN_SECONDS = 10.0
+"""How long a plain pass waits for another to finish its chunk."""
+
+BACKFILL_TURN_SECONDS = 300.0
+"""How long a `--since` waits for each of its turns."""
+
+
+class Progress(Protocol):
+    """Is told how a pass gets on."""
+
+    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
+        """A look over `[since, until)` has come to the position."""
+
+    def delivering(self, events: int) -> None:
+        """So many events are about to be delivered."""
+
+    def answered(self, events: int) -> None:
+        """Lago has answered to so many more."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
+        """Do nothing."""
+
+    def delivering(self, events: int) -> None:
+        """Do nothing."""
+
+    def answered(self, events: int) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a pass is asked to do.
+
+    Attributes:
+        since: a backfill's begin; None is a plain pass.
+        until: its end, exclusive; None is the newest settled window.
+        dry_run: compare and count, write nothing at all, send nothing.
+        adopt: take changed settings as declared.
+    """
+
+    since: Callable[[datetime], datetime] | None = None
+    until: Callable[[datetime], datetime] | None = None
+    dry_run: bool = False
+    adopt: bool = False
+
+
+@dataclass
+class Summary:
+    """What one pass over one meter did; `as_json` has the names that programs rely on."""
+
+    meter: str
+    run_id: str
+    since: datetime | None = None
+    until: datetime | None = None
+    watermark: datetime | None = None
+    start: datetime | None = None
+    begun: bool = False
+    tally: Tally = field(default_factory=Tally)
+    delivered: Delivered = field(default_factory=Delivered)
+    standing: Standing | None = None
+    alarms: list[dict[str, Any]] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    skipped: bool = False
+    dry_run: bool = False
+    error: ReconcileError | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """1 if the work was not done, 3 if a person should look, else 0."""
+        if self.error is not None:
+            return self.error.exit_code
+        return 3 if any(not alarm["acknowledged"] for alarm in self.alarms) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: times as ISO text in UTC, money as decimal text."""
+        now = self.standing
+        return {
+            "meter": self.meter,
+            "since": _iso(self.since),
+            "until": _iso(self.until),
+            "watermark": _iso(self.watermark),
+            "rows": self.tally.rows,
+            "windows": self.tally.windows,
+            "events_planned": self.tally.events_planned,
+            "events_accepted": self.delivered.accepted,
+            "events_quarantined": self.delivered.quarantined,
+            "events_pending": now.planned_events if now else 0,
+            "cost_planned": plain(self.tally.cost_planned),
+            "unattributed_rows": self.tally.unattributed_rows,
+            "unattributed_cost": plain(self.tally.unattributed_cost),
+            "suspect_rows": self.tally.suspect_rows,
+            "frozen_buckets": now.frozen_buckets if now else self.tally.frozen_buckets,
+            "unmapped_buckets": now.unmapped_buckets if now else self.tally.unmapped_buckets,
+            "held_events": now.held_events if now else 0,
+            "late_rows": now.late_rows if now else 0,
+            "alarms": self.alarms,
+            "adopted": self.adopted,
+            "dry_run": self.dry_run,
+            "skipped": self.skipped,
+            "error": str(self.error) if self.error else None,
+        }
+
+
+class Pass:
+    """Runs passes with one set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect to nothing yet."""
+        self._settings = settings
+        self._source = Source(
+            Postgres(
+                settings.source,
+                error=SourceError,
+                variable="DATABASE_URL",
+                statement_timeout=settings.statement_timeout,
+            )
+        )
+        self._ledger = open_ledger(settings)
+        self._stopping = threading.Event()
+
+    def stop(self) -> None:
+        """Let a running pass end after its present chunk and requests; the next one goes on."""
+        self._stopping.set()
+
+    def run(self, request: Request, progress: Progress | None = None, *, run_id: str | None = None) -> list[Summary]:
+        """One pass over every meter of the settings.
+
+        Returns:
+            A summary each. One meter's failure is in its summary and keeps no other meter from its pass.
+
+        Raises:
+            ReconcileError: nothing could be done for any meter: source or ledger can't be reached or used.
+            UsageError: the span asked for makes no sense.
+        """
+        run_id = run_id or secrets.token_hex(8)
+        with self._ledger.dry() if request.dry_run else nullcontext():
+            self._ledger.upgrade()
+            sight = self._source.sight()
+            return [self._one(meter, request, sight, progress or Silent(), run_id) for meter in self._settings.meters]
+
+    def _one(self, wanted: MeterSettings, request: Request, sight: Sight, progress: Progress, run_id: str) -> Summary:
+        summary = Summary(wanted.name, run_id, dry_run=request.dry_run)
+        try:
+            self._work(wanted, request, sight, progress, summary)
+        except UsageError:
+            raise
+        except NoTurnError as error:
+            summary.skipped = True
+            if request.since is not None:
+                summary.error = ReconcileError(f"The backfill did not get its turn: {error}. Run it again; it goes on.")
+        except ReconcileError as error:
+            summary.error = error
+        return summary
+
+    def _work(
+        self, wanted: MeterSettings, request: Request, sight: Sight, progress: Progress, summary: Summary
+    ) -> None:
+        terms = Terms.of(wanted)
+        self._source.check(sight, terms)
+        since = windows.floor(request.since(sight.now), terms.window) if request.since else None
+        until = windows.floor(request.until(sight.now), terms.window) if request.until else None
+        _check_span(since, until, sight.now)
+
+        meter, backfill = self._agree(wanted, terms, request, sight, since, until, summary)
+        with self._recorded(summary) if not request.dry_run else nullcontext():
+            looks = self._looks(wanted, meter, sight, progress, patient=since is not None)
+            self._pull_back(meter, looks.newest, sight.now)
+            lago = Lago(
+                self._settings.lago_api_base,
+                self._settings.lago_api_key.get_secret_value(),
+                rate=self._settings.rate,
+            )
+            try:
+                looks.fresh()
+                if backfill is not None:
+                    begin, end = backfill
+                    looks.backfill(begin, min(end or looks.newest, looks.fresh_since))
+                if not request.dry_run:
+                    self._deliver(meter, lago, progress, summary)
+                    planned = looks.seen.tally.events_planned
+                    looks.due()
+                    if looks.seen.tally.events_planned > planned:
+                        self._deliver(meter, lago, progress, summary)
+            except ReconcileError:
+                with suppress(ReconcileError):
+                    self._conclude(meter, sight, looks, summary)
+                raise
+            finally:
+                lago.close()
+            self._conclude(meter, sight, looks, summary)
+
+    def _agree(
+        self,
+        wanted: MeterSettings,
+        terms: Terms,
+        request: Request,
+        sight: Sight,
+        since: datetime | None,
+        until: datetime | None,
+        summary: Summary,
+    ) -> tuple[Meter, tuple[datetime, datetime | None] | None]:
+        """Make the meter or hold it to what it was, and say what is left to backfill."""
+        place = asdict(sight.place)
+        with self._ledger.transaction() as connection:
+            if not request.dry_run:
+                wait = BACKFILL_TURN_SECONDS if since else TURN_SECONDS
+                if not meters.lock(connection, wanted.name, wait_seconds=wait):
+                    raise NoTurnError(f"another pass of meter {wanted.name!r} is running")
+            Subscriptions(wanted).check(connection)
+            known = meters.load(connection, wanted.name)
+            backfill = None if since is None else (since, until)
+            if known is None:
+                chosen = since is not None and until is None
+                meters.create(
+                    connection,
+                    wanted.name,
+                    terms,
+                    start=since if since is not None and until is None else sight.now,
+                    chosen=chosen,
+                    source=place,
+                    lago=self._settings.lago_api_base,
+                )
+                summary.begun = not chosen
+                backfill = None if chosen else backfill
+            else:
+                summary.adopted = meters.hold_to(
+                    connection,
+                    known,
+                    terms,
+                    source=place,
+                    lago=self._settings.lago_api_base,
+                    now=sight.now,
+                    adopt=request.adopt,
+                )
+                if since is not None and until is None and not known.start_chosen and since < known.start:
+                    table = tables.meter
+                    connection.execute(
+                        update(table).where(table.c.name == wanted.name).values(start=since, start_chosen=True)
+                    )
+            meter = meters.load(connection, wanted.name)
+        assert meter is not None
+        if backfill is not None:
+            begin, end = backfill
+            backfill = meter.timeline.floor(begin), meter.timeline.floor(end) if end else None
+        return meter, backfill
+
+    def _looks(self, wanted: MeterSettings, meter: Meter, sight: Sight, progress: Progress, *, patient: bool) -> Looks:
+        settings = self._settings
+        planner = Planner(wanted, self._source, sight, self._ledger, one_database=settings.one_database)
+        return Looks(
+            meter,
+            planner,
+            self._ledger,
+            now=sight.now,
+            settle=settings.settle,
+            lookback=settings.lookback,
+            horizon=settings.horizon,
+            wait_seconds=BACKFILL_TURN_SECONDS if patient else TURN_SECONDS,
+            stopping=self._stopping,
+            progress=progress.looked,
+        )
+
+    def _pull_back(self, meter: Meter, newest: datetime, now: datetime) -> None:
+        """A watermark in the future came from a clock that ran ahead: pull it back and say so."""
+        if meter.watermark <= now:
+            return
+        table = tables.meter
+        with self._ledger.transaction() as connection:
+            connection.execute(update(table).where(table.c.name == meter.name).values(watermark=newest))
+            alarm = alarms.Alarm(
+                "clock",
+                f"The watermark {meter.watermark:%Y-%m-%d %H:%M} UTC was ahead of the source's clock "
+                f"({now:%Y-%m-%d %H:%M} UTC) and was pulled back: was a clock wrong?",
+                Decimal(1),
+            )
+            alarms.ring(connection, meter.name, alarm)
+
+    def _deliver(self, meter: Meter, lago: Lago, progress: Progress, summary: Summary) -> None:
+        try:
+            ask_first(meter, self._ledger, lago)
+        except UnknownEventsError as error:
+            with self._ledger.transaction() as connection:
+                alarms.ring(connection, meter.name, alarms.Alarm("foreign", str(error), Decimal(error.count)))
+            return
+        with self._ledger.transaction() as connection:
+            alarms.clear(connection, meter.name, "foreign")
+            pending = standing(connection, meter.name, meter.watermark).planned_events
+        if pending:
+            progress.delivering(pending)
+            delivery = Delivery(meter.name, self._ledger, lago, stopping=self._stopping, progress=progress.answered)
+            try:
+                delivery.run()
+            finally:
+                summary.delivered.add(delivery.delivered)
+
+    def _conclude(self, meter: Meter, sight: Sight, looks: Looks, summary: Summary) -> None:
+        """Take the looks' figures, see how the meter stands now, and ring what has to ring."""
+        summary.tally = looks.seen.tally
+        summary.since, summary.until = looks.seen.since or looks.newest, looks.seen.until or looks.newest
+        horizon = meter.timeline.floor(sight.now - self._settings.horizon)
+        with self._ledger.transaction() as connection:
+            now = standing(connection, meter.name, horizon)
+            if looks.seen.overtaken is not None:
+                alarms.ring(connection, meter.name, _overtaken(looks.seen.overtaken, meter.watermark))
+            alarms.review(connection, meter.name, now)
+            summary.standing = now
+            summary.alarms = [alarms.as_json(row) for row in alarms.list_standing(connection, meter.name)]
+            after = meters.load(connection, meter.name)
+            assert after is not None
+            summary.watermark, summary.start = after.watermark, after.start
+
+    @contextmanager
+    def _recorded(self, summary: Summary) -> Iterator[None]:
+        """Record the run: that it began, and how it ended."""
+        table = tables.run
+        run_id = f"{summary.run_id}-{summary.meter}"
+        with self._ledger.transaction() as connection:
+            connection.execute(insert(table).values(id=run_id, meter=summary.meter))
+        outcome = "done"
+        try:
+            yield
+        except NoTurnError:
+            outcome = "skipped"
+            raise
+        except ReconcileError as error:
+            outcome = f"failed: {error}"
+            raise
+        finally:
+            _close_run(self._ledger, run_id, outcome, summary)
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """The ledger that the settings name."""
+    return Ledger(
+        Postgres(
+            settings.ledger,
+            error=LedgerError,
+            variable="DATABASE_URL" if settings.one_database else "RECONCILE_LEDGER_URL",
+            statement_timeout=settings.statement_timeout,
+        )
+    )
+
+
+def plain(amount: Decimal) -> str:
+    """An amount in plain notation, without trailing zeros."""
+    text = format(amount, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _check_span(since: datetime | None, until: datetime | None, now: datetime) -> None:
+    if until is not None and since is None:
+        raise UsageError("--until needs --since, such as --since 2026-11-01 --until 2026-11-08.")
+    if since is None:
+        return
+    if since > now:
+        raise UsageError(f"--since {_iso(since)} is in the future; the source's clock says {_iso(now)}.")
+    if until is not None and until <= since:
+        raise UsageError(f"--until {_iso(until)} leaves no window after --since {_iso(since)}.")
+
+
+def _overtaken(mark: datetime, watermark: datetime) -> alarms.Alarm:
+    return alarms.Alarm(
+        "overtaken",
+        f"Retention has deleted spend rows up to {_iso(mark)} before they were billed: passes had come to "
+        f"{_iso(watermark)} only. Run passes more often, or let retention keep rows longer.",
+        Decimal(1),
+    )
+
+
+def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary) -> None:
+    table = tables.run
+    with ledger.transaction() as connection:
+        connection.execute(
+            update(table)
+            .where(table.c.id == run_id)
+            .values(finished_at=func.clock_timestamp(), outcome=outcome, summary=summary.as_json())
+        )
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def exit_code(summaries: list[Summary]) -> int:
+    """The first that applies: 1 the work was not done, 3 a person should look, 0."""
+    codes = {summary.exit_code for summary in summaries}
+    return next((code for code in (1, 3) if code in codes), 0)

@@ -1,0 +1,173 @@
+"""Transactions on a Postgres that others share, perhaps through a transaction pooler.
+
+Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, create_engine, exc, func, select
+from sqlalchemy.pool import NullPool
+
+from reconciler import __version__
+from reconciler.database_url import Database
+from reconciler.errors import ReconcileError
+
+# What our statements rely on, whatever the role, the database or a pooled session say.
+_EVERY_TRANSACTION = {
+    "search_path": "pg_catalog, pg_temp",
+    "synchronous_commit": "on",
+    "extra_float_digits": "1",  # floats as their shortest round-trip text (facts: Postgres >= 12)
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "idle_in_transaction_session_timeout": "600000",
+}
+
+# Sums over expressions have no statistics: left alone, the planner sorts millions of rows instead of hashing them,
+# and joins fresh temp tables row by row.
+SET_BASED = {
+    "work_mem": "65536",
+    "jit": "off",
+    "enable_sort": "off",
+    "enable_mergejoin": "off",
+    "enable_nestloop": "off",
+}
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a connection."""
+
+
+class Postgres:
+    """One database, as its transactions and its errors."""
+
+    def __init__(
+        self, database: Database, *, error: type[ReconcileError], variable: str, statement_timeout: timedelta
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            database: where.
+            error: what to raise when the database refuses or fails.
+            variable: the setting that names the database, for messages.
+            statement_timeout: the longest that one statement may take.
+        """
+        self.database = database
+        self._error = error
+        self._variable = variable
+        self._statement_timeout = statement_timeout
+        self._engine = create_engine(
+            "postgresql+psycopg://",
+            creator=self._connect,
+            poolclass=NullPool,
+            isolation_level="READ COMMITTED",
+            use_native_hstore=False,
+            hide_parameters=True,
+        )
+
+    def _connect(self) -> psycopg.Connection:
+        given = conninfo_to_dict(self.database.conninfo)
+        unless_given: dict[str, Any] = {
+            "connect_timeout": CONNECT_TIMEOUT,
+            "application_name": f"reconciler/{__version__}",
+        }
+        # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
+        return psycopg.connect(
+            make_conninfo(**unless_given | given),
+            prepare_threshold=None,
+            client_encoding="UTF8",
+        )
+
+    @contextmanager
+    def transaction(
+        self,
+        *,
+        read_only: bool = False,
+        rollback: bool = False,
+        local: Mapping[str, str] | None = None,
+    ) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back on an exception or if `rollback`.
+
+        Args:
+            read_only: begin it READ ONLY.
+            rollback: never commit (a dry run).
+            local: server settings for this transaction, on top of those that every one has.
+
+        Raises:
+            ReconcileError: of the class given, in one sentence, for whatever Postgres or the network refused.
+        """
+        settings = (
+            _EVERY_TRANSACTION
+            | {"statement_timeout": str(int(self._statement_timeout.total_seconds() * 1000))}
+            | dict(local or {})
+        )
+        with self.plain_errors(), self._engine.connect() as connection:
+            if read_only:
+                connection = connection.execution_options(postgresql_readonly=True)  # noqa: PLW2901
+            _set_local(connection, settings)
+            yield connection
+            if rollback:
+                connection.rollback()
+            else:
+                connection.commit()
+
+    @contextmanager
+    def plain_errors(self) -> Iterator[None]:
+        """Turn what Postgres says into one sentence that names the setting and holds no secret."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._error(self._sentence(error.orig)) from error
+        except psycopg.Error as error:
+            raise self._error(self._sentence(error)) from error
+
+    def _sentence(self, error: BaseException | None) -> str:
+        where = f"{self._variable} ({self.database.display})"
+        said = _primary(error)
+        if isinstance(error, pg.QueryCanceled):
+            return (
+                f"{where}: a statement took longer than {self._statement_timeout.total_seconds():g} s and was "
+                "stopped; nothing is lost, run again, or raise RECONCILE_STATEMENT_TIMEOUT."
+            )
+        if isinstance(error, pg.InsufficientPrivilege):
+            return f"{where}: {said}; the grants that the role needs are in sql/grant_*.sql."
+        if isinstance(error, pg.DiskFull):
+            return f"{where}: the server's disk is full ({said}); nothing is lost, make room and run again."
+        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."
+        if isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow):
+            return f"{where} is shutting down or starting: {said}; nothing is lost, run again."
+        return f"{where}: {said}."
+
+
+def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
+    """Psycopg's own cursor on the connection's transaction: for composed SQL and COPY."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver.cursor()
+
+
+def _set_local(connection: Connection, settings: Mapping[str, str]) -> None:
+    """SET LOCAL, all in one round trip."""
+    calls = [func.set_config(name, value, True) for name, value in settings.items()]  # noqa: FBT003
+    connection.execute(select(*calls))
+
+
+def _primary(error: BaseException | None) -> str:
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else "no reason was given"
+
+
+def timed_out(error: ReconcileError) -> bool:
+    """Whether the error is a statement that took too long: a smaller chunk may do."""
+    cause = error.__cause__
+    return isinstance(getattr(cause, "orig", cause), pg.QueryCanceled)

@@ -1,0 +1,199 @@
+"""What people see: progress bars, summaries, tables. Programs get JSON instead."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reconciler.looks import Kind
+from reconciler.passes import Summary, plain
+from reconciler.status import Status
+
+_OUT = Console(highlight=False, soft_wrap=True)
+_ERR = Console(stderr=True, highlight=False, soft_wrap=True)
+
+_KIND = {
+    "fresh": "Looking at new windows",
+    "probe": "Probing for late rows",
+    "deep": "Looking again at everything",
+    "backfill": "Backfilling",
+}
+
+
+class Bar:
+    """The progress of a pass, as bars on a terminal's standard error."""
+
+    def __init__(self, progress: Progress) -> None:
+        """Draw with `progress`."""
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
+        """Show how far a look has come, in hours of usage."""
+        task = self._task(_KIND[kind], (until - since) / timedelta(hours=1))
+        self._progress.update(task, completed=(position - since) / timedelta(hours=1))
+
+    def delivering(self, events: int) -> None:
+        """Show a bar for so many events."""
+        self._progress.update(self._task("Delivering to Lago", events), total=events)
+
+    def answered(self, events: int) -> None:
+        """Move that bar."""
+        self._progress.advance(self._task("Delivering to Lago", events), events)
+
+    def _task(self, name: str, total: float) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total)
+        return self._tasks[name]
+
+
+@contextmanager
+def progress() -> Iterator[Bar]:
+    """Bars while the body runs; nothing where standard error is no terminal."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=_ERR, transient=True, disable=not _ERR.is_terminal) as bars:
+        yield Bar(bars)
+
+
+def summary(done: Summary, *, to_stderr: bool) -> None:
+    """Say in a few lines what a pass did."""
+    console = _ERR if to_stderr else _OUT
+    console.print("\n".join(_lines(done)), markup=False)
+    for sentence in done.adopted:
+        console.print(f"  adopted: {sentence}", markup=False)
+    for alarm in done.alarms:
+        if not alarm["acknowledged"]:
+            _ERR.print(f"  alarm {alarm['id']} ({alarm['kind']}): {alarm['message']}", markup=False)
+    if done.error is not None:
+        _ERR.print(f"reconcile: {done.error}", markup=False)
+
+
+def _lines(done: Summary) -> Iterator[str]:
+    name = f"Meter {done.meter}"
+    if done.skipped:
+        yield f"{name}: another pass is running; nothing to do."
+        return
+    if done.standing is None:
+        yield f"{name}: not done."
+        return
+    tally, now = done.tally, done.standing
+    verb = "would plan" if done.dry_run else "planned"
+    yield f"{name}: {_moment(done.since)} to {_moment(done.until)}, {_count(tally.windows, 'window')} looked at"
+    yield (
+        f"  {_count(tally.rows, 'row')} newly billed, {verb} {_count(tally.events_planned, 'event')} of "
+        f"{plain(tally.cost_planned)} USD"
+    )
+    if not done.dry_run:
+        yield (
+            f"  {_count(done.delivered.accepted, 'event')} accepted by Lago, {now.planned_events:,} pending, "
+            f"{now.quarantined_events:,} quarantined"
+        )
+    if tally.unattributed_rows:
+        yield (
+            f"  {_count(tally.unattributed_rows, 'row')} without a customer "
+            f"({plain(tally.unattributed_cost)} USD), not billed"
+        )
+    if tally.suspect_rows:
+        yield f"  {_count(tally.suspect_rows, 'suspect row')}, not billed"
+    if done.begun:
+        yield (
+            f"  Billing starts with the current window, {_moment(done.start)} UTC. To bill earlier usage: "
+            f"reconcile --since {(done.start or datetime.now(UTC)) - timedelta(days=1):%Y-%m-%d}"
+        )
+
+
+def status(now: Status) -> None:
+    """Show how a meter stands."""
+    meter, state = now.meter, now.standing
+    _OUT.print(f"[bold]Meter {escape(meter.name)}[/bold]")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("watermark", f"{_moment(meter.watermark)} UTC, {_age(now.lag)} behind")
+    facts.add_row("start", f"{_moment(meter.start)} UTC")
+    facts.add_row("source", escape("/".join(meter.source[part] for part in ("database", "schema"))))
+    facts.add_row("Lago", escape(meter.lago))
+    if meter.purge_mark:
+        facts.add_row("purged up to", f"{_moment(meter.purge_mark)} UTC")
+    if now.stalled:
+        facts.add_row("stalled", f"passes begin and do not finish since {_moment(now.stalled)} UTC")
+    _OUT.print(facts)
+
+    figures = Table(title="Usage", title_justify="left")
+    for name, justify in (("", "left"), ("number", "right"), ("USD", "right")):
+        figures.add_column(name, justify="right" if justify == "right" else "left")
+    for name, number, cost in (
+        (f"accepted, last {len(now.days)} days with usage", now.accepted_events, now.accepted_cost),
+        ("planned", state.planned_events, state.planned_cost),
+        ("quarantined", state.quarantined_events, state.quarantined_cost),
+        ("held", state.held_events, state.held_cost),
+        ("discarded", state.discarded_events, state.discarded_cost),
+        ("frozen (buckets)", state.frozen_buckets, state.frozen_cost),
+        ("unmapped (buckets)", state.unmapped_buckets, state.unmapped_cost),
+        ("unattributed (rows)", state.unattributed_rows, state.unattributed_cost),
+        ("suspect (rows)", state.suspect_rows, None),
+        ("late, after retention (rows)", state.late_rows, state.late_cost),
+    ):
+        figures.add_row(name, f"{number:,}", "" if cost is None else plain(cost))
+    _OUT.print(figures)
+
+    if now.days:
+        days = Table(title="Billed per day (UTC)", title_justify="left")
+        for name in ("day", "events", "input tokens", "output tokens", "USD"):
+            days.add_column(name, justify="left" if name == "day" else "right")
+        for row in now.days:
+            days.add_row(
+                str(row.day),
+                f"{row.events:,}",
+                f"{row.input_tokens:,}",
+                f"{row.output_tokens:,}",
+                plain(row.cost),
+            )
+        _OUT.print(days)
+
+    if now.runs:
+        runs = Table(title="Last runs (UTC)", title_justify="left")
+        for name in ("started", "took", "outcome"):
+            runs.add_column(name)
+        for row in now.runs:
+            took = _age(row.finished_at - row.started_at) if row.finished_at else "unfinished"
+            runs.add_row(f"{row.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", took, escape(row.outcome or ""))
+        _OUT.print(runs)
+    for row in now.alarms:
+        quiet = " (acknowledged)" if row.acknowledged_at else ""
+        _OUT.print(f"alarm {row.id} ({row.kind}){quiet}: {row.message}", markup=False)
+
+
+def alarms(found: Sequence[dict[str, Any]]) -> None:
+    """List alarms."""
+    if not found:
+        _OUT.print("No alarm stands.")
+        return
+    table = Table("id", "meter", "kind", "since (UTC)", "what", "acknowledged")
+    for each in found:
+        table.add_row(
+            str(each["id"]), escape(each["meter"]), each["kind"], each["raised_at"], escape(each["message"]),
+            escape(each["reason"] or ""),
+        )  # fmt: skip
+    _OUT.print(table)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _moment(moment: datetime | None) -> str:
+    return "never" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _age(age: timedelta) -> str:
+    seconds = max(age.total_seconds(), 0)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

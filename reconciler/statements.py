@@ -1,0 +1,21 @@
+"""The SQL of `sql/`, by name. The wheel carries the files; a checkout reads them from its top level."""
+
+from functools import cache
+from pathlib import Path
+
+from psycopg import sql
+
+_PACKAGED = Path(__file__).parent / "sql"
+FOLDER = _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parent.parent / "sql"
+
+
+@cache
+def statement(name: str) -> sql.SQL:
+    """The statement in `sql/<name>.sql`, its comments left out.
+
+    `{name}` marks what psycopg composes (identifiers, literals, fixed alternatives), `%(name)s` marks values.
+    """
+    lines = (FOLDER / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("--"))
+    # The text is part of this program, as a literal in the source would be.
+    return sql.SQL(text)

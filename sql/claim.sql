@@ -1,0 +1,26 @@
+-- claim: take the oldest events that nobody else is sending, for the time of a lease. Any number of senders may.
+--
+-- Reads   planned events of windows that Lago has been asked about.
+-- Writes  the attempt, before the request; a sender that dies leaves a lease that ends.
+-- Returns key, subscription and payload of each.
+UPDATE reconciler.event
+SET attempts = event.attempts + 1,
+    attempted_at = coalesce(event.attempted_at, clock_timestamp()),
+    leased_until = clock_timestamp() + %(lease)s::interval
+FROM (SELECT meter, window_start, bucket, revision
+      FROM reconciler.event
+      WHERE meter = %(meter)s
+        AND state = 'planned'
+        AND (leased_until IS NULL OR leased_until < clock_timestamp())
+        AND EXISTS (SELECT FROM reconciler."window"
+                    WHERE "window".meter = event.meter
+                      AND "window".start = event.window_start
+                      AND "window".asked_at IS NOT NULL)
+      ORDER BY window_start
+      LIMIT %(limit)s
+      FOR UPDATE SKIP LOCKED) AS due
+WHERE event.meter = due.meter
+  AND event.window_start = due.window_start
+  AND event.bucket = due.bucket
+  AND event.revision = due.revision
+RETURNING event.window_start, event.bucket, event.revision, event.payload, event.attempted_at

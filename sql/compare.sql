@@ -1,0 +1,49 @@
+-- compare: delta = source total - billed, for every bucket of the windows in [since, until) where they differ.
+--
+-- Reads   the temp table totals and the meter's events of these windows, whatever their state: the events are the
+--         ledger, billed is derived from them and stored nowhere.
+-- Makes   the temp table delta, one row a differing bucket, with its subscription and its fate:
+--   plan      becomes one more event
+--   frozen    some measure is below billed: nothing is planned and nothing credited
+--   purged    retention has begun to delete this window: no longer compared
+--   unmapped  the operator's mapping lacks this customer: left as it is, so the next look finds it again
+-- A bucket without tokens and cost of which nothing is billed differs from nothing.
+CREATE TEMP TABLE delta ON COMMIT DROP AS
+WITH billed AS (
+    SELECT window_start, customer, model,
+           max(revision) AS revision,
+           bool_or(conflict) AS conflict,
+           sum(input_tokens)::bigint AS input_tokens,
+           sum(output_tokens)::bigint AS output_tokens,
+           sum(cost) AS cost,
+           sum(requests)::bigint AS requests
+    FROM reconciler.event
+    WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s
+    GROUP BY window_start, customer, model
+), source AS (
+    SELECT window_start, customer, model, input_tokens, output_tokens, cost, requests
+    FROM pg_temp.totals
+    WHERE verdict = 'billable'
+), differing AS (
+    SELECT window_start, customer, model,
+           coalesce(billed.revision + 1, 0) AS revision,
+           coalesce(billed.conflict, false) AS conflict,
+           coalesce(source.input_tokens, 0) - coalesce(billed.input_tokens, 0) AS input_tokens,
+           coalesce(source.output_tokens, 0) - coalesce(billed.output_tokens, 0) AS output_tokens,
+           coalesce(source.cost, 0) - coalesce(billed.cost, 0) AS cost,
+           coalesce(source.requests, 0) - coalesce(billed.requests, 0) AS requests
+    FROM source FULL JOIN billed USING (window_start, customer, model)
+    WHERE (source.requests IS DISTINCT FROM billed.requests
+           OR source.cost IS DISTINCT FROM billed.cost
+           OR source.input_tokens IS DISTINCT FROM billed.input_tokens
+           OR source.output_tokens IS DISTINCT FROM billed.output_tokens)
+      AND (billed.revision IS NOT NULL
+           OR source.cost <> 0 OR source.input_tokens <> 0 OR source.output_tokens <> 0)
+)
+SELECT differing.*,
+       {subscription} AS subscription,
+       CASE WHEN window_start <= %(purge_mark)s::timestamptz THEN 'purged'
+            WHEN least(input_tokens, output_tokens, cost, requests) < 0 THEN 'frozen'
+            WHEN {subscription} IS NULL THEN 'unmapped'
+            ELSE 'plan' END AS fate
+FROM differing {mapping}

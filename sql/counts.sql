@@ -1,0 +1,9 @@
+-- counts: how many rows each window holds, index-only over the existing "startTime" index. The hourly probe.
+--
+-- Reads   "LiteLLM_SpendLogs" in [since, until).
+-- Returns window_start, rows; windows without rows are absent.
+SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AT TIME ZONE 'UTC' AS window_start,
+       count(*) AS rows
+FROM {spend_logs}
+WHERE "startTime" >= {since} AND "startTime" < {until}
+GROUP BY 1

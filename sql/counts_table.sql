@@ -1,0 +1,5 @@
+-- counts_table: where the row counts of a probe wait to be compared. Filled by counts.sql.
+CREATE TEMP TABLE counts (
+    window_start timestamptz NOT NULL,
+    rows bigint NOT NULL
+) ON COMMIT DROP

@@ -1,0 +1,59 @@
+-- plan: each delta that may be billed becomes one event, its id and payload text frozen here and never changed.
+--
+-- Reads   the temp table delta.
+-- Writes  reconciler.event: state planned, or held where an earlier event of the bucket is in conflict.
+--
+-- The id is "r1_" + hex of SHA-256 over length-prefixed UTF-8 (docs/event-ids.md). Text that many events share (a
+-- customer, a model, a window) is prepared once.
+WITH due AS (
+    SELECT * FROM pg_temp.delta WHERE fate = 'plan'
+), customers AS MATERIALIZED (
+    SELECT customer,
+           octet_length(customer) || ':' || customer AS framed,
+           concat('","', %(event_field)s::text, '":', to_json(subscription),
+                  ',"code":', to_json(%(code)s::text)) AS subscribed,
+           concat(',"customer":', to_json(customer), ',"meter":', to_json(%(meter)s::text)) AS named
+    FROM (SELECT DISTINCT customer, subscription FROM due) AS customer_of_due
+), models AS MATERIALIZED (
+    SELECT model,
+           octet_length(model) || ':' || model AS framed,
+           concat(',"model":', to_json(model), ',"response_cost":"') AS named
+    FROM (SELECT DISTINCT model FROM due) AS model_of_due
+), windows AS MATERIALIZED (
+    SELECT window_start,
+           concat(%(framed_meter)s::text, '20:', moment, octet_length(seconds), ':', seconds) AS framed,
+           concat(',"timestamp":"', extract(epoch FROM window_start)::bigint + seconds::bigint - 1, '.999"') AS stamped,
+           concat(',"window":"', moment, '/', %(iso_length)s::text, '","revision":') AS named
+    FROM (SELECT DISTINCT window_start,
+                 to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS moment,
+                 %(window_seconds)s::text AS seconds
+          FROM due) AS window_of_due
+)
+INSERT INTO reconciler.event (meter, window_start, bucket, revision, customer, model,
+                              input_tokens, output_tokens, cost, requests, subscription, payload, state)
+SELECT %(meter)s,
+       window_start,
+       sha256(convert_to(customers.framed || models.framed, 'UTF8')),
+       revision,
+       customer,
+       model,
+       input_tokens,
+       output_tokens,
+       trim_scale(cost),
+       requests,
+       subscription,
+       concat('{{"transaction_id":"r1_',
+              encode(sha256(convert_to(concat(windows.framed, customers.framed, models.framed,
+                                              octet_length(revision::text), ':', revision), 'UTF8')), 'hex'),
+              customers.subscribed,
+              windows.stamped,
+              {cents}
+              ',"properties":{{',
+              {tokens},
+              models.named, trim_scale(cost), '","requests":', requests,
+              customers.named, windows.named, revision, '}}}}'),
+       CASE WHEN conflict THEN 'held' ELSE 'planned' END
+FROM due
+     JOIN customers USING (customer)
+     JOIN models USING (model)
+     JOIN windows USING (window_start)

@@ -1,0 +1,17 @@
+-- settle: record what Lago answered to events that a sender had claimed.
+--
+-- Writes  their state, the end of the lease, and Lago's words where it refused. An event that is settled already
+--         (its lease had ended and another sender was quicker) stays as it is.
+UPDATE reconciler.event
+SET state = %(state)s,
+    conflict = %(conflict)s,
+    answer = %(answer)s,
+    answered_at = clock_timestamp(),
+    leased_until = NULL
+FROM unnest(%(window_starts)s::timestamptz[], %(buckets)s::bytea[], %(revisions)s::int[])
+         AS answered (window_start, bucket, revision)
+WHERE event.meter = %(meter)s
+  AND event.window_start = answered.window_start
+  AND event.bucket = answered.bucket
+  AND event.revision = answered.revision
+  AND event.state = 'planned'

@@ -1,0 +1,38 @@
+-- standing: how a meter stands. What a summary, the alarms and the status are made of.
+--
+-- Reads   the events that are not accepted, by their index, and the windows looked at over the horizon.
+-- Returns one row.
+SELECT delivery.*, looked.*, silence.silent, meter.purge_mark
+FROM reconciler.meter,
+     (SELECT count(*) FILTER (WHERE state = 'planned') AS planned_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
+             count(*) FILTER (WHERE state = 'quarantined') AS quarantined_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
+             count(*) FILTER (WHERE state = 'quarantined' AND conflict) AS conflicting_events,
+             count(*) FILTER (WHERE state = 'held') AS held_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
+             count(*) FILTER (WHERE state = 'discarded') AS discarded_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
+      FROM reconciler.event
+      WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
+     (SELECT coalesce(sum(frozen_buckets), 0)::bigint AS frozen_buckets,
+             coalesce(sum(frozen_cost), 0) AS frozen_cost,
+             coalesce(sum(unmapped_buckets), 0)::bigint AS unmapped_buckets,
+             coalesce(sum(unmapped_cost), 0) AS unmapped_cost,
+             coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
+             coalesce(sum(unattributed_cost), 0) AS unattributed_cost,
+             coalesce(sum(suspect_rows), 0)::bigint AS suspect_rows,
+             coalesce(sum(late_rows), 0)::bigint AS late_rows,
+             coalesce(sum(late_cost), 0) AS late_cost
+      FROM reconciler."window"
+      WHERE meter = %(meter)s AND start >= %(horizon)s) AS looked,
+     -- A source with no rows for three hours, where the same hours of last week had some.
+     (SELECT coalesce(sum(rows) FILTER (WHERE "window".start >= watermark - interval '3 hours'), 0) = 0
+             AND count(*) FILTER (WHERE "window".start >= watermark - interval '3 hours') > 0
+             AND coalesce(sum(rows) FILTER (WHERE "window".start < watermark - interval '7 days'), 0) > 0 AS silent
+      FROM reconciler."window" JOIN reconciler.meter ON meter.name = "window".meter
+      WHERE "window".meter = %(meter)s
+        AND ("window".start >= watermark - interval '3 hours'
+             OR ("window".start >= watermark - interval '7 days 3 hours'
+                 AND "window".start < watermark - interval '7 days'))) AS silence
+WHERE meter.name = %(meter)s

@@ -1,0 +1,37 @@
+-- totals: exact sums per bucket, read from the proxy's spend table.
+--
+-- Reads   the rows of "LiteLLM_SpendLogs" whose "startTime" lies in [since, until), by that column's index.
+-- Returns one row for each window, customer, model and verdict:
+--   verdict  billable      usage that is billed
+--            unattributed  usage without a customer (NULL, '' or blank)
+--            suspect       negative, NaN or infinite spend, or negative tokens
+--            excluded      left out by RECONCILE_EXCLUDE, or a free cache hit left out by RECONCILE_CACHE_HITS
+--            failed        failures that cost nothing
+--   requests counts rows. Every row is in exactly one verdict, so a window's count and its totals agree.
+--
+-- spend is a double: its shortest round-trip text is what LiteLLM computed; spend::numeric would round to
+-- 15 digits, and sum(spend) would depend on the order of the rows.
+SELECT window_start AT TIME ZONE 'UTC' AS window_start,
+       customer,
+       model,
+       CASE WHEN verdict = 'billable' AND btrim(customer, E' \t\n\x0b\f\r') = '' THEN 'unattributed'
+            ELSE verdict END AS verdict,
+       input_tokens,
+       output_tokens,
+       cost,
+       requests
+FROM (SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AS window_start,
+             coalesce({customer}, '') AS customer,
+             coalesce({model}, '') AS model,
+             CASE WHEN NOT (spend >= 0 AND spend < 'Infinity')
+                       OR prompt_tokens < 0 OR completion_tokens < 0 THEN 'suspect'
+                  WHEN {excluded} THEN 'excluded'
+                  WHEN spend = 0 AND {status} = 'failure' THEN 'failed'
+                  ELSE 'billable' END AS verdict,
+             sum(prompt_tokens) AS input_tokens,
+             sum(completion_tokens) AS output_tokens,
+             sum(spend::text::numeric) AS cost,
+             count(*) AS requests
+      FROM {spend_logs}
+      WHERE "startTime" >= {since} AND "startTime" < {until}
+      GROUP BY 1, 2, 3, 4) AS bucket

@@ -1,0 +1,12 @@
+-- totals_table: where the totals of a chunk wait to be compared. Filled by totals.sql, directly where source and
+-- ledger are one database, by COPY where they are two.
+CREATE TEMP TABLE totals (
+    window_start timestamptz NOT NULL,
+    customer text NOT NULL,
+    model text NOT NULL,
+    verdict text NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    cost numeric NOT NULL,
+    requests bigint NOT NULL
+) ON COMMIT DROP
