@@ -11,16 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from json import loads
-from typing import Any, Literal
-
-from sqlalchemy import Connection, text
+from typing import Any
 
 from reconciler.errors import LagoError
 from reconciler.lago import (
     BATCH,
-    REQUEST_SECONDS,
     Accepted,
     Answer,
     Lago,
@@ -32,31 +28,13 @@ from reconciler.lago import (
     Unknown,
     same,
 )
-from reconciler.ledger.store import Ledger
-from reconciler.postgres import cursor
-from reconciler.statements import statement
+from reconciler.outbox import LEASE, Event, Outbox
+from reconciler.periods import Periods
 
-LEASE = timedelta(seconds=3 * REQUEST_SECONDS)
-"""How long a claimed event is left to its sender; longer than a request may take."""
+__all__ = ["LEASE", "Delivered", "Delivery"]
 
 TRIES = 3
 """How often a request whose outcome is unknown goes again before its batch is bisected."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """A claimed event: its key in the ledger, and what is sent."""
-
-    window_start: datetime
-    bucket: bytes
-    revision: int
-    payload: str
-    attempted_at: datetime
-
-    @property
-    def transaction_id(self) -> str:
-        """The id in the payload, at the place where planning put it."""
-        return self.payload.split('"', 4)[3]
 
 
 @dataclass
@@ -65,13 +43,13 @@ class Delivered:
 
     accepted: int = 0
     quarantined: int = 0
-    conflicts: int = 0
+    held: int = 0
 
     def add(self, other: "Delivered") -> None:
         """Add another's counts to this one."""
         self.accepted += other.accepted
         self.quarantined += other.quarantined
-        self.conflicts += other.conflicts
+        self.held += other.held
 
 
 @dataclass
@@ -90,9 +68,9 @@ class Delivery:
 
     def __init__(
         self,
-        meter: str,
-        ledger: Ledger,
+        outbox: Outbox,
         lago: Lago,
+        periods: Periods,
         *,
         senders: int = 4,
         deadline: float | None = None,
@@ -102,23 +80,23 @@ class Delivery:
         """Take what is needed.
 
         Args:
-            meter: whose events.
-            ledger: where they are.
+            outbox: where the events are.
             lago: where they go.
+            periods: tells which come too late for their billing period, and what to do with those.
             senders: how many requests at once.
             deadline: a `time.monotonic` after which nothing more is claimed; None is no deadline.
             stopping: set from outside when the senders should end after their present request.
             progress: told how many events were answered, each time.
         """
-        self._meter = meter
-        self._ledger = ledger
-        self._lago = lago
+        self.outbox = outbox
+        self.lago = lago
+        self.periods = periods
+        self.progress = progress
+        self.health = Health()
         self._senders = senders
         self._deadline = deadline
-        self._progress = progress
         self._stop = threading.Event()
         self._stopping = stopping or threading.Event()
-        self._health = Health()
         self._batch = BATCH
         self._lock = threading.Lock()
         self.delivered = Delivered()
@@ -138,7 +116,7 @@ class Delivery:
     def _send_all(self) -> None:
         try:
             while not self.ending:
-                events = self._claim()
+                events = self.outbox.claim(self._batch)
                 if not events:
                     break
                 sending = _Sending(self, events)
@@ -149,79 +127,10 @@ class Delivery:
                 finally:
                     with self._lock:
                         self.delivered.add(sending.delivered)
-                    self._release(sending.unanswered())
+                    self.outbox.release(sending.unanswered())
         except BaseException:
             self._stop.set()
             raise
-
-    def _claim(self) -> list[Event]:
-        with self._ledger.transaction() as connection:
-            rows = cursor(connection).execute(
-                statement("claim"), {"meter": self._meter, "lease": LEASE, "limit": self._batch}
-            )
-            events = [Event(*row) for row in rows.fetchall()]  # type: ignore[arg-type]
-        # In the same order from every sender: two batches that overlap in Lago then can't deadlock there.
-        return sorted(events, key=lambda event: event.transaction_id)
-
-    def _release(self, events: list[Event]) -> None:
-        if events:
-            with self._ledger.transaction() as connection:
-                self._lease(connection, events, None)
-
-    def _lease(self, connection: Connection, events: list[Event], lease: timedelta | None) -> set[tuple[object, ...]]:
-        rows = cursor(connection).execute(statement("release"), {"meter": self._meter, "lease": lease, **_keys(events)})
-        return set(rows.fetchall())
-
-    def renew(self, events: list[Event]) -> list[Event]:
-        """Keep the events for another lease; those that someone else has settled meanwhile are left out."""
-        with self._ledger.transaction() as connection:
-            ours = self._lease(connection, events, LEASE)
-        return [event for event in events if (event.window_start, event.bucket, event.revision) in ours]
-
-    def settle(
-        self,
-        events: list[Event],
-        state: Literal["accepted", "quarantined"],
-        answer: str | None = None,
-        *,
-        conflict: bool = False,
-    ) -> None:
-        """Commit what Lago answered."""
-        if not events:
-            return
-        with self._ledger.transaction() as connection:
-            work = cursor(connection)
-            values = {"meter": self._meter, "state": state, "answer": answer, "conflict": conflict}
-            work.execute(statement("settle"), {**values, **_keys(events)})
-            if conflict:
-                for event in events:
-                    key = {"window_start": event.window_start, "bucket": event.bucket}
-                    work.execute(statement("hold_later_revisions"), {"meter": self._meter, **key})
-        self._progress(len(events))
-
-    def accepted_since(self, moment: datetime) -> bool:
-        """Whether Lago has taken any event of the meter since then."""
-        with self._ledger.transaction() as connection:
-            return bool(
-                connection.scalar(
-                    text(
-                        "SELECT EXISTS (SELECT FROM reconciler.event WHERE meter = :meter AND state = 'accepted' "
-                        "AND window_start >= (SELECT watermark - interval '35 days' FROM reconciler.meter "
-                        "WHERE name = :meter) AND answered_at > :moment)"
-                    ),
-                    {"meter": self._meter, "moment": moment},
-                )
-            )
-
-    @property
-    def lago(self) -> Lago:
-        """Where events go."""
-        return self._lago
-
-    @property
-    def health(self) -> Health:
-        """What all senders know of Lago."""
-        return self._health
 
     @property
     def ending(self) -> bool:
@@ -267,14 +176,34 @@ class _Sending:
         Raises:
             LagoError: Lago is away or refuses us.
         """
+        self._hold_closed()
         while self._groups:
             self._keep_lease()
             if not self._groups:
-                return
+                break
             group = self._groups[0]
             answer = self._send(group, tries=TRIES if len(self._groups) == 1 and len(group) > 1 else 1)
             self._take(group, answer)
         self._judge()
+
+    def _hold_closed(self) -> None:
+        """Hold or move what comes too late for its billing period, as the settings say."""
+        ready = []
+        for event in self._groups[0]:
+            began = self._delivery.periods.closed_before(event)
+            if began is None:
+                ready.append(event)
+            elif self._delivery.periods.rule == "move":
+                ready.append(self._delivery.outbox.move(event, f"{began.timestamp():.3f}"))
+            else:
+                said = f"its billing period was closed: the present one began {began:%Y-%m-%d %H:%M} UTC"
+                self._delivery.outbox.settle([event], "held", said, held_for="closed period")
+                self._delivery.progress(1)
+                self.delivered.held += 1
+            self._keep_lease()
+        self._groups[0] = ready
+        if not ready:
+            self._groups.clear()
 
     def _take(self, group: list[Event], answer: Answer) -> None:
         match answer:
@@ -339,7 +268,7 @@ class _Sending:
                 self._take([event], answer)
                 while self._groups:
                     self._take(self._groups[0], self._send(self._groups[0], tries=1))
-            elif answer.kind != "away" and (self._works() or self._delivery.accepted_since(event.attempted_at)):
+            elif answer.kind != "away" and (self._works() or self._delivery.outbox.accepted_since(event.attempted_at)):
                 self._doubtful.remove(event)
                 self._quarantine([event], f"{answer.said} each time, while Lago takes other events")
             else:
@@ -350,13 +279,14 @@ class _Sending:
 
     def _accept(self, events: list[Event]) -> None:
         self._delivery.health.took()
-        self._delivery.settle(events, "accepted")
+        self._delivery.outbox.settle(events, "accepted")
+        self._delivery.progress(len(events))
         self.delivered.accepted += len(events)
 
     def _quarantine(self, events: list[Event], said: str, *, conflict: bool = False) -> None:
-        self._delivery.settle(events, "quarantined", said, conflict=conflict)
+        self._delivery.outbox.settle(events, "quarantined", said, conflict=conflict)
+        self._delivery.progress(len(events))
         self.delivered.quarantined += len(events)
-        self.delivered.conflicts += len(events) if conflict else 0
 
     def _reject(self, event: Event, fault: Any) -> None:
         if fault != {"transaction_id": ["value_already_exist"]}:
@@ -384,16 +314,8 @@ class _Sending:
     def _keep_lease(self) -> None:
         if time.monotonic() - self._leased_at < LEASE.total_seconds() / 2:
             return
-        ours = set(map(id, self._delivery.renew([event for group in self._groups for event in group])))
+        ours = set(map(id, self._delivery.outbox.renew([event for group in self._groups for event in group])))
         self._groups = deque(
             kept for group in self._groups if (kept := [event for event in group if id(event) in ours])
         )
         self._leased_at = time.monotonic()
-
-
-def _keys(events: list[Event]) -> dict[str, list[Any]]:
-    return {
-        "window_starts": [event.window_start for event in events],
-        "buckets": [event.bucket for event in events],
-        "revisions": [event.revision for event in events],
-    }

@@ -156,6 +156,20 @@ class Lago:
             raise LagoError(self._strange(response))
         return event
 
+    def subscription(self, external_id: str) -> dict[str, Any] | None:
+        """The active subscription of that name, None if there is none.
+
+        Raises:
+            LagoError: no answer that is Lago's.
+        """
+        response = self._get("subscriptions/" + quote(external_id, safe=""))
+        if response.status_code == 404 and _json(response.content).get("code") == "subscription_not_found":
+            return None
+        subscription = self._expect(response).get("subscription")
+        if not isinstance(subscription, dict):
+            raise LagoError(self._strange(response))
+        return subscription
+
     def events(self, code: str, since: datetime, until: datetime) -> Iterator[list[dict[str, Any]]]:
         """Pages of the events of a code with timestamps from `since` to `until`, both inclusive.
 

@@ -23,6 +23,8 @@ from reconciler.ledger.store import Ledger
 from reconciler.ledger.terms import Terms
 from reconciler.looks import Kind, Looks, NoTurnError
 from reconciler.mapping import Subscriptions
+from reconciler.outbox import Outbox
+from reconciler.periods import Periods
 from reconciler.postgres import Postgres
 from reconciler.settings import MeterSettings, Settings
 from reconciler.source import Sight, Source
@@ -210,11 +212,11 @@ class Pass:
                     begin, end = backfill
                     looks.backfill(begin, min(end or looks.newest, looks.fresh_since))
                 if not request.dry_run:
-                    self._deliver(meter, lago, progress, summary)
+                    self._deliver(wanted, meter, lago, progress, summary)
                     planned = looks.seen.tally.events_planned
                     looks.due()
                     if looks.seen.tally.events_planned > planned:
-                        self._deliver(meter, lago, progress, summary)
+                        self._deliver(wanted, meter, lago, progress, summary)
             except ReconcileError:
                 with suppress(ReconcileError):
                     self._conclude(meter, sight, looks, summary)
@@ -309,19 +311,23 @@ class Pass:
             )
             alarms.ring(connection, meter.name, alarm)
 
-    def _deliver(self, meter: Meter, lago: Lago, progress: Progress, summary: Summary) -> None:
+    def _deliver(self, wanted: MeterSettings, meter: Meter, lago: Lago, progress: Progress, summary: Summary) -> None:
         try:
             ask_first(meter, self._ledger, lago)
         except UnknownEventsError as error:
             with self._ledger.transaction() as connection:
                 alarms.ring(connection, meter.name, alarms.Alarm("foreign", str(error), Decimal(error.count)))
             return
+        outbox = Outbox(meter.name, self._ledger)
+        if wanted.closed_period != "hold":
+            outbox.release_closed()
         with self._ledger.transaction() as connection:
             alarms.clear(connection, meter.name, "foreign")
             pending = standing(connection, meter.name, meter.watermark).planned_events
         if pending:
             progress.delivering(pending)
-            delivery = Delivery(meter.name, self._ledger, lago, stopping=self._stopping, progress=progress.answered)
+            periods = Periods(lago, wanted.closed_period, meter.timeline.window_end, lambda: datetime.now(UTC))
+            delivery = Delivery(outbox, lago, periods, stopping=self._stopping, progress=progress.answered)
             try:
                 delivery.run()
             finally:

@@ -2,7 +2,7 @@
 --
 -- Reads   planned events of windows that Lago has been asked about.
 -- Writes  the attempt, before the request; a sender that dies leaves a lease that ends.
--- Returns key, subscription and payload of each.
+-- Returns key, payload and subscription of each, and how often it was claimed.
 UPDATE reconciler.event
 SET attempts = event.attempts + 1,
     attempted_at = coalesce(event.attempted_at, clock_timestamp()),
@@ -23,4 +23,5 @@ WHERE event.meter = due.meter
   AND event.window_start = due.window_start
   AND event.bucket = due.bucket
   AND event.revision = due.revision
-RETURNING event.window_start, event.bucket, event.revision, event.payload, event.attempted_at
+RETURNING event.window_start, event.bucket, event.revision, event.payload, event.subscription,
+          event.attempts, event.attempted_at

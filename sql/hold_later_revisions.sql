@@ -1,6 +1,6 @@
 -- hold_later_revisions: a bucket with an event in conflict sends nothing more until a person has decided.
 UPDATE reconciler.event AS later
-SET state = 'held'
+SET state = 'held', held_for = 'conflict'
 FROM reconciler.event AS conflicting
 WHERE conflicting.meter = %(meter)s
   AND conflicting.window_start = %(window_start)s

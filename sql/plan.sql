@@ -30,7 +30,7 @@ WITH due AS (
           FROM due) AS window_of_due
 )
 INSERT INTO reconciler.event (meter, window_start, bucket, revision, customer, model,
-                              input_tokens, output_tokens, cost, requests, subscription, payload, state)
+                              input_tokens, output_tokens, cost, requests, subscription, payload, state, held_for)
 SELECT %(meter)s,
        window_start,
        sha256(convert_to(customers.framed || models.framed, 'UTF8')),
@@ -52,7 +52,8 @@ SELECT %(meter)s,
               {tokens},
               models.named, trim_scale(cost), '","requests":', requests,
               customers.named, windows.named, revision, '}}}}'),
-       CASE WHEN conflict THEN 'held' ELSE 'planned' END
+       CASE WHEN conflict THEN 'held' ELSE 'planned' END,
+       CASE WHEN conflict THEN 'conflict' END
 FROM due
      JOIN customers USING (customer)
      JOIN models USING (model)

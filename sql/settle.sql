@@ -5,6 +5,7 @@
 UPDATE reconciler.event
 SET state = %(state)s,
     conflict = %(conflict)s,
+    held_for = %(held_for)s,
     answer = %(answer)s,
     answered_at = clock_timestamp(),
     leased_until = NULL

@@ -98,6 +98,10 @@ class Timeline:
         """The start of the window that holds the moment."""
         return windows.floor(moment, self.at(moment).window)
 
+    def window_end(self, start: datetime) -> datetime:
+        """The end of the window that begins at `start`."""
+        return start + self.at(start).window
+
     def next_boundary(self, terms: Terms, now: datetime) -> datetime:
         """The first moment from which new terms can hold: a boundary of both lengths of window, not yet begun."""
         both = timedelta(seconds=lcm(self.latest.window_seconds, terms.window_seconds))

@@ -40,6 +40,7 @@ CREATE TABLE reconciler.event (
     payload TEXT NOT NULL,
     state TEXT NOT NULL,
     conflict BOOLEAN DEFAULT false NOT NULL,
+    held_for TEXT,
     attempts INTEGER DEFAULT 0 NOT NULL,
     attempted_at TIMESTAMP WITH TIME ZONE,
     leased_until TIMESTAMP WITH TIME ZONE,
@@ -47,6 +48,7 @@ CREATE TABLE reconciler.event (
     answer TEXT,
     PRIMARY KEY (meter, window_start, bucket, revision),
     CONSTRAINT event_state CHECK (state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')),
+    CONSTRAINT event_held_for CHECK ((state = 'held') = (held_for IS NOT NULL)),
     CONSTRAINT event_measures CHECK (least(input_tokens, output_tokens, requests, cost) >= 0)
 );
 
