@@ -110,8 +110,11 @@ class Delivery:
         """
         with ThreadPoolExecutor(self._senders, thread_name_prefix="sender") as pool:
             senders = [pool.submit(self._send_all) for _ in range(self._senders)]
-        for sender in senders:
-            sender.result()
+            try:
+                for sender in senders:
+                    sender.result()
+            finally:
+                self._stop.set()
 
     def _send_all(self) -> None:
         try:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Event
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
@@ -104,6 +104,7 @@ class Looks:
         self._stopping = stopping
         self._progress = progress
         self._size = ChunkSize()
+        self._working_since = 0.0  # when the chunk in hand got its turn
         self.seen = Seen()
         self.newest = meter.timeline.floor(now - settle)
         """The end of the newest settled window."""
@@ -118,7 +119,7 @@ class Looks:
             NoTurnError: another pass is at it.
         """
         for stretch in self._meter.timeline.stretches(self.fresh_since, self.newest):
-            self._walk("fresh", stretch, self._move_watermark)
+            self._walk("fresh", stretch, _Watermark(self._meter.name))
 
     def due(self) -> None:
         """Do what is due: unfinished backfills, then a deep look or a probe."""
@@ -156,11 +157,12 @@ class Looks:
         self._resume(look)
 
     def _resume(self, look: Row[Any]) -> None:
-        """Do what is left of a deep look or a backfill."""
-        since, until = max(look.since, look.position).astimezone(UTC), look.until.astimezone(UTC)
-        for span_since, span_until in self._in_scope(look.kind, since, until):
+        """Do what is left of a deep look or a backfill; passes that do the same one share it."""
+        since, until = look.since.astimezone(UTC), look.until.astimezone(UTC)
+        position = max(since, look.position.astimezone(UTC))
+        for span_since, span_until in self._in_scope(look.kind, position, until):
             for stretch in self._meter.timeline.stretches(span_since, span_until):
-                self._walk(look.kind, stretch, self._move_position(look.id))
+                self._walk(look.kind, stretch, _Position(look.id))
         self._finish(look.id)
 
     def _probe(self, look: Row[Any]) -> None:
@@ -168,7 +170,7 @@ class Looks:
 
         def probe(chunk: Stretch) -> None:
             for span in _spans(self._differing(chunk), chunk.terms.window):
-                self._walk("probe", Stretch(chunk.terms, *span), _stay)
+                self._walk("probe", Stretch(chunk.terms, *span), _NoBookmark())
             self._progress("probe", since, until, chunk.until)
 
         for stretch in self._meter.timeline.stretches(since, until):
@@ -188,8 +190,8 @@ class Looks:
             cursor(connection).execute("DROP TABLE pg_temp.counts")
         return [start.astimezone(UTC) for (start,) in rows if isinstance(start, datetime)]
 
-    def _walk(self, kind: Kind, stretch: Stretch, record: "Record") -> None:
-        """Plan a stretch chunk by chunk, each committed with its record."""
+    def _walk(self, kind: Kind, stretch: Stretch, bookmark: "Bookmark") -> None:
+        """Plan a stretch chunk by chunk, each committed with how far it came."""
 
         def plan(chunk: Stretch) -> None:
             with self._ledger.transaction(planning=True) as connection:
@@ -197,8 +199,11 @@ class Looks:
                     connection, self._meter.name, wait_seconds=self._wait_seconds
                 ):
                     raise NoTurnError(f"another pass of meter {self._meter.name!r} is running")
+                self._working_since = time.monotonic()
+                if bookmark.is_past(connection, chunk.until):
+                    return
                 found = self._planner.plan(connection, chunk)
-                record(connection, chunk.until)
+                bookmark.move(connection, chunk.until)
             self.seen.add(chunk, found)
             self._progress(kind, stretch.since, stretch.until, chunk.until)
 
@@ -211,33 +216,15 @@ class Looks:
             if self._stopping.is_set():
                 raise StoppedError("the pass was told to stop; the next one goes on")
             chunk = Stretch(stretch.terms, position, self._size.until(stretch, position))
-            began = time.monotonic()
+            self._working_since = time.monotonic()
             try:
                 work(chunk)
             except ReconcileError as error:
                 if timed_out(error) and self._size.cut(chunk):
                     continue
                 raise
-            self._size.took(time.monotonic() - began)
+            self._size.took(time.monotonic() - self._working_since)
             position = chunk.until
-
-    def _move_watermark(self, connection: Connection, until: datetime) -> None:
-        table = tables.meter
-        connection.execute(
-            update(table)
-            .where(table.c.name == self._meter.name)
-            .values(watermark=func.greatest(table.c.watermark, until))
-        )
-
-    def _move_position(self, look_id: int) -> "Record":
-        table = tables.look
-
-        def move(connection: Connection, until: datetime) -> None:
-            connection.execute(
-                update(table).where(table.c.id == look_id).values(position=func.greatest(table.c.position, until))
-            )
-
-        return move
 
     def _in_scope(self, kind: Kind, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
         """The parts of `[since, until)` in scope: a backfill's own, else windows backfilled and from the start on."""
@@ -300,12 +287,55 @@ class Looks:
             connection.execute(update(table).where(table.c.id == look_id).values(finished_at=func.clock_timestamp()))
 
 
-Record = Callable[[Connection, datetime], None]
-"""What a chunk changes besides events and windows, in the same transaction."""
+class Bookmark(Protocol):
+    """How far a look has come, kept in the same transaction as what it planned."""
+
+    def is_past(self, connection: Connection, until: datetime) -> bool:
+        """Whether another pass has done this chunk of the same look meanwhile."""
+
+    def move(self, connection: Connection, until: datetime) -> None:
+        """Note that the look has come this far."""
 
 
-def _stay(connection: Connection, until: datetime) -> None:
-    """A probe's exact looks are not recorded: its counts are taken again if it is cut off."""
+@dataclass(frozen=True)
+class _Watermark:
+    """A fresh look moves the meter's watermark; it looks again at what lies before it."""
+
+    meter: str
+
+    def is_past(self, connection: Connection, until: datetime) -> bool:  # noqa: ARG002
+        return False
+
+    def move(self, connection: Connection, until: datetime) -> None:
+        table = tables.meter
+        watermark = func.greatest(table.c.watermark, until)
+        connection.execute(update(table).where(table.c.name == self.meter).values(watermark=watermark))
+
+
+@dataclass(frozen=True)
+class _Position:
+    """A deep look or a backfill keeps its place; passes that find it unfinished share it."""
+
+    look_id: int
+
+    def is_past(self, connection: Connection, until: datetime) -> bool:
+        table = tables.look
+        return bool(connection.scalar(select(table.c.position >= until).where(table.c.id == self.look_id)))
+
+    def move(self, connection: Connection, until: datetime) -> None:
+        table = tables.look
+        position = func.greatest(table.c.position, until)
+        connection.execute(update(table).where(table.c.id == self.look_id).values(position=position))
+
+
+class _NoBookmark:
+    """A probe keeps no place: its counts are cheap to take again."""
+
+    def is_past(self, connection: Connection, until: datetime) -> bool:  # noqa: ARG002
+        return False
+
+    def move(self, connection: Connection, until: datetime) -> None:
+        """Do nothing."""
 
 
 def _spans(starts: list[datetime], length: timedelta) -> Iterator[tuple[datetime, datetime]]:

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from sqlalchemy import func, insert, update
+from sqlalchemy import delete, func, insert, update
 
 from reconciler import alarms, windows
 from reconciler.chunk import Planner, Tally
@@ -32,6 +32,9 @@ from reconciler.standing import Standing, standing
 
 TURN_SECONDS = 10.0
 """How long a plain pass waits for another to finish its chunk."""
+
+KEEP_RUNS = timedelta(days=35)
+"""How long the ledger remembers runs."""
 
 BACKFILL_TURN_SECONDS = 300.0
 """How long a `--since` waits for each of its turns."""
@@ -415,6 +418,8 @@ def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary) -> N
             .where(table.c.id == run_id)
             .values(finished_at=func.clock_timestamp(), outcome=outcome, summary=summary.as_json())
         )
+        old = func.clock_timestamp() - KEEP_RUNS
+        connection.execute(delete(table).where(table.c.meter == summary.meter, table.c.started_at < old))
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -9,14 +9,14 @@ WITH due AS (
     SELECT * FROM pg_temp.delta WHERE fate = 'plan'
 ), customers AS MATERIALIZED (
     SELECT customer,
-           octet_length(customer) || ':' || customer AS framed,
+           octet_length(convert_to(customer, 'UTF8')) || ':' || customer AS framed,
            concat('","', %(event_field)s::text, '":', to_json(subscription),
                   ',"code":', to_json(%(code)s::text)) AS subscribed,
            concat(',"customer":', to_json(customer), ',"meter":', to_json(%(meter)s::text)) AS named
     FROM (SELECT DISTINCT customer, subscription FROM due) AS customer_of_due
 ), models AS MATERIALIZED (
     SELECT model,
-           octet_length(model) || ':' || model AS framed,
+           octet_length(convert_to(model, 'UTF8')) || ':' || model AS framed,
            concat(',"model":', to_json(model), ',"response_cost":"') AS named
     FROM (SELECT DISTINCT model FROM due) AS model_of_due
 ), windows AS MATERIALIZED (
