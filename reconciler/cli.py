@@ -1,8 +1,9 @@
 """The command line: `reconcile` and its commands. Heavy imports wait until a command needs them."""
 
 import json
+import secrets
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,8 @@ from reconciler import __version__
 from reconciler.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
+    from reconciler.meter_settings import MeterSettings
+    from reconciler.passes import Summary
     from reconciler.settings import Settings
 
 app = typer.Typer(
@@ -85,25 +88,43 @@ def _pass(
     adopt: bool,
     as_json: bool,
 ) -> int:
+    from datetime import UTC, datetime
+
     from reconciler import show
-    from reconciler.passes import Pass, Request, exit_code
+    from reconciler.passes import Pass, Request, Summary, exit_code
     from reconciler.when import parse_when
 
-    settings = _settings(config, meter)
     request = Request(
         since=(lambda now: parse_when(since, now)) if since is not None else None,
         until=(lambda now: parse_when(until, now)) if until is not None else None,
         dry_run=dry_run,
         adopt=adopt,
     )
-    with show.progress() as bar:
-        summaries = Pass(settings).run(request, bar)
+    run_id = secrets.token_hex(8)
+    meters: tuple[MeterSettings, ...] = ()
+    try:
+        for when in (since, until):
+            if when is not None:
+                parse_when(when, datetime.now(UTC))  # nonsense is told before anything is asked of a database
+        settings = _settings(config, meter)
+        meters = settings.meters
+        with show.progress() as bar:
+            summaries = Pass(settings).run(request, bar, run_id=run_id)
+    except ReconcileError as error:
+        if as_json:  # a program gets its object whatever happens
+            _print_json(run_id, [Summary(each.name, run_id, error=error) for each in meters], error)
+        raise
     if as_json:
-        run_id = summaries[0].run_id if summaries else None
-        print(json.dumps({"run_id": run_id, "meters": [summary.as_json() for summary in summaries]}))  # noqa: T201
+        _print_json(run_id, summaries)
     for summary in summaries:
         show.summary(summary, to_stderr=as_json)
     return exit_code(summaries)
+
+
+def _print_json(run_id: str, summaries: "Sequence[Summary]", error: ReconcileError | None = None) -> None:
+    """Print a pass's one object; `error` is what kept it from all meters."""
+    meters = [summary.as_json() for summary in summaries]
+    print(json.dumps({"run_id": run_id, "error": str(error) if error else None, "meters": meters}))  # noqa: T201
 
 
 @app.command()

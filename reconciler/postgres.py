@@ -141,6 +141,9 @@ class Postgres:
         if isinstance(error, pg.DiskFull):
             return f"{where}: the server's disk is full ({said}); nothing is lost, make room and run again."
         if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            refused = said.rpartition("FATAL:")[2].strip()
+            if refused != said:
+                return f"{where} refuses the connection: {refused}; nothing is lost, mend that and run again."
             return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."
         if isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow):
             return f"{where} is shutting down or starting: {said}; nothing is lost, run again."
@@ -163,8 +166,11 @@ def _set_local(connection: Connection, settings: Mapping[str, str]) -> None:
 def _primary(error: BaseException | None) -> str:
     if isinstance(error, psycopg.Error) and error.diag.message_primary:
         return error.diag.message_primary
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rstrip(".") if lines else "no reason was given"
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return "no reason was given"
+    # libpq adds a hint on further lines; of several hosts it says each one's failure on a line of its own.
+    return "; ".join(lines[1:]) if lines[0].startswith("Multiple") and len(lines) > 1 else lines[0]
 
 
 def timed_out(error: ReconcileError) -> bool:

@@ -1,5 +1,6 @@
 """`reconcile serve`: a pass every interval, never two at once, until it is told to stop."""
 
+import logging
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from types import FrameType
 
 import structlog
+from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from reconciler.errors import ReconcileError
@@ -39,7 +41,10 @@ def serve(settings: Settings) -> None:
         signal.signal(each, end)
 
     work = Pass(settings)
+    # It would warn, in its own format, of each run that waits because the one before is not done.
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
     scheduler = BackgroundScheduler(timezone=UTC)
+    scheduler.add_listener(_broken, EVENT_JOB_ERROR)
     scheduler.add_job(
         _pass,
         "interval",
@@ -62,6 +67,11 @@ def serve(settings: Settings) -> None:
     sys.stderr.flush()
     if ended.is_alive():
         os._exit(0)
+
+
+def _broken(event: JobExecutionEvent) -> None:
+    """A fault of this program's: the service goes on, the next pass tries again."""
+    log.critical("pass broke", reason=repr(event.exception), traceback=event.traceback)
 
 
 def _pass(work: Pass) -> None:

@@ -19,6 +19,7 @@ from reconciler.statements import statement
 
 TABLE = "LiteLLM_SpendLogs"
 ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
+READ_IF_THERE = frozenset({"status", "cache_hit"})
 EXCLUSION_COLUMN = {
     "customer": None,  # whatever the charge-by says
     "user": "user",
@@ -45,11 +46,13 @@ class Sight:
         place: where it is.
         now: its clock, UTC; on a replica the last transaction that it has replayed.
         columns: those of the spend table that may be read.
+        hidden: those that may not.
     """
 
     place: Place
     now: datetime
     columns: frozenset[str]
+    hidden: frozenset[str] = frozenset()
 
 
 class Source:
@@ -86,7 +89,8 @@ class Source:
         identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
         assert isinstance(now, datetime)
         columns = frozenset(str(name) for name, readable in found if readable)
-        return Sight(Place(identifier, database, schema), now.astimezone(UTC), columns)
+        hidden = frozenset(str(name) for name, readable in found if not readable)
+        return Sight(Place(identifier, database, schema), now.astimezone(UTC), columns, hidden)
 
     def check(self, sight: Sight, terms: Terms) -> None:
         """See that all that these terms need can be read.
@@ -96,6 +100,7 @@ class Source:
         """
         needed = {*ALWAYS_READ, terms.customer_column, terms.model_column}
         needed |= {column for kind, _ in _excluded(terms) if (column := EXCLUSION_COLUMN[kind])}
+        needed |= READ_IF_THERE & sight.hidden  # what an old LiteLLM lacks is one thing, what it hides another
         if missing := sorted(needed - sight.columns):
             names = ", ".join(f'"{name}"' for name in missing)
             raise SourceError(

@@ -53,9 +53,11 @@ def lock(connection: Connection, name: str, *, wait_seconds: float | None) -> bo
     free = connection.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), key)
     if free or wait_seconds is None:
         return bool(free)
+    # A turn may be waited for longer than a statement may take; on False the savepoint restores both settings.
+    statement_timeout = connection.scalar(text("SELECT current_setting('statement_timeout')"))
     with connection.begin_nested() as attempt:
         connection.execute(
-            text("SELECT set_config('lock_timeout', :timeout, true)"),
+            text("SELECT set_config('lock_timeout', :timeout, true), set_config('statement_timeout', '0', true)"),
             {"timeout": f"{max(1, int(wait_seconds * 1000))}ms"},
         )
         try:
@@ -65,7 +67,10 @@ def lock(connection: Connection, name: str, *, wait_seconds: float | None) -> bo
                 raise
             attempt.rollback()
             return False
-    connection.execute(text("SELECT set_config('lock_timeout', '0', true)"))
+    connection.execute(
+        text("SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', :before, true)"),
+        {"before": statement_timeout},
+    )
     return True
 
 

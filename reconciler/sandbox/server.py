@@ -1,6 +1,7 @@
 """Serving the stand-in: in the foreground for a command line, in a thread for tests."""
 
 import asyncio
+import signal
 import socket
 import threading
 import time
@@ -53,6 +54,7 @@ def serve(
     app = create_app(path=path, api_key=api_key, other_api_keys=other_api_keys, batch_max_length=batch_max_length)
     if on_ready:
         on_ready(_url(listener))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises a signal again when it has ended
     with suppress(KeyboardInterrupt):
         _server(app).run(sockets=[listener])
 
