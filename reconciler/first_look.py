@@ -75,6 +75,7 @@ def _check(connection: Connection, meter: Meter, page: list[dict[str, Any]]) -> 
         "buckets": [bucket for _, bucket, _ in keys],
         "revisions": [revision for _, _, revision in keys],
         "ids": [event["transaction_id"] for event in readable],
+        "subscriptions": [event.get("external_subscription_id") for event in readable],
     }
     unknown = {str(row[0]) for row in cursor(connection).execute(statement("unknown_events"), values).fetchall()}
     unknown |= {event["transaction_id"] for event in ours if _key(event) is None}
