@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from typing import Any
 
@@ -10,6 +10,8 @@ import psycopg
 from rich import box
 from rich.markup import escape
 from rich.table import Table
+
+from reconciler.passes import plain
 
 EXACT = Context(prec=100)
 """Sums of many long costs have more digits than Python keeps by default."""
@@ -48,9 +50,8 @@ class Usage:
         )
 
     def texts(self) -> list[str]:
-        """The figures as people read them, cost with all its decimals."""
-        *numbers, cost = astuple(self)
-        return [*(f"{number:,}" for number in numbers), format(cost, "f")]
+        """Requests, tokens and cost as people read them, cost with all its decimals."""
+        return [f"{self.requests:,}", f"{self.input_tokens + self.output_tokens:,}", plain(self.cost)]
 
 
 @dataclass(frozen=True)
@@ -101,16 +102,15 @@ def table(source: Mapping[str, Usage], lago: Mapping[str, Usage], invoiced: Mapp
         lago: what Lago's events say.
         invoiced: what Lago's `current_usage` will put on the invoice; empty where that covers other days.
     """
-    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     grid.add_column("customer", overflow="fold")
     grid.add_column("", style="dim")
-    for name in ("requests", "input tokens", "output tokens", "cost, USD"):
+    for name in ("requests", "tokens", "cost, USD"):
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("", justify="center")
-    lines = [(customer, customer) for customer in sorted(source.keys() | lago.keys(), key=str.casefold)]
-    for title, customer in lines:
+    for customer in sorted(source.keys() | lago.keys(), key=str.casefold):
         pair = source.get(customer, Usage()), lago.get(customer, Usage())
-        _line(grid, title, *pair, equal=_equal(*pair, invoiced.get(customer)))
+        _line(grid, customer, *pair, equal=_equal(*pair, invoiced.get(customer)))
     grid.add_section()
     both = _total(source.values()), _total(lago.values())
     _line(grid, "all", *both, equal=_equal(*both, _sum(invoiced.values()) if invoiced else None))
@@ -129,7 +129,7 @@ def all_equal(source: Mapping[str, Usage], lago: Mapping[str, Usage], invoiced: 
 def _line(grid: Table, title: str, source: Usage, lago: Usage, *, equal: bool) -> None:
     figures = ("\n".join(pair) for pair in zip(source.texts(), lago.texts(), strict=True))
     mark = "[green]=[/green]" if equal else "[bold red]≠[/bold red]"
-    grid.add_row(escape(title), "spend table\nLago", *figures, mark)
+    grid.add_row(escape(title), "source\nLago", *figures, mark)
 
 
 def _equal(source: Usage, lago: Usage, invoiced: Decimal | None) -> bool:

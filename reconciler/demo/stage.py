@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import psycopg
 from psycopg import sql
@@ -20,6 +19,7 @@ from reconciler.demo.billing import CODE, Billing
 from reconciler.demo.litellm import apply_migrations, migrations
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.errors import ReconcileError
+from reconciler.lago import BATCH
 from reconciler.sandbox import Sandbox
 
 DATABASE = "litellm"
@@ -148,7 +148,7 @@ class Stage:
 
     def _in_the_middle(self, before: int) -> bool:
         sent = self.sent()
-        return sent.accepted > before and sent.on_their_way > 0
+        return sent.accepted > before and sent.on_their_way >= 2 * BATCH
 
     def _wait(self, done: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
         while not done():
@@ -163,16 +163,8 @@ class Stage:
             for name, value in os.environ.items()
             if not name.startswith(("RECONCILE_", "LAGO_", "PG")) and name.upper() != "NO_PROXY"
         }
-        return kept | self.variables | {"RECONCILE_CONFIG": os.devnull, "NO_PROXY": "127.0.0.1"} | more
+        return {**kept, **self.variables, "RECONCILE_CONFIG": os.devnull, "NO_PROXY": "127.0.0.1", **more}
 
 
 def _command(arguments: tuple[str, ...]) -> list[str]:
     return [sys.executable, "-m", "reconciler", *arguments]
-
-
-def month(moment: datetime) -> datetime:
-    """The start of the moment's month: of its billing period, in UTC."""
-    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-
-
-Row = Mapping[str, Any]

@@ -1,0 +1,16 @@
+-- grant_ledger: gives a role the ledger: the schema "reconciler", its own, in which the first pass makes its tables.
+--
+-- Who     a superuser, or the database's owner if he is a member of the role (GRANT reconciler TO CURRENT_USER), in
+--         the ledger's database: the proxy's own where RECONCILE_LEDGER_URL is not set. There the role needs
+--         grant_source.sql or grant_source_columns.sql as well.
+-- What    the schema, and temporary tables, in which a pass compares. CREATE on the database or on "public" is not
+--         needed, nor any right on a table of others.
+-- Call    psql "$RECONCILE_LEDGER_URL" -v role=reconciler -f grant_ledger.sql
+--         The role exists: CREATE ROLE reconciler LOGIN PASSWORD '…'.
+--
+-- If roles may not own schemas, make the tables yourself: grant_ledger_tables.sql.
+\set ON_ERROR_STOP on
+BEGIN;
+GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
+CREATE SCHEMA IF NOT EXISTS reconciler AUTHORIZATION :"role";
+COMMIT;

@@ -1,0 +1,18 @@
+-- grant_ledger_tables: lets a role work in a ledger whose tables somebody else made and owns. Instead of
+-- grant_ledger.sql.
+--
+-- Who     whoever made the tables, in the ledger's database.
+-- What    reading and writing rows, and temporary tables, in which a pass compares. No CREATE; DELETE on "run" alone,
+--         whose old rows a pass clears away: what was billed is never deleted. An upgrade of the reconciler that
+--         changes the tables is yours to run, too; until then passes say so and do nothing.
+-- Call    reconcile ledger upgrade --sql | psql "$RECONCILE_LEDGER_URL"
+--         psql "$RECONCILE_LEDGER_URL" -v role=reconciler -f grant_ledger_tables.sql
+--         The role exists: CREATE ROLE reconciler LOGIN PASSWORD '…'.
+\set ON_ERROR_STOP on
+BEGIN;
+GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
+GRANT USAGE ON SCHEMA reconciler TO :"role";
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA reconciler TO :"role";
+GRANT DELETE ON reconciler.run TO :"role";
+REVOKE INSERT, UPDATE ON reconciler.alembic_version FROM :"role";
+COMMIT;

@@ -1,0 +1,235 @@
+"""The documentation says what is there: settings, columns, alarms, commands, and examples that run."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+
+import psycopg
+import pytest
+import typer.main
+from typer.core import TyperGroup
+
+from reconciler.alarms import INCIDENTS
+from reconciler.cli import app
+from reconciler.durations import format_duration
+from reconciler.ledger.tables import metadata
+from reconciler.sandbox import Sandbox
+from reconciler.settings import _VARIABLES, _Given, load_settings
+from reconciler.settings_sources import CONFIG
+from tests.conftest import Database, spend_row
+from tests.support import environment, reconcile
+
+TOP = Path(__file__).parents[2]
+README = (TOP / "README.md").read_text(encoding="utf-8")
+DOCS = {path.name: path.read_text(encoding="utf-8") for path in sorted((TOP / "docs").glob("*.md"))}
+PAGES = {"README.md": README, "CHANGELOG.md": (TOP / "CHANGELOG.md").read_text(encoding="utf-8"), **DOCS}
+
+
+def section(text: str, title: str) -> str:
+    """What stands under a heading, up to the next of its rank or above."""
+    found = re.search(rf"^(#+) {re.escape(title)}$(.*?)(?=^#{{1,2}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"there is no section {title}"
+    return found[2]
+
+
+def table(text: str) -> dict[str, list[str]]:
+    """The rows of a section's tables whose first cell is code: that code, and the other cells."""
+    rows = re.findall(r"^\| `([^`]+)` \|(.*)\|$", text, re.MULTILINE)
+    return {name: [cell.strip() for cell in rest.split(" | ")] for name, rest in rows}
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+# -- settings
+
+
+def default_text(name: str) -> str:
+    default = _Given.model_fields[name].default
+    match default:
+        case timedelta():
+            return f"`{format_duration(default)}`"
+        case bool():
+            return f"`{str(default).lower()}`"
+        case Enum():
+            return f"`{default.value}`"
+        case None | () | "":
+            return ""
+        case _:
+            return f"`{default}`"
+
+
+def test_every_setting_is_in_the_readme_with_its_default() -> None:
+    documented = table(section(README, "Settings"))
+    assert set(documented) == {*_VARIABLES.values(), CONFIG}
+    names = {field.validation_alias or name: name for name, field in _Given.model_fields.items()}
+    for key, variable in _VARIABLES.items():
+        shown, meaning = documented[variable]
+        assert len(meaning) > 5
+        if expected := default_text(names[key]):
+            assert shown == expected, variable
+        else:
+            assert shown in {"required", "none", "`DATABASE_URL`"}, variable
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_page_names_a_setting_that_is_not_there(page: str) -> None:
+    named = set(re.findall(r"\b(?:RECONCILE|LAGO_API)_[A-Z_]+\b", PAGES[page]))
+    assert named <= {*_VARIABLES.values(), CONFIG}
+
+
+def test_the_toml_example_describes_its_meters(tmp_path: Path) -> None:
+    content = "\n".join(re.findall(r"^ {4}(.+)$", section(README, "More meters"), re.MULTILINE))
+    assert set(tomllib.loads(content)["meters"]) == {"cost", "tokens", "teams"}
+    key = tmp_path / "key"
+    key.write_text("a-key\n")
+    file = tmp_path / "reconcile.toml"
+    file.write_text(content.replace("/run/secrets/lago_api_key", str(key)))
+    settings = load_settings(config=file, environ={"DATABASE_URL": "postgresql://r@db/litellm"})
+    assert {(meter.name, meter.event_code) for meter in settings.meters} == {
+        ("cost", "llm_usage"),
+        ("tokens", "llm_tokens"),
+        ("teams", "team_usage"),
+    }
+
+
+# -- the ledger
+
+
+@pytest.mark.parametrize("name", sorted(metadata.tables))
+def test_every_column_of_the_ledger_is_described(name: str) -> None:
+    described = table(section(DOCS["ledger.md"], name))
+    assert list(described) == [column.name for column in metadata.tables[name].columns]
+    assert all(cells[0] for cells in described.values())
+
+
+@pytest.mark.parametrize("page", ["ledger.md", "operations.md"])
+def test_the_queries_run(page: str, proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row())
+    reconcile(environment(proxy_db, lago), since="3h")
+    queries = code_blocks(DOCS[page], "sql")
+    assert len(queries) >= 2
+    with psycopg.connect(proxy_db.url) as connection:
+        for query in queries:
+            connection.execute(query.encode())
+
+
+def test_a_query_of_the_ledger_finds_what_was_billed(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(), spend_row())
+    reconcile(environment(proxy_db, lago), since="3h")
+    billed = proxy_db.fetch(code_blocks(DOCS["ledger.md"], "sql")[0])
+    assert [(customer, requests, into, out) for _, customer, requests, into, out, _ in billed] == [("acme", 2, 20, 40)]
+
+
+def test_quarantined_events_are_planned_again_as_described(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row())
+    settings = environment(proxy_db, lago)
+    lago.faults({"kind": "status", "status": 400, "path": "/api/v1/events/batch"})
+    reconcile(settings, since="3h")
+    assert proxy_db.fetch("SELECT state FROM reconciler.event") == [("quarantined",)]
+    proxy_db.fetch(code_blocks(section(DOCS["operations.md"], "Quarantined events"), "sql")[0])
+    reconcile(settings)
+    assert proxy_db.fetch("SELECT state FROM reconciler.event") == [("accepted",)]
+    assert len(lago.events()) == 1
+
+
+# -- alarms
+
+
+def test_every_kind_of_alarm_is_explained() -> None:
+    sources = "".join(path.read_text(encoding="utf-8") for path in (TOP / "reconciler").glob("*.py"))
+    kinds = set(re.findall(r'\bAlarm\(\s*"(\w+)"', sources))
+    assert {*INCIDENTS, "quarantined", "foreign"} < kinds
+    explained = table(section(DOCS["operations.md"], "Alarms"))
+    assert set(explained) == kinds
+    for kind, (meaning, action) in explained.items():
+        assert meaning.startswith("incident") == (kind in INCIDENTS), kind
+        assert len(action) > 10
+
+
+# -- commands
+
+
+def commands(group: TyperGroup, name: str = "reconcile") -> Iterator[str]:
+    for word, command in group.commands.items():
+        if isinstance(command, TyperGroup):
+            yield from commands(command, f"{name} {word}")
+        else:
+            yield f"{name} {word}"
+
+
+ROOT = typer.main.get_command(app)
+
+
+def test_every_command_is_in_the_readme() -> None:
+    assert isinstance(ROOT, TyperGroup)
+    documented = set(table(section(README, "Commands")))
+    missing = [name for name in commands(ROOT) if not any(text.startswith(name) for text in documented)]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_of_a_page_is_one(page: str) -> None:
+    """Each `reconcile …` in code: its subcommands and its options exist."""
+    inline = re.findall(r"`(reconcile(?: [^`\n]+)?)`", PAGES[page])
+    lines = re.findall(r"^ {4}(?:[A-Z_]+=\S+ )*(reconcile(?: [^:\n]+)?)$", PAGES[page], re.MULTILINE)
+    for line in [*inline, *lines]:
+        command = ROOT
+        for word in shlex.split(line.split(" | ")[0])[1:]:
+            if isinstance(command, TyperGroup) and word in command.commands:
+                command = command.commands[word]
+            elif word.startswith("-"):
+                options = {option for parameter in command.params for option in parameter.opts}
+                assert word in options, f"{line}: {command.name} has no {word}"
+            else:
+                assert not (isinstance(command, TyperGroup) and command.name in {"alarm", "ledger"}), line
+
+
+def test_every_make_target_of_a_page_is_one() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (TOP / "Makefile").read_text(), re.MULTILINE))
+    for page, text in PAGES.items():
+        named = set(re.findall(r"(?:`|^ {4})make ([a-z-]+)", text, re.MULTILINE))
+        assert named <= targets, page
+    assert {"demo", "test"} <= set(re.findall(r"^ {4}make ([a-z]+)", README, re.MULTILINE))
+
+
+def test_every_file_that_a_page_names_exists() -> None:
+    for page, text in PAGES.items():
+        folder = TOP if page in {"README.md", "CHANGELOG.md"} else TOP / "docs"
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (folder / link).exists(), f"{page}: {link}"
+        for file in re.findall(r"\b(sql/\w+\.sql)", text):
+            assert (TOP / file).exists(), f"{page}: {file}"
+
+
+def test_every_exit_code_is_in_the_readme() -> None:
+    assert re.findall(r"^\| (\d) \| .+ \|$", section(README, "Exit codes"), re.MULTILINE) == ["0", "1", "2", "3"]
+
+
+# -- the stand-in
+
+
+def test_the_sessions_with_the_stand_in_work(lago: Sandbox) -> None:
+    if shutil.which("curl") is None or shutil.which("bash") is None:
+        pytest.skip("there is no curl (apt-get install curl)")
+    script = "set -euo pipefail\n" + "echo\n".join(code_blocks(DOCS["sandbox.md"], "sh"))
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | {"LAGO_API_BASE": lago.url, "LAGO_API_KEY": lago.api_key, "no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert '"units":"0.0003735"' in done.stdout
+    assert [fault["kind"] for fault in lago.pending_faults()] == []
+    assert len(lago.events()) == 1
