@@ -15,10 +15,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
-from reconciler import windows
 from reconciler.durations import iso_duration
 from reconciler.ledger.store import Ledger
-from reconciler.ledger.terms import Stretch, Terms
+from reconciler.ledger.terms import Stretch, Terms, Timeline
 from reconciler.mapping import Subscriptions
 from reconciler.meter_settings import MeterSettings
 from reconciler.postgres import cursor
@@ -73,12 +72,13 @@ class Planner:
         self._one_database = one_database
         self._subscriptions = Subscriptions(meter)
 
-    def plan(self, connection: Connection, stretch: Stretch) -> Found:
+    def plan(self, connection: Connection, stretch: Stretch, timeline: Timeline) -> Found:
         """Compare the stretch's windows, plan their deltas, and record what was seen.
 
         Args:
             connection: the ledger's transaction, which holds the meter's turn.
             stretch: whole settled windows in scope.
+            timeline: the meter's terms; the oldest row may lie in a window of others than the stretch's.
         """
         work = cursor(connection)
         span = {
@@ -91,7 +91,7 @@ class Planner:
         with self.reading(connection) as read:
             self._gather(read, connection, stretch)
             oldest = self._source.oldest(read)
-        overtaken, purge_mark = self._purged(connection, stretch.terms, oldest)
+        overtaken, purge_mark = self._purged(connection, timeline, oldest)
         self._subscriptions.load(connection)
         work.execute(
             statement("compare").format(subscription=self._subscriptions.expression, mapping=self._subscriptions.join),
@@ -133,13 +133,13 @@ class Planner:
             copy(rows, into, read, write)
 
     def _purged(
-        self, connection: Connection, terms: Terms, oldest: datetime | None
+        self, connection: Connection, timeline: Timeline, oldest: datetime | None
     ) -> tuple[datetime | None, datetime | None]:
         """Move the purge mark if retention went on; return it as (overtaken, mark)."""
         work = cursor(connection)
         moved = None
         if oldest is not None:
-            values = {"meter": self._meter.name, "oldest_window": windows.floor(oldest, terms.window)}
+            values = {"meter": self._meter.name, "oldest_window": timeline.floor(oldest)}
             moved = work.execute(statement("purge_mark"), values).fetchone()
         if moved is not None:
             mark, watermark = moved

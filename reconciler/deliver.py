@@ -36,6 +36,9 @@ __all__ = ["LEASE", "Delivered", "Delivery"]
 TRIES = 3
 """How often a request whose outcome is unknown goes again before its batch is bisected."""
 
+SUSPECTS = 3
+"""How many single events of a batch may fail before Lago counts as away, if it takes no other."""
+
 
 @dataclass
 class Delivered:
@@ -166,7 +169,7 @@ class _Sending:
         self._groups: deque[list[Event]] = deque([events])
         self._doubtful: list[Event] = []
         self._leased_at = time.monotonic()
-        self._began = time.monotonic()
+        self._failed_at: float | None = None
         self.delivered = Delivered()
 
     def unanswered(self) -> list[Event]:
@@ -220,6 +223,7 @@ class _Sending:
                     self._groups[0] = [event for event in self._groups[0] if event is not group[place]]
                 if not self._groups[0]:
                     self._groups.popleft()
+                self._keep_lease(at_once=True)  # but of later revisions that a conflict holds now
             case TooMany() if len(group) > 1:
                 self._delivery.shrink(len(group))
                 self._halve(group)
@@ -244,6 +248,7 @@ class _Sending:
             answer = self._lago.post(ids, payloads)
             if not isinstance(answer, Unknown):
                 return answer
+            self._failed_at = self._failed_at or time.monotonic()
             if attempt + 1 < tries:
                 self._pause(0.2 * 3**attempt)
         return answer
@@ -258,8 +263,10 @@ class _Sending:
             return
         self._groups.popleft()
         self._doubtful += group
-        if len(self._doubtful) > 1 and not self._works():
-            raise LagoError(self._lago.away(said))
+        if not self._works():
+            if len(self._doubtful) == SUSPECTS:
+                raise LagoError(self._lago.away(said))
+            self._groups.rotate()  # what was not yet cut may show that Lago works
 
     def _judge(self) -> None:
         """What Lago chokes on while it takes other events is poison; without that proof it stays planned."""
@@ -271,14 +278,18 @@ class _Sending:
                 self._take([event], answer)
                 while self._groups:
                     self._take(self._groups[0], self._send(self._groups[0], tries=1))
-            elif answer.kind != "away" and (self._works() or self._delivery.outbox.accepted_since(event.attempted_at)):
+            elif answer.kind != "away" and self._is_proven(event):
                 self._doubtful.remove(event)
                 self._quarantine([event], f"{answer.said} each time, while Lago takes other events")
             else:
                 raise LagoError(self._lago.away(answer.said))
 
     def _works(self) -> bool:
-        return self._delivery.health.taken_at >= self._began
+        """Whether Lago has taken events since this batch began to fail: what it took before proves nothing."""
+        return self._failed_at is not None and self._delivery.health.taken_at > self._failed_at
+
+    def _is_proven(self, event: Event) -> bool:
+        return self._works() or (event.attempts > 1 and self._delivery.outbox.accepted_since(event.attempted_at))
 
     def _accept(self, events: list[Event]) -> None:
         self._delivery.health.took()
@@ -314,8 +325,8 @@ class _Sending:
             raise _EndedError
         self._keep_lease()
 
-    def _keep_lease(self) -> None:
-        if time.monotonic() - self._leased_at < LEASE.total_seconds() / 2:
+    def _keep_lease(self, *, at_once: bool = False) -> None:
+        if not self._groups or (not at_once and time.monotonic() - self._leased_at < LEASE.total_seconds() / 2):
             return
         ours = set(map(id, self._delivery.outbox.renew([event for group in self._groups for event in group])))
         self._groups = deque(

@@ -141,6 +141,10 @@ class Looks:
         """Look at `[since, until)`, whole windows; an earlier backfill from there that was cut off goes on."""
         if since >= until:
             return
+        if self._ledger.is_dry:
+            for stretch in self._meter.timeline.stretches(since, until):
+                self._walk("backfill", stretch, _NoBookmark())
+            return
         table = tables.look
         with self._ledger.transaction() as connection:
             look = connection.execute(
@@ -202,7 +206,7 @@ class Looks:
                 self._working_since = time.monotonic()
                 if bookmark.is_past(connection, chunk.until):
                     return
-                found = self._planner.plan(connection, chunk)
+                found = self._planner.plan(connection, chunk, self._meter.timeline)
                 bookmark.move(connection, chunk.until)
             self.seen.add(chunk, found)
             self._progress(kind, stretch.since, stretch.until, chunk.until)
@@ -329,7 +333,7 @@ class _Position:
 
 
 class _NoBookmark:
-    """A probe keeps no place: its counts are cheap to take again."""
+    """A probe keeps no place, its counts are cheap to take again; a dry run leaves no trace."""
 
     def is_past(self, connection: Connection, until: datetime) -> bool:  # noqa: ARG002
         return False

@@ -4,7 +4,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, update
 from reconciler import alarms, windows
 from reconciler.chunk import Planner, Tally
 from reconciler.deliver import Delivered, Delivery
-from reconciler.errors import LedgerError, ReconcileError, SourceError, UsageError
+from reconciler.errors import LagoError, LedgerError, ReconcileError, SourceError, UsageError
 from reconciler.first_look import UnknownEventsError, ask_first
 from reconciler.lago import Lago
 from reconciler.ledger import meters, tables
@@ -113,6 +113,8 @@ class Summary:
     def as_json(self) -> dict[str, Any]:
         """Plain values: times as ISO text in UTC, money as decimal text."""
         now = self.standing
+        # A dry run records no window, so that how the meter stands does not show what it saw.
+        seen = self.tally if now is None or self.dry_run else now
         return {
             "meter": self.meter,
             "since": _iso(self.since),
@@ -128,8 +130,8 @@ class Summary:
             "unattributed_rows": self.tally.unattributed_rows,
             "unattributed_cost": plain(self.tally.unattributed_cost),
             "suspect_rows": self.tally.suspect_rows,
-            "frozen_buckets": now.frozen_buckets if now else self.tally.frozen_buckets,
-            "unmapped_buckets": now.unmapped_buckets if now else self.tally.unmapped_buckets,
+            "frozen_buckets": seen.frozen_buckets,
+            "unmapped_buckets": seen.unmapped_buckets,
             "held_events": now.held_events if now else 0,
             "late_rows": now.late_rows if now else 0,
             "alarms": self.alarms,
@@ -202,8 +204,8 @@ class Pass:
 
         meter, backfill = self._agree(wanted, terms, request, sight, since, until, summary)
         with self._recorded(summary) if not request.dry_run else nullcontext():
+            meter = self._pull_back(meter, sight.now)
             looks = self._looks(wanted, meter, sight, progress, patient=since is not None)
-            self._pull_back(meter, looks.newest, sight.now)
             lago = Lago(
                 self._settings.lago_api_base,
                 self._settings.lago_api_key.get_secret_value(),
@@ -215,11 +217,13 @@ class Pass:
                     begin, end = backfill
                     looks.backfill(begin, min(end or looks.newest, looks.fresh_since))
                 if not request.dry_run:
-                    self._deliver(wanted, meter, lago, progress, summary)
+                    away = self._deliver(wanted, meter, lago, progress, summary)
                     planned = looks.seen.tally.events_planned
                     looks.due()
-                    if looks.seen.tally.events_planned > planned:
-                        self._deliver(wanted, meter, lago, progress, summary)
+                    if looks.seen.tally.events_planned > planned and away is None:
+                        away = self._deliver(wanted, meter, lago, progress, summary)
+                    if away is not None:
+                        raise away
             except ReconcileError:
                 with suppress(ReconcileError):
                     self._conclude(meter, sight, looks, summary)
@@ -277,6 +281,9 @@ class Pass:
                         update(table).where(table.c.name == wanted.name).values(start=since, start_chosen=True)
                     )
             meter = meters.load(connection, wanted.name)
+            savepoint = connection.get_nested_transaction()
+            if known is not None and request.dry_run and savepoint is not None:
+                savepoint.rollback()  # with its lock on the meter's row, which a pass may wait for
         assert meter is not None
         if backfill is not None:
             begin, end = backfill
@@ -299,10 +306,14 @@ class Pass:
             progress=progress.looked,
         )
 
-    def _pull_back(self, meter: Meter, newest: datetime, now: datetime) -> None:
+    def _pull_back(self, meter: Meter, now: datetime) -> Meter:
         """A watermark in the future came from a clock that ran ahead: pull it back and say so."""
         if meter.watermark <= now:
-            return
+            return meter
+        newest = meter.timeline.floor(now - self._settings.settle)
+        pulled = replace(meter, watermark=newest)
+        if self._ledger.is_dry:
+            return pulled
         table = tables.meter
         with self._ledger.transaction() as connection:
             connection.execute(update(table).where(table.c.name == meter.name).values(watermark=newest))
@@ -313,14 +324,20 @@ class Pass:
                 Decimal(1),
             )
             alarms.ring(connection, meter.name, alarm)
+        return pulled
 
-    def _deliver(self, wanted: MeterSettings, meter: Meter, lago: Lago, progress: Progress, summary: Summary) -> None:
+    def _deliver(
+        self, wanted: MeterSettings, meter: Meter, lago: Lago, progress: Progress, summary: Summary
+    ) -> LagoError | None:
+        """Deliver what is planned; return why it could not, so that planning goes on without Lago."""
         try:
             ask_first(meter, self._ledger, lago)
         except UnknownEventsError as error:
             with self._ledger.transaction() as connection:
                 alarms.ring(connection, meter.name, alarms.Alarm("foreign", str(error), Decimal(error.count)))
-            return
+            return None
+        except LagoError as error:
+            return error
         outbox = Outbox(meter.name, self._ledger)
         if wanted.closed_period != "hold":
             outbox.release_closed()
@@ -333,8 +350,11 @@ class Pass:
             delivery = Delivery(outbox, lago, periods, stopping=self._stopping, progress=progress.answered)
             try:
                 delivery.run()
+            except LagoError as error:
+                return error
             finally:
                 summary.delivered.add(delivery.delivered)
+        return None
 
     def _conclude(self, meter: Meter, sight: Sight, looks: Looks, summary: Summary) -> None:
         """Take the looks' figures, see how the meter stands now, and ring what has to ring."""
@@ -343,12 +363,13 @@ class Pass:
         horizon = meter.timeline.floor(sight.now - self._settings.horizon)
         with self._ledger.transaction() as connection:
             now = standing(connection, meter.name, horizon)
-            if looks.seen.overtaken is not None:
-                alarms.ring(connection, meter.name, _overtaken(looks.seen.overtaken, meter.watermark))
-            alarms.review(connection, meter.name, now)
+            if not summary.dry_run:
+                if looks.seen.overtaken is not None:
+                    alarms.ring(connection, meter.name, _overtaken(looks.seen.overtaken, meter.watermark))
+                alarms.review(connection, meter.name, now)
             summary.standing = now
             summary.alarms = [alarms.as_json(row) for row in alarms.list_standing(connection, meter.name)]
-            after = meters.load(connection, meter.name)
+            after = meter if summary.dry_run else meters.load(connection, meter.name)
             assert after is not None
             summary.watermark, summary.start = after.watermark, after.start
 

@@ -6,7 +6,6 @@ Nothing outlives a transaction: settings are local to it, nothing is prepared, n
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import psycopg
 from psycopg import errors as pg
@@ -29,6 +28,8 @@ _EVERY_TRANSACTION = {
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
     "idle_in_transaction_session_timeout": "600000",
+    "client_encoding": "UTF8",
+    "application_name": f"reconciler/{__version__}",
 }
 
 # Sums over expressions have no statistics: left alone, the planner sorts millions of rows instead of hashing them,
@@ -63,6 +64,8 @@ class Postgres:
         self._error = error
         self._variable = variable
         self._statement_timeout = statement_timeout
+        name = conninfo_to_dict(database.conninfo).get("application_name")
+        self._named = {"application_name": str(name)} if name else {}
         self._engine = create_engine(
             "postgresql+psycopg://",
             creator=self._connect,
@@ -73,17 +76,11 @@ class Postgres:
         )
 
     def _connect(self) -> psycopg.Connection:
-        given = conninfo_to_dict(self.database.conninfo)
-        unless_given: dict[str, Any] = {
-            "connect_timeout": CONNECT_TIMEOUT,
-            "application_name": f"reconciler/{__version__}",
-        }
+        # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
+        given = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(self.database.conninfo)
+        given.pop("application_name", None)
         # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
-        return psycopg.connect(
-            make_conninfo(**unless_given | given),
-            prepare_threshold=None,
-            client_encoding="UTF8",
-        )
+        return psycopg.connect(make_conninfo(**given), prepare_threshold=None)
 
     @contextmanager
     def transaction(
@@ -106,6 +103,7 @@ class Postgres:
         settings = (
             _EVERY_TRANSACTION
             | {"statement_timeout": str(int(self._statement_timeout.total_seconds() * 1000))}
+            | self._named
             | dict(local or {})
         )
         with self.plain_errors(), self._engine.connect() as connection:

@@ -28,7 +28,9 @@ def serve(settings: Settings) -> None:
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.add_log_level,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event", "meter"]),
+            structlog.processors.LogfmtRenderer(
+                key_order=["timestamp", "level", "event", "meter"], drop_missing=True, bool_as_flag=False
+            ),
         ],
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )

@@ -1,7 +1,8 @@
 -- settle: record what Lago answered to events that a sender had claimed.
 --
 -- Writes  their state, the end of the lease, and Lago's words where it refused. An event that is settled already
---         (its lease had ended and another sender was quicker) stays as it is.
+--         (its lease had ended and another sender was quicker) stays as it is; one that a conflict held while it was
+--         on its way is accepted if Lago took it.
 UPDATE reconciler.event
 SET state = %(state)s,
     conflict = %(conflict)s,
@@ -15,4 +16,5 @@ WHERE event.meter = %(meter)s
   AND event.window_start = answered.window_start
   AND event.bucket = answered.bucket
   AND event.revision = answered.revision
-  AND event.state = 'planned'
+  AND (event.state = 'planned'
+       OR (event.state = 'held' AND event.held_for = 'conflict' AND %(state)s = 'accepted'))

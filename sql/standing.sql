@@ -15,8 +15,9 @@ FROM reconciler.meter,
              coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
       FROM reconciler.event
       WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
-     (SELECT coalesce(sum(frozen_buckets), 0)::bigint AS frozen_buckets,
-             coalesce(sum(frozen_cost), 0) AS frozen_cost,
+     -- What retention has reached is no longer compared: a bucket frozen there is so no more.
+     (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE compared), 0)::bigint AS frozen_buckets,
+             coalesce(sum(frozen_cost) FILTER (WHERE compared), 0) AS frozen_cost,
              coalesce(sum(unmapped_buckets), 0)::bigint AS unmapped_buckets,
              coalesce(sum(unmapped_cost), 0) AS unmapped_cost,
              coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
@@ -24,8 +25,9 @@ FROM reconciler.meter,
              coalesce(sum(suspect_rows), 0)::bigint AS suspect_rows,
              coalesce(sum(late_rows), 0)::bigint AS late_rows,
              coalesce(sum(late_cost), 0) AS late_cost
-      FROM reconciler."window"
-      WHERE meter = %(meter)s AND start >= %(horizon)s) AS looked,
+      FROM (SELECT "window".*, "window".start > coalesce(purge_mark, '-infinity') AS compared
+            FROM reconciler."window" JOIN reconciler.meter ON meter.name = "window".meter
+            WHERE "window".meter = %(meter)s AND "window".start >= %(horizon)s) AS seen) AS looked,
      -- A source with no rows for three hours, where the same hours of last week had some.
      (SELECT coalesce(sum(rows) FILTER (WHERE "window".start >= watermark - interval '3 hours'), 0) = 0
              AND count(*) FILTER (WHERE "window".start >= watermark - interval '3 hours') > 0

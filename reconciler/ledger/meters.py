@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reconciler import windows
 from reconciler.errors import MeterChangedError
@@ -184,17 +185,20 @@ def hold_to(
 
 
 def _agree(connection: Connection, name: str, terms: Terms, since: datetime) -> None:
+    """Let terms hold from a moment on; what was agreed from the same moment has not begun and is replaced."""
+    agreed = {
+        "code": terms.code,
+        "charge_by": terms.charge_by,
+        "window_seconds": terms.window_seconds,
+        "model_column": terms.model_column,
+        "cache_hits": terms.cache_hits,
+        "exclude": list(terms.exclude),
+    }
+    table = tables.terms
     connection.execute(
-        insert(tables.terms).values(
-            meter=name,
-            since=since,
-            code=terms.code,
-            charge_by=terms.charge_by,
-            window_seconds=terms.window_seconds,
-            model_column=terms.model_column,
-            cache_hits=terms.cache_hits,
-            exclude=list(terms.exclude),
-        )
+        upsert(table)
+        .values(meter=name, since=since, **agreed)
+        .on_conflict_do_update(index_elements=[table.c.meter, table.c.since], set_=agreed)
     )
 
 

@@ -73,11 +73,14 @@ def exists(connection: Connection) -> bool:
 
 
 def _schema_there(connection: Connection) -> bool:
-    return bool(connection.scalar(text("SELECT to_regnamespace(:schema) IS NOT NULL"), {"schema": SCHEMA}))
+    query = text("SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = :schema)")
+    return bool(connection.scalar(query, {"schema": SCHEMA}))
 
 
 def _version(connection: Connection) -> str | None:
-    if connection.scalar(text("SELECT to_regclass('reconciler.alembic_version')")) is None:
+    # A query of the catalog, because to_regclass may miss what was committed while we waited for the lock.
+    there = text("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = :schema AND tablename = 'alembic_version')")
+    if not connection.scalar(there, {"schema": SCHEMA}):
         return None
     version: str | None = connection.scalar(text("SELECT version_num FROM reconciler.alembic_version"))
     return version

@@ -36,11 +36,13 @@ class Ledger:
         """One transaction, committed at the end; in a dry run a savepoint, released at the end.
 
         Args:
-            planning: whether it sums and joins whole sets, as planning a chunk does.
+            planning: whether it sums and joins whole sets, as planning a chunk does. A dry run undoes it at its end.
         """
         if self._dry is not None:
-            with self._postgres.plain_errors(), self._dry.begin_nested():
+            with self._postgres.plain_errors(), self._dry.begin_nested() as savepoint:
                 yield self._dry
+                if planning:
+                    savepoint.rollback()  # with its locks on rows, which a pass may wait for
             return
         with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
             yield connection
