@@ -6,6 +6,7 @@ Nothing outlives a transaction: settings are local to it, nothing is prepared, n
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
@@ -77,7 +78,7 @@ class Postgres:
 
     def _connect(self) -> psycopg.Connection:
         # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
-        given = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(self.database.conninfo)
+        given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(self.database.conninfo)
         given.pop("application_name", None)
         # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
         return psycopg.connect(make_conninfo(**given), prepare_threshold=None)

@@ -1,0 +1,121 @@
+"""The commands beside a pass, as real processes."""
+
+import json
+import signal
+import time
+
+import httpx
+import pytest
+
+from reconciler import passes
+from reconciler.demo.postgres import free_port
+from reconciler.errors import ReconcileError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.process import only_object, run, sentences, start
+from tests.support import assert_exact, environment, reconcile
+
+TURN = "SELECT pg_advisory_xact_lock(hashtextextended('reconciler: meter default', 0))"
+
+
+@pytest.mark.proof
+def test_a_pass_that_finds_another_one_running_says_so_and_is_content(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row())
+    reconcile(environment(proxy_db, lago), since="1d")
+    with proxy_db.connect(autocommit=False) as another:
+        another.execute(TURN)
+        began = time.monotonic()
+        finished = run(environment(proxy_db, lago), "--json")
+        waited = time.monotonic() - began
+
+    assert finished.returncode == 0
+    assert "another pass is running" in finished.stderr
+    [meter] = only_object(finished)["meters"]
+    assert meter["skipped"] is True
+    assert meter["error"] is None
+    assert waited < passes.TURN_SECONDS + 5
+
+
+def test_a_backfill_that_gets_no_turn_has_failed(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "BACKFILL_TURN_SECONDS", 0.2)
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="1d")
+    with proxy_db.connect(autocommit=False) as another:
+        another.execute(TURN)
+        with pytest.raises(ReconcileError, match=r"did not get its turn.*Run it again") as failed:
+            reconcile(environ, since="2d")
+
+    assert failed.value.exit_code == 1
+    reconcile(environ, since="2d")
+    assert_exact(proxy_db, lago)
+
+
+def test_alarms_are_listed_and_acknowledged(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(), spend_row(spend=float("nan")))
+    environ = environment(proxy_db, lago)
+    summary = reconcile(environ, since="1d")
+    assert summary.exit_code == 3
+    [alarm] = summary.alarms
+
+    listed = run(environ, "alarm")
+    assert listed.returncode == 0
+    assert "suspect" in listed.stdout
+    acknowledged = run(environ, "alarm", "ack", str(alarm["id"]), "--reason", "a test row")
+    assert acknowledged.returncode == 0
+    assert "a test row" in acknowledged.stdout
+    assert reconcile(environ).exit_code == 0
+    [alarm] = only_object(run(environ, "alarm", "list", "--json"))["alarms"]
+    assert (alarm["acknowledged"], alarm["reason"]) == (True, "a test row")
+
+    unknown = run(environ, "alarm", "ack", "4711", "--reason", "none")
+    assert unknown.returncode == 2
+    assert sentences(unknown) == ["No alarm 4711 stands; `reconcile alarm list` shows those that do."]
+
+
+def test_without_a_ledger_commands_say_how_to_make_it(proxy_db: Database) -> None:
+    finished = run({"DATABASE_URL": proxy_db.url}, "alarm")
+
+    assert finished.returncode == 1
+    assert sentences(finished) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Database, number: signal.Signals) -> None:
+    process = start({}, "sandbox", "--port", str(port := free_port()), "--key", "its-key")
+    assert process.stdout is not None
+    told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
+    assert told == {"LAGO_API_BASE": f"http://127.0.0.1:{port}", "LAGO_API_KEY": "its-key"}
+
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            assert httpx.get(f"{told['LAGO_API_BASE']}/sandbox/health").json() == {"status": "ok"}
+            break
+        except httpx.ConnectError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    proxy_db.insert(spend_row())
+    settings = told | {"DATABASE_URL": proxy_db.url, "LAGO_API_EVENT_CODE": "openai_tokens"}
+    assert reconcile(settings, since="1d").delivered.accepted == 1
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert (out, err) == ("", "")
+
+
+def test_status_is_one_object_for_programs_too(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(spend=0.1))
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="1d")
+
+    finished = run({"DATABASE_URL": proxy_db.url}, "status", "--json")
+
+    assert finished.returncode == 0
+    [meter] = json.loads(finished.stdout)["meters"]
+    assert meter["meter"] == "default"
+    assert meter["cost_accepted"] == "0.1"
+    assert meter["lag_seconds"] >= 0

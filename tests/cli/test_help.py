@@ -1,0 +1,46 @@
+"""`--help` tells of every command, and each command has its own."""
+
+import pytest
+
+from tests.process import run
+
+# Design, section 8: those that exist.
+COMMANDS = [
+    ("status",), ("serve",), ("alarm",), ("alarm", "list"), ("alarm", "ack"), ("ledger",), ("ledger", "upgrade"),
+    ("demo",), ("sandbox",),
+]  # fmt: skip
+
+
+def test_it_lists_every_command_and_option() -> None:
+    finished = run({}, "--help")
+
+    assert finished.returncode == 0
+    assert finished.stderr == ""
+    for word in ("--since", "--until", "--meter", "--dry-run", "--json", *{names[0] for names in COMMANDS}):
+        assert word in finished.stdout
+    for name in ("DATABASE_URL", "LAGO_API_BASE", "LAGO_API_KEY", "LAGO_API_EVENT_CODE", "LAGO_API_CHARGE_BY"):
+        assert name in finished.stdout
+
+
+@pytest.mark.parametrize("names", COMMANDS, ids=" ".join)
+def test_each_command_has_help(names: tuple[str, ...]) -> None:
+    finished = run({}, *names, "--help")
+
+    assert finished.returncode == 0
+    assert f"reconcile {' '.join(names)}" in finished.stdout
+    assert len(finished.stdout.split()) > 12
+
+
+def test_an_unknown_option_is_usage() -> None:
+    finished = run({}, "--sinse", "1d")
+
+    assert finished.returncode == 2
+    assert "--since" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_options_of_a_pass_before_another_command_are_refused() -> None:
+    finished = run({}, "--since", "1d", "status")
+
+    assert finished.returncode == 2
+    assert "`status`" in finished.stderr

@@ -1,0 +1,131 @@
+"""Passes by a role that has exactly what sql/grant_*.sql gives, on a server where PUBLIC has nothing."""
+
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+import pytest
+
+from reconciler.errors import SourceError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.grants.conftest import PASSWORD, ROLE, Psql
+from tests.support import assert_exact, environment, let_time_pass, reconcile
+
+
+def as_role(source: Database, lago: Sandbox, ledger: Database | None = None) -> dict[str, str]:
+    environ = environment(source, lago) | {"DATABASE_URL": source.url_of(ROLE, PASSWORD)}
+    return environ | ({"RECONCILE_LEDGER_URL": ledger.url_of(ROLE, PASSWORD)} if ledger else {})
+
+
+def all_kinds_of_looks(environ: dict[str, str], source: Database, ledger: Database) -> None:
+    """A first pass, late rows, then a probe and a deep look that find some."""
+    reconcile(environ, since="1d")
+    for span in ("2 hours", "2 days"):
+        late = datetime.now(UTC) - timedelta(hours=5)
+        source.insert(spend_row(startTime=late, end_user="late", spend=0.1))
+        let_time_pass(ledger, span)
+        assert reconcile(environ).tally.rows == 1
+
+
+def assert_reads_only(source: Database) -> None:
+    """See that the role can't write the spend table, nor read or make any other."""
+    with psycopg.connect(source.url_of(ROLE, PASSWORD), autocommit=True) as connection:
+        for statement in (
+            "INSERT INTO \"LiteLLM_SpendLogs\" (request_id) VALUES ('forged')",
+            'UPDATE "LiteLLM_SpendLogs" SET spend = 0',
+            'DELETE FROM "LiteLLM_SpendLogs"',
+            'TRUNCATE "LiteLLM_SpendLogs"',
+            'SELECT FROM "LiteLLM_VerificationToken"',
+            "CREATE TABLE public.mine ()",
+            "CREATE SCHEMA mine",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+
+
+def test_select_on_the_table_is_all_that_a_source_needs(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
+) -> None:
+    psql(used_db, "grant_source", role=ROLE, schema="public")
+    psql(ledger_db, "grant_ledger", role=ROLE)
+
+    all_kinds_of_looks(as_role(used_db, lago, ledger_db), used_db, ledger_db)
+
+    assert_exact(used_db, lago, ledger=ledger_db)
+    assert_reads_only(used_db)
+    with (
+        psycopg.connect(used_db.url_of(ROLE, PASSWORD)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege, match="temporary"),
+    ):
+        connection.execute("CREATE TEMP TABLE mine ()")
+
+
+@pytest.mark.parametrize(("charge_by", "column"), [("end_user_id", "end_user"), ("team_id", "team_id")])
+def test_select_on_the_columns_used_is_enough(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql, charge_by: str, column: str
+) -> None:
+    psql(used_db, "grant_source_columns", role=ROLE, schema="public")
+    psql(ledger_db, "grant_ledger", role=ROLE)
+    environ = as_role(used_db, lago, ledger_db) | {"LAGO_API_CHARGE_BY": charge_by}
+
+    all_kinds_of_looks(environ, used_db, ledger_db)
+
+    assert_exact(used_db, lago, ledger=ledger_db, customer=column)
+    assert_reads_only(used_db)
+    with (
+        psycopg.connect(used_db.url_of(ROLE, PASSWORD)) as connection,
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+    ):
+        connection.execute('SELECT messages FROM "LiteLLM_SpendLogs"')
+
+
+@pytest.mark.parametrize("grant", ["grant_source", "grant_source_columns"])
+def test_one_database_needs_both(used_db: Database, lago: Sandbox, psql: Psql, grant: str) -> None:
+    psql(used_db, grant, role=ROLE, schema="public")
+    psql(used_db, "grant_ledger", role=ROLE)
+
+    all_kinds_of_looks(as_role(used_db, lago), used_db, used_db)
+
+    assert_exact(used_db, lago)
+    assert_reads_only(used_db)
+    assert used_db.fetch("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'reconciler'") == [
+        (f'"{ROLE}"',)
+    ]
+
+
+def test_the_columns_of_an_older_litellm_are_granted_as_they_are(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
+) -> None:
+    used_db.fetch("DELETE FROM \"LiteLLM_SpendLogs\" WHERE status = 'failure'")
+    used_db.fetch('ALTER TABLE "LiteLLM_SpendLogs" DROP COLUMN status, DROP COLUMN model_group')
+    psql(used_db, "grant_source_columns", role=ROLE, schema="public")
+    psql(ledger_db, "grant_ledger", role=ROLE)
+
+    reconcile(as_role(used_db, lago, ledger_db), since="1d")
+
+    assert_exact(used_db, lago, ledger=ledger_db)
+
+
+def test_a_table_in_another_schema(used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql) -> None:
+    used_db.fetch('CREATE SCHEMA "Lite LLM"')
+    used_db.fetch('ALTER TABLE "LiteLLM_SpendLogs" SET SCHEMA "Lite LLM"')
+    psql(used_db, "grant_source", role=ROLE, schema="Lite LLM")
+    psql(ledger_db, "grant_ledger", role=ROLE)
+    environ = as_role(used_db, lago, ledger_db)
+
+    reconcile(environ | {"DATABASE_URL": environ["DATABASE_URL"] + "?schema=Lite%20LLM"}, since="1d")
+
+    assert_exact(used_db, lago, ledger=ledger_db, schema="Lite LLM")
+
+
+@pytest.mark.parametrize("column", ["spend", "end_user", "status"])
+def test_a_column_that_is_there_and_not_granted_is_refused_and_never_guessed(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql, column: str
+) -> None:
+    psql(used_db, "grant_source_columns", role=ROLE, schema="public")
+    psql(ledger_db, "grant_ledger", role=ROLE)
+    used_db.fetch(f'REVOKE SELECT ({column}) ON "LiteLLM_SpendLogs" FROM "{ROLE}"')
+
+    with pytest.raises(SourceError, match=f'can\'t read "{column}" of "LiteLLM_SpendLogs"'):
+        reconcile(as_role(used_db, lago, ledger_db), since="1d")
+    assert lago.events() == []

@@ -1,0 +1,120 @@
+"""The ledger's schema: made by a pass or by a DBA, the same; upgraded once, never downgraded."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from reconciler.errors import LedgerError
+from reconciler.ledger import migrations, schema, tables
+from reconciler.passes import open_ledger
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from tests.conftest import Database
+from tests.grants.conftest import PASSWORD, ROLE, Psql
+from tests.process import run, sentences
+from tests.support import assert_exact, environment, reconcile
+
+# Whatever of a schema can be told from the catalog, constraints, indexes and comments included.
+SHAPE = """
+SELECT 'column', table_name, column_name, concat_ws(' ', data_type, udt_name, is_nullable, column_default, is_identity)
+FROM information_schema.columns WHERE table_schema = 'reconciler'
+UNION ALL
+SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'reconciler'
+UNION ALL
+SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'reconciler'::regnamespace
+UNION ALL
+SELECT 'comment', relname, '', obj_description(oid) FROM pg_class WHERE relnamespace = 'reconciler'::regnamespace
+ORDER BY 1, 2, 3
+"""
+
+
+def test_the_newest_migration_is_the_one_that_the_program_expects() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+
+    assert ScriptDirectory.from_config(config).get_heads() == [schema.HEAD]
+
+
+def test_migrations_make_exactly_the_tables_that_the_program_uses(empty_db: Database, lago: Sandbox) -> None:
+    open_ledger(load_settings(environ=environment(empty_db, lago))).upgrade()
+
+    engine = create_engine("postgresql+psycopg://", creator=empty_db.connect)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _: kind != "schema" or name == tables.SCHEMA,
+                "version_table_schema": tables.SCHEMA,
+                "compare_type": True,
+                "compare_server_default": True,
+            },
+        )
+        assert compare_metadata(context, tables.metadata) == []
+    engine.dispose()
+
+
+def test_a_dba_makes_the_same_ledger_and_the_role_needs_no_create(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
+) -> None:
+    printed = run({}, "ledger", "upgrade", "--sql")
+    assert printed.returncode == 0
+    assert printed.stderr == ""
+
+    psql(ledger_db, script=printed.stdout)
+    psql(ledger_db, "grant_ledger_tables", role=ROLE)
+    psql(used_db, "grant_source", role=ROLE, schema="public")
+    by_hand = ledger_db.fetch(SHAPE)
+    reconcile(
+        environment(used_db, lago)
+        | {
+            "DATABASE_URL": used_db.url_of(ROLE, PASSWORD),
+            "RECONCILE_LEDGER_URL": ledger_db.url_of(ROLE, PASSWORD),
+        },
+        since="1d",
+    )
+
+    assert_exact(used_db, lago, ledger=ledger_db)
+    open_ledger(load_settings(environ=environment(used_db, lago))).upgrade()
+    assert used_db.fetch(SHAPE) == by_hand
+    assert len(by_hand) > 60
+
+
+def test_upgrades_at_the_same_time_make_one_ledger(empty_db: Database, lago: Sandbox) -> None:
+    settings = load_settings(environ=environment(empty_db, lago))
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: open_ledger(settings).upgrade(), range(4)))
+
+    assert sorted(done) == [False, False, False, True]
+    assert empty_db.fetch("SELECT version_num FROM reconciler.alembic_version") == [(schema.HEAD,)]
+
+
+def test_the_command_says_what_it_did(empty_db: Database, lago: Sandbox) -> None:
+    environ = {"DATABASE_URL": environment(empty_db, lago)["DATABASE_URL"]}
+
+    first, second = run(environ, "ledger", "upgrade"), run(environ, "ledger", "upgrade")
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert first.stdout == f"The ledger is now at version {schema.HEAD}.\n"
+    assert second.stdout == f"The ledger is already at version {schema.HEAD}.\n"
+
+
+def test_a_ledger_newer_than_the_program_is_refused(used_db: Database, lago: Sandbox) -> None:
+    environ = environment(used_db, lago)
+    reconcile(environ, since="1d")
+    used_db.fetch("UPDATE reconciler.alembic_version SET version_num = '9999'")
+
+    finished = run(environ)
+    assert finished.returncode == 1
+    assert sentences(finished)[0].startswith(f"The ledger is at version 9999, newer than this program's {schema.HEAD}")
+    with pytest.raises(LedgerError, match="newer"):
+        open_ledger(load_settings(environ=environ)).upgrade()
+    assert used_db.fetch("SELECT version_num FROM reconciler.alembic_version") == [("9999",)]

@@ -1,0 +1,192 @@
+"""What many tests need: a pass in this process, time that goes by, and the proof that the bill is exact."""
+
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
+
+from psycopg import sql
+
+from reconciler.passes import Pass, Request, Summary
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from reconciler.when import parse_when
+from tests.conftest import Database
+
+CODE = "openai_tokens"
+
+
+def environment(source: Database, lago: Sandbox, *, ledger: Database | None = None, **more: str) -> dict[str, str]:
+    """The variables of an operator; `more` adds or replaces some, such as `RECONCILE_WINDOW="5m"`."""
+    five = {
+        "DATABASE_URL": source.url,
+        "LAGO_API_BASE": lago.url,
+        "LAGO_API_KEY": lago.api_key,
+        "LAGO_API_EVENT_CODE": CODE,
+        "LAGO_API_CHARGE_BY": "end_user_id",
+    }
+    return five | ({"RECONCILE_LEDGER_URL": ledger.url} if ledger else {}) | more
+
+
+def reconcile(
+    environ: dict[str, str],
+    *,
+    since: str | None = None,
+    until: str | None = None,
+    dry_run: bool = False,
+    adopt: bool = False,
+) -> Summary:
+    """`reconcile [--since …] [--until …]` of one meter in this process; raises what the command would report."""
+    request = Request(
+        since=partial(parse_when, since) if since else None,
+        until=partial(parse_when, until) if until else None,
+        dry_run=dry_run,
+        adopt=adopt,
+    )
+    [summary] = Pass(load_settings(environ=environ)).run(request)
+    if summary.error:
+        raise summary.error
+    return summary
+
+
+def let_time_pass(ledger: Database, span: str) -> None:
+    """Make the ledger's looks older: two hours and a probe is due, two days and a deep look is."""
+    for statement in (
+        "UPDATE reconciler.look SET started_at = started_at - %s::interval, finished_at = finished_at - %s::interval",
+        "UPDATE reconciler.meter SET created_at = created_at - coalesce(%s::interval, %s::interval)",
+    ):
+        ledger.fetch(statement, span, span)
+
+
+def start_over(lago: Sandbox, *databases: Database) -> None:
+    """Forget all rows, all that the ledgers hold and all that Lago was told: quicker than new databases."""
+    lago.reset()
+    for database in databases:
+        found = database.fetch(
+            """SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+               WHERE relkind IN ('r', 'p') AND relname <> 'alembic_version'
+                 AND (relname = 'LiteLLM_SpendLogs' OR relnamespace = to_regnamespace('reconciler'))"""
+        )
+        if found != [(None,)]:
+            database.fetch(f"TRUNCATE {found[0][0]}")
+
+
+class Usage(NamedTuple):
+    """What was used, or counted, for one subscription and model."""
+
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+    requests: int
+
+
+Usages = dict[tuple[str, str], Usage]
+"""By subscription and model."""
+
+# Written without a look at the reconciler's own statements. An old table has no status: then the name means the NULL.
+_USED = """
+SELECT customer, model, sum(input)::bigint, sum(output)::bigint, sum(cost), sum(requests)::bigint
+FROM (VALUES (NULL)) AS absent (status),
+     LATERAL (SELECT {customer} AS customer, coalesce({model}, '') AS model, sum(prompt_tokens) AS input,
+                     sum(completion_tokens) AS output, sum(spend::text::numeric) AS cost, count(*) AS requests
+              FROM {schema}."LiteLLM_SpendLogs"
+              WHERE (status IS DISTINCT FROM 'failure' OR spend <> 0)
+                AND {customer} ~ '[^[:space:]]'
+                AND spend >= 0 AND spend < 'Infinity' AND prompt_tokens >= 0 AND completion_tokens >= 0
+                AND "startTime" < (SELECT {watermark}::timestamptz AT TIME ZONE 'UTC')
+                AND ({where})
+              GROUP BY 1, 2, floor(extract(epoch FROM "startTime") / {window_seconds})) AS bucket
+WHERE input > 0 OR output > 0 OR cost > 0
+GROUP BY 1, 2
+"""
+
+
+def used(
+    source: Database,
+    *,
+    watermark: object = "infinity",
+    customer: str = "end_user",
+    model: str = "model",
+    where: str = "true",
+    window_seconds: int = 900,
+    schema: str = "public",
+    subscription: Callable[[str], str] = str,
+) -> Usages:
+    """What the spend table says is to be billed: its rows before the watermark for which the SQL of `where` is true."""
+    query = sql.SQL(_USED).format(
+        customer=sql.Identifier(customer),
+        model=sql.Identifier(model),
+        schema=sql.Identifier(schema),
+        watermark=sql.Literal(str(watermark)),
+        where=sql.SQL(where),
+        window_seconds=sql.Literal(window_seconds),
+    )
+    with source.connect() as connection:
+        rows = connection.execute(query).fetchall()
+    return {(subscription(row[0]), row[1]): Usage(*row[2:]) for row in rows}
+
+
+def counted(lago: Sandbox, *, code: str = CODE) -> Usages:
+    """What Lago counts, by its own rule."""
+    found: Usages = {}
+    for total in lago.totals():
+        if total["code"] == code:
+            sums = {name: Decimal(text) for name, text in total["sums"].items()}
+            found[total["external_subscription_id"], total["model"]] = Usage(
+                int(sums["input_tokens"]), int(sums["output_tokens"]), sums["response_cost"], int(sums["requests"])
+            )
+    return found
+
+
+def assert_exact(
+    source: Database,
+    lago: Sandbox,
+    *,
+    ledger: Database | None = None,
+    meter: str = "default",
+    code: str = CODE,
+    undelivered: int = 0,
+    customer: str = "end_user",
+    model: str = "model",
+    where: str = "true",
+    window_seconds: int = 900,
+    schema: str = "public",
+    subscription: Callable[[str], str] = str,
+) -> None:
+    """Assert that Lago counts exactly what the spend table says, and that the ledger knows it.
+
+    Args:
+        source: the proxy's database.
+        lago: holds events of this meter alone, by this code.
+        ledger: where the ledger is, if it is in another database.
+        meter: the meter's name; rows before its watermark are to be billed.
+        code: its event code.
+        undelivered: how many events are to be in other states than accepted.
+        customer: the column of its charge-by.
+        model: its model column.
+        where: SQL for rows that are to be billed, where those without this customer's usage are not all.
+        window_seconds: its windows' length.
+        schema: where the spend table is.
+        subscription: a customer's subscription.
+    """
+    ledger = ledger or source
+    [(watermark,)] = ledger.fetch("SELECT watermark FROM reconciler.meter WHERE name = %s", meter)
+    expected = used(
+        source,
+        watermark=watermark,
+        customer=customer,
+        model=model,
+        where=where,
+        window_seconds=window_seconds,
+        schema=schema,
+        subscription=subscription,
+    )
+    assert counted(lago, code=code) == expected
+
+    events = ledger.fetch(
+        "SELECT payload::json ->> 'transaction_id', state FROM reconciler.event WHERE meter = %s", meter
+    )
+    held = Counter(event["transaction_id"] for event in lago.events() if event["code"] == code)
+    assert held == Counter(id_ for id_, state in events if state == "accepted"), "ids in Lago and in the ledger"
+    assert sum(state != "accepted" for _, state in events) == undelivered, "events without an end"
