@@ -1,0 +1,131 @@
+"""Lago holds another event under an id of ours: it is a conflict, and its bucket sends nothing more."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.outbox import Outbox
+from reconciler.passes import open_ledger
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from tests.conftest import Database, spend_row
+from tests.support import assert_exact, counted, environment, reconcile
+
+
+def _moment() -> datetime:
+    """Within the look-back, in a window that is settled."""
+    return datetime.now(UTC) - timedelta(minutes=40)
+
+
+def _planned_but_not_sent(source: Database, environ: dict[str, str], lago: Sandbox) -> dict[str, Any]:
+    """Let a pass plan an event while Lago is refusing, and return it."""
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError):
+        reconcile(environ, since="5h")
+    lago.clear_faults()
+    [(payload,)] = source.fetch("SELECT payload FROM reconciler.event")
+    event: dict[str, Any] = msgspec.json.decode(payload)
+    return event
+
+
+def _post(lago: Sandbox, event: dict[str, Any]) -> None:
+    httpx.post(
+        f"{lago.url}/api/v1/events",
+        json={"event": event},
+        headers={"Authorization": f"Bearer {lago.api_key}"},
+        trust_env=False,
+    ).raise_for_status()
+
+
+def test_another_event_under_our_id_blocks_its_bucket_alone(proxy_db: Database, lago: Sandbox) -> None:
+    environ, moment = environment(proxy_db, lago), _moment()
+    proxy_db.insert(spend_row(startTime=moment))
+    event = _planned_but_not_sent(proxy_db, environ, lago)
+    _post(lago, event | {"properties": event["properties"] | {"response_cost": "99"}})
+
+    met = reconcile(environ)
+    assert (met.delivered.accepted, met.delivered.quarantined, met.exit_code) == (0, 1, 3)
+    [alarm] = met.alarms
+    assert alarm["kind"] == "conflict"
+    assert "Lago holds other events under the ids of 1 of ours" in alarm["message"]
+    assert proxy_db.fetch("SELECT state, conflict FROM reconciler.event") == [("quarantined", True)]
+    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event")
+    assert "99" in answer
+
+    # A later revision of the bucket is held, another customer's usage in the same window goes on.
+    proxy_db.insert(spend_row(startTime=moment, spend=0.5), spend_row(startTime=moment, end_user="globex"))
+    later = reconcile(environ)
+    assert later.delivered.accepted == 1
+    assert sorted(alarm["kind"] for alarm in later.alarms) == ["conflict", "held"]
+    assert later.standing is not None
+    assert (later.standing.held_events, later.standing.held_cost) == (1, Decimal("0.5"))
+    assert {customer: usage.cost for (customer, _), usage in counted(lago).items()} == {
+        "acme": Decimal(99),
+        "globex": Decimal("0.0000135"),
+    }
+
+
+def test_a_revision_already_planned_is_held_when_an_earlier_one_turns_out_to_be_in_conflict(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ, moment = environment(proxy_db, lago), _moment()
+    proxy_db.insert(spend_row(startTime=moment))
+    event = _planned_but_not_sent(proxy_db, environ, lago)
+    proxy_db.insert(spend_row(startTime=moment))
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError):
+        reconcile(environ)
+    lago.clear_faults()
+    _post(lago, event | {"properties": event["properties"] | {"input_tokens": 11}})
+
+    reconcile(environ)
+
+    states = proxy_db.fetch("SELECT revision, state, held_for FROM reconciler.event ORDER BY revision")
+    assert states == [(0, "quarantined", None), (1, "held", "conflict")]
+    assert len(lago.events()) == 1
+
+
+def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_it(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ, moment = environment(proxy_db, lago), _moment()
+    proxy_db.insert(spend_row(startTime=moment))
+    _planned_but_not_sent(proxy_db, environ, lago)
+    proxy_db.insert(spend_row(startTime=moment))
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError):
+        reconcile(environ)
+    proxy_db.fetch('UPDATE reconciler."window" SET asked_at = now()')
+    outbox = Outbox("default", open_ledger(load_settings(environ=environ)))
+    # Two senders have a revision each.
+    [first], [second] = outbox.claim(1), outbox.claim(1)
+    first, second = sorted((first, second), key=lambda event: event.revision)
+
+    outbox.settle([first], "quarantined", "conflict", conflict=True)
+    states = "SELECT state, held_for FROM reconciler.event ORDER BY revision"
+    assert proxy_db.fetch(states) == [("quarantined", None), ("held", "conflict")]
+    outbox.settle([second], "accepted")
+    assert proxy_db.fetch(states) == [("quarantined", None), ("accepted", None)]
+
+
+@pytest.mark.parametrize("numbers", [{}, {"response_cost": 0.0000135, "requests": "1"}], ids=["same", "as numbers"])
+def test_an_equal_event_under_our_id_is_taken_as_accepted(
+    proxy_db: Database, lago: Sandbox, numbers: dict[str, Any]
+) -> None:
+    environ, moment = environment(proxy_db, lago), _moment()
+    proxy_db.insert(spend_row(startTime=moment))
+    event = _planned_but_not_sent(proxy_db, environ, lago)
+    _post(lago, event | {"properties": event["properties"] | numbers})
+
+    met = reconcile(environ)
+    assert (met.delivered.accepted, met.delivered.quarantined, met.alarms) == (1, 0, [])
+    assert_exact(proxy_db, lago)
+    # The bucket goes on.
+    proxy_db.insert(spend_row(startTime=moment))
+    assert reconcile(environ).delivered.accepted == 1
+    assert_exact(proxy_db, lago)

@@ -1,0 +1,131 @@
+"""`--dry-run` compares and counts; it writes nothing at all and sends nothing."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import pytest
+
+from reconciler.looks import Kind
+from reconciler.passes import Pass, Request, Silent
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from reconciler.when import parse_when
+from tests import process
+from tests.conftest import Database, spend_row
+from tests.looks.conftest import window
+from tests.support import environment, let_time_pass, reconcile
+
+
+def _contents(database: Database) -> dict[str, Any]:
+    """All that a dump of the database would hold: every relation, every row, where every sequence stands."""
+    with database.connect() as connection:
+        relations = connection.execute(
+            "SELECT oid::regclass::text, relkind::text, relfilenode FROM pg_class WHERE relnamespace <> ALL "
+            "('{pg_catalog,pg_toast,information_schema}'::regnamespace[]) ORDER BY 1"
+        ).fetchall()
+        tables = [name for name, kind, _ in relations if kind in {"r", "p"}]
+        rows = {
+            name: connection.execute(f"SELECT t::text FROM {name} AS t ORDER BY 1".encode()).fetchall()
+            for name in tables
+        }
+        sequences = connection.execute("SELECT schemaname, sequencename, last_value FROM pg_sequences").fetchall()
+    return {"relations": relations, "rows": rows, "sequences": sorted(sequences)}
+
+
+def _posts(lago: Sandbox) -> int:
+    return sum(request["method"] == "POST" for request in lago.requests())
+
+
+@pytest.fixture(params=["one database", "two databases"])
+def ledger(request: pytest.FixtureRequest, proxy_db: Database) -> Database:
+    return proxy_db if request.param == "one database" else request.getfixturevalue("empty_db")
+
+
+def test_before_the_first_pass_it_counts_and_makes_no_ledger(
+    proxy_db: Database, ledger: Database, lago: Sandbox
+) -> None:
+    proxy_db.insert(*(spend_row(startTime=window(back), spend=0.001) for back in range(1, 20)))
+    before = _contents(proxy_db), _contents(ledger)
+
+    would = reconcile(environment(proxy_db, lago, ledger=ledger), since="1d", dry_run=True)
+
+    assert (would.tally.rows, would.tally.events_planned, would.tally.cost_planned) == (19, 19, Decimal("0.019"))
+    assert (_contents(proxy_db), _contents(ledger)) == before
+    assert ledger.fetch("SELECT to_regnamespace('reconciler')") == [(None,)]
+    assert _posts(lago) == 0
+
+
+def test_on_a_ledger_with_all_to_do_it_counts_and_writes_nothing(
+    proxy_db: Database, ledger: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago, ledger=ledger)
+    old = window() - timedelta(days=3)
+    proxy_db.insert(
+        *(spend_row(startTime=moment) for moment in (old - timedelta(days=1), old, window(2))),
+        spend_row(startTime=window(2), request_id="gone", end_user="globex"),
+    )
+    reconcile(environ, since="2d")
+    # New rows, a frozen bucket, a watermark ahead, a probe and a deep look due, an event to be sent, a backfill.
+    proxy_db.insert(spend_row(startTime=window(2), spend=0.5), spend_row(startTime=window(3), spend=0.25))
+    proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = %s', "gone")
+    ledger.fetch("UPDATE reconciler.meter SET watermark = watermark + interval '1 day'")
+    ledger.fetch("UPDATE reconciler.event SET state = 'planned' WHERE customer = 'acme'")
+    let_time_pass(ledger, "2 days")
+    lago.clear_requests()
+    before = _contents(proxy_db), _contents(ledger)
+
+    would = reconcile(environ, since="5d", dry_run=True)
+
+    assert (_contents(proxy_db), _contents(ledger)) == before
+    assert lago.requests() == []
+    assert would.tally.rows == 4
+    assert would.as_json()["frozen_buckets"] == 1
+    assert would.tally.cost_planned == Decimal("0.750027")
+
+
+def test_a_changed_setting_is_tried_out_and_not_adopted(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="1d")
+    before = _contents(proxy_db)
+    would = reconcile(environ | {"RECONCILE_WINDOW": "1h"}, adopt=True, dry_run=True)
+    assert len(would.adopted) == 1
+    assert _contents(proxy_db) == before
+
+
+def test_the_command_says_what_it_would_plan(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(startTime=window(2), spend=0.5))
+    environ = environment(proxy_db, lago)
+    said = process.run(environ, "--dry-run", "--since", "1d")
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "1 row newly billed, would plan 1 event of 0.5 USD" in said.stdout
+    printed = process.run(environ, "--dry-run", "--since", "1d", "--json")
+    [meter] = process.only_object(printed)["meters"]
+    assert (meter["dry_run"], meter["rows"], meter["events_planned"], meter["cost_planned"]) == (True, 1, 1, "0.5")
+
+
+class _PassMeanwhile(Silent):
+    """Runs a pass as soon as the dry run has looked at a chunk."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self._environ = environ
+        self.accepted: list[int] = []
+
+    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:  # noqa: ARG002
+        if not self.accepted:
+            self.accepted.append(reconcile(self._environ).delivered.accepted)
+
+
+def test_it_keeps_no_pass_waiting(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago, RECONCILE_STATEMENT_TIMEOUT="3s")
+    reconcile(environ)
+    proxy_db.fetch("UPDATE reconciler.meter SET start = start - interval '2 hours'")
+    proxy_db.insert(spend_row(startTime=window(1)))
+    meanwhile = _PassMeanwhile(environ)
+
+    request = Request(since=partial(parse_when, "2d"), dry_run=True)
+    [would] = Pass(load_settings(environ=environ)).run(request, meanwhile)
+
+    assert meanwhile.accepted == [1]
+    assert would.error is None

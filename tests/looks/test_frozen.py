@@ -1,0 +1,79 @@
+"""A bucket whose source holds less than was billed is frozen: shown, never credited, and whole again by itself."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from reconciler.passes import Summary
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.looks.conftest import window
+from tests.support import assert_exact, counted, let_time_pass, reconcile
+
+
+def _kinds(done: Summary) -> list[str]:
+    return [alarm["kind"] for alarm in done.alarms]
+
+
+@pytest.mark.parametrize(
+    ("change", "due"),
+    [
+        ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 0 WHERE end_user = 'globex'", "2 days"),
+        ("UPDATE \"LiteLLM_SpendLogs\" SET completion_tokens = 19 WHERE end_user = 'globex'", "2 days"),
+        ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 7, prompt_tokens = 0 WHERE end_user = 'globex'", "2 days"),
+        ("DELETE FROM \"LiteLLM_SpendLogs\" WHERE end_user = 'globex'", "61 minutes"),
+    ],
+    ids=["spend lowered", "tokens lowered", "spend raised and tokens lowered", "row deleted"],
+)
+def test_any_measure_below_what_was_billed_freezes_the_bucket_until_it_is_whole(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str], change: str, due: str
+) -> None:
+    moment = window() - timedelta(days=3)
+    row = spend_row(startTime=moment, end_user="globex")
+    proxy_db.insert(row, spend_row(startTime=moment - timedelta(days=1)), spend_row(startTime=moment))
+    reconcile(environ, since="5d")
+    billed = counted(lago)
+
+    proxy_db.fetch(change)
+    let_time_pass(proxy_db, due)
+    frozen = reconcile(environ)
+    assert (frozen.tally.frozen_buckets, frozen.tally.events_planned) == (1, 0)
+    assert (_kinds(frozen), frozen.exit_code) == (["frozen"], 3)
+    assert counted(lago) == billed
+
+    # A pass that does not look there still shows it.
+    assert _kinds(reconcile(environ)) == ["frozen"]
+
+    # More usage in the bucket does not thaw it while it is not whole; others go on.
+    proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = %s', row["request_id"])
+    proxy_db.insert(row)
+    proxy_db.insert(spend_row(startTime=moment, spend=0.5))
+    let_time_pass(proxy_db, "2 days")
+    whole = reconcile(environ)
+    assert (whole.tally.frozen_buckets, whole.tally.events_planned) == (0, 1)
+    assert (_kinds(whole), whole.exit_code) == ([], 0)
+    assert_exact(proxy_db, lago)
+
+
+def test_a_frozen_bucket_keeps_what_came_late_until_it_is_whole(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    moment = window() - timedelta(days=3)
+    row = spend_row(startTime=moment, spend=1.0)
+    proxy_db.insert(row, spend_row(startTime=moment - timedelta(days=1)))
+    reconcile(environ, since="5d")
+    proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = %s', row["request_id"])
+    proxy_db.insert(*(spend_row(startTime=moment, spend=0.25) for _ in range(2)))
+    let_time_pass(proxy_db, "61 minutes")
+    frozen = reconcile(environ)
+    assert frozen.standing is not None
+    assert (frozen.standing.frozen_buckets, frozen.standing.frozen_cost) == (1, Decimal("0.5"))
+    assert frozen.tally.events_planned == 0
+
+    proxy_db.insert(row)
+    let_time_pass(proxy_db, "61 minutes")
+    whole = reconcile(environ)
+    assert whole.tally.cost_planned == Decimal("0.5")
+    assert _kinds(whole) == []
+    assert_exact(proxy_db, lago)

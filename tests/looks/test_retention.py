@@ -1,0 +1,164 @@
+"""Retention deletes old rows while late ones still arrive: nothing is credited, nothing doubled. Invariant 13."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from reconciler.passes import Summary
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.looks.conftest import WINDOW, window
+from tests.support import counted, let_time_pass, reconcile
+
+DAY = timedelta(days=1)
+
+
+def _kinds(done: Summary) -> list[str]:
+    return sorted(alarm["kind"] for alarm in done.alarms)
+
+
+def _delete_before(database: Database, moment: object) -> None:
+    database.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE "startTime" < %s::timestamptz AT TIME ZONE \'UTC\'', moment)
+
+
+def _billed(lago: Sandbox) -> Decimal:
+    return sum((usage.cost for usage in counted(lago).values()), Decimal())
+
+
+def _mark(ledger: Database) -> object:
+    [(mark,)] = ledger.fetch("SELECT purge_mark FROM reconciler.meter")
+    return mark
+
+
+def _probe(ledger: Database, environ: dict[str, str]) -> Summary:
+    let_time_pass(ledger, "61 minutes")
+    return reconcile(environ)
+
+
+def _deep(ledger: Database, environ: dict[str, str]) -> Summary:
+    let_time_pass(ledger, "2 days")
+    return reconcile(environ)
+
+
+def test_late_rows_on_both_sides_of_the_edge(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
+    edge = window() - 10 * DAY
+    minutes = [edge + number * timedelta(minutes=1) for number in range(-30, 45)]
+    proxy_db.insert(*(spend_row(startTime=moment, spend=0.001) for moment in minutes), spend_row(startTime=window()))
+    reconcile(environ, since="15d")
+    billed = _billed(lago)
+
+    # Retention stops in the middle of the window at the edge. Late rows arrive: a day and a minute before the edge,
+    # in its window, just after that, and long after.
+    _delete_before(proxy_db, edge + timedelta(minutes=5))
+    proxy_db.insert(
+        spend_row(startTime=edge - timedelta(minutes=1), spend=0.1),
+        spend_row(startTime=edge + timedelta(minutes=14), spend=0.25),
+        spend_row(startTime=edge + WINDOW, spend=1.0),
+        spend_row(startTime=edge + 3 * DAY, spend=2.0),
+    )
+    # The late row before the edge is the oldest now: it hides how far retention has come until that deletes it too.
+    hidden = _probe(proxy_db, environ)
+    assert _billed(lago) == billed + Decimal(3)
+    assert _mark(proxy_db) == edge - WINDOW
+    assert hidden.exit_code == 3
+
+    _delete_before(proxy_db, edge + timedelta(minutes=5))
+    seen = _probe(proxy_db, environ)
+    assert _mark(proxy_db) == edge
+    assert _kinds(seen) == ["purged"]
+    assert _billed(lago) == billed + Decimal(3)
+
+    proxy_db.insert(
+        spend_row(startTime=edge - DAY, spend=0.5),
+        spend_row(startTime=edge + timedelta(minutes=13), spend=0.0625),
+        spend_row(startTime=edge + WINDOW, spend=4.0, end_user="globex"),
+    )
+    probed = _probe(proxy_db, environ)
+    assert _mark(proxy_db) == edge, "it never moves back"
+    assert _billed(lago) == billed + Decimal(7), "above the mark late rows are billed"
+    assert _kinds(probed) == ["late", "purged"]
+    assert probed.standing is not None
+    assert (probed.standing.late_rows, probed.standing.late_cost) == (2, Decimal("0.5625"))
+    late = next(alarm["message"] for alarm in probed.alarms if alarm["kind"] == "late")
+    assert "2 rows (0.5625 USD)" in late
+
+    # All stays as it is, whatever looks again.
+    for again in (_probe(proxy_db, environ), _deep(proxy_db, environ), reconcile(environ, since="15d")):
+        assert (again.tally.events_planned, again.tally.frozen_buckets) == (0, 0)
+        assert again.standing is not None
+        assert (again.standing.late_rows, again.standing.frozen_buckets) == (2, 0)
+    assert _billed(lago) == billed + Decimal(7)
+
+
+def test_retention_that_goes_on_rings_once(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
+    proxy_db.insert(*(spend_row(startTime=window() - days * DAY) for days in range(12)))
+    reconcile(environ, since="15d")
+    billed = counted(lago)
+    alarms = set()
+    for days in (9.5, 7.3, 4.1):
+        _delete_before(proxy_db, window() - days * DAY)
+        done = _probe(proxy_db, environ)
+        assert _kinds(done) == ["purged"]
+        alarms |= {alarm["id"] for alarm in done.alarms}
+        assert _mark(proxy_db) == window() - int(days) * DAY
+        assert (done.tally.events_planned, done.tally.frozen_buckets) == (0, 0)
+    assert len(alarms) == 1
+    assert counted(lago) == billed
+
+
+def test_deletes_after_the_mark_freeze_their_buckets_and_no_others(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    """Somebody's own clean-up, not retention: a customer's rows in the middle are gone."""
+    moments = [window() - days * DAY for days in range(1, 6)]
+    proxy_db.insert(*(spend_row(startTime=each, end_user=name) for each in moments for name in ("acme", "globex")))
+    reconcile(environ, since="15d")
+    billed = counted(lago)
+    proxy_db.fetch(
+        'DELETE FROM "LiteLLM_SpendLogs" WHERE end_user = %s AND "startTime" = %s',
+        "globex",
+        moments[2].replace(tzinfo=None),
+    )
+    done = _probe(proxy_db, environ)
+    assert (_kinds(done), done.tally.frozen_buckets, _mark(proxy_db)) == (["frozen"], 1, None)
+    assert counted(lago) == billed
+
+
+def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
+    reconcile(environ, since="5d")
+    # No pass for two days; retention keeps one.
+    proxy_db.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '2 days'")
+    proxy_db.fetch("DELETE FROM reconciler.\"window\" WHERE start >= now() - interval '2 days'")
+    proxy_db.insert(*(spend_row(startTime=window() - hours * timedelta(hours=1)) for hours in range(1, 60)))
+    _delete_before(proxy_db, window() - DAY)
+
+    done = reconcile(environ)
+    assert _mark(proxy_db) == window() - DAY
+    assert _kinds(done) == ["late", "overtaken", "purged"]
+    assert done.tally.rows == 23, "what is above the mark is billed"
+    overtaken = next(alarm for alarm in done.alarms if alarm["kind"] == "overtaken")
+    assert "before they were billed" in overtaken["message"]
+    assert done.exit_code == 3
+    # It happened: the watermark has gone on, the alarm stays.
+    again = reconcile(environ)
+    assert next(alarm for alarm in again.alarms if alarm["kind"] == "overtaken")["id"] == overtaken["id"]
+    assert again.exit_code == 3
+
+
+def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
+    reconcile(environ, since="5d")
+    proxy_db.fetch("UPDATE reconciler.meter SET watermark = %s", window())
+    proxy_db.fetch('DELETE FROM reconciler."window" WHERE start >= %s', window())
+    proxy_db.insert(spend_row(startTime=window(), spend=0.5))
+    _delete_before(proxy_db, window())
+
+    done = reconcile(environ)
+    assert _kinds(done) == ["late", "purged"]
+    assert lago.totals()[0]["sums"]["response_cost"] == "0.0000135"
+    assert done.standing is not None
+    assert (done.standing.late_rows, done.standing.late_cost) == (1, Decimal("0.5"))

@@ -1,0 +1,52 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from reconciler.demo.postgres import EmbeddedPostgres
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, new_database
+
+WINDOW = timedelta(minutes=15)
+
+
+def window(back: int = 1) -> datetime:
+    """The start of a window that is settled for sure, `back` windows before the newest such one."""
+    now = datetime.now(UTC) - timedelta(minutes=3)
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + (now - midnight) // WINDOW * WINDOW - back * WINDOW
+
+
+@pytest.fixture
+def ledger(empty_db: Database) -> Database:
+    """A database for a ledger apart from the source."""
+    return empty_db
+
+
+@pytest.fixture
+def other_proxy(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """A second proxy's database."""
+    with new_database(postgres, "litellm_template") as database:
+        yield database
+
+
+@pytest.fixture
+def other_ledger(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """A second ledger's database, empty."""
+    with new_database(postgres) as database:
+        yield database
+
+
+@pytest.fixture
+def other_lago() -> Iterator[Sandbox]:
+    """A second Lago."""
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@contextmanager
+def backup(database: Database) -> Iterator[Database]:
+    """A copy of the database as it is now."""
+    with new_database(database.server, database.name) as copy:
+        yield copy

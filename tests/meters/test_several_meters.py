@@ -1,0 +1,155 @@
+"""Proxies and meters that share a Lago organization: under their own names exact, under one name stopped."""
+
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+from reconciler.sandbox import Sandbox
+from tests import process
+from tests.conftest import Database, spend_row
+from tests.meters.conftest import window
+from tests.support import Usage, Usages, assert_exact, counted, environment, let_time_pass, reconcile, used
+
+
+def _sum(one: Usages, other: Usages) -> Usages:
+    total = dict(one)
+    for key, (input_tokens, output_tokens, cost, requests) in other.items():
+        mine = total.get(key, Usage(0, 0, Decimal(), 0))
+        total[key] = Usage(
+            mine.input_tokens + input_tokens,
+            mine.output_tokens + output_tokens,
+            mine.cost + cost,
+            mine.requests + requests,
+        )
+    return total
+
+
+def test_two_proxies_under_two_names_are_exact_side_by_side(
+    proxy_db: Database, other_proxy: Database, lago: Sandbox
+) -> None:
+    east = environment(proxy_db, lago, RECONCILE_METER="east")
+    west = environment(other_proxy, lago, RECONCILE_METER="west")
+    for back in range(1, 9):
+        # The same customers, models and windows, some with the same usage.
+        proxy_db.insert(spend_row(startTime=window(back), end_user=f"c{back % 3}"))
+        other_proxy.insert(spend_row(startTime=window(back), end_user=f"c{back % 3}", spend=0.001 * (back % 2)))
+    for environ in (east, west, east, west):
+        assert reconcile(environ, since="1d").exit_code == 0
+    proxy_db.insert(spend_row(startTime=window(1)))
+    other_proxy.insert(spend_row(startTime=window(30)))
+    for database, environ in ((proxy_db, east), (other_proxy, west)):
+        let_time_pass(database, "2 days")
+        done = reconcile(environ)
+        assert (done.exit_code, done.delivered.accepted) == (0, 1)
+
+    assert counted(lago) == _sum(used(proxy_db), used(other_proxy))
+    assert Counter(event["properties"]["meter"] for event in lago.events()) == {"east": 9, "west": 9}
+
+
+def test_a_second_proxy_under_the_same_name_is_stopped(
+    proxy_db: Database, other_proxy: Database, lago: Sandbox
+) -> None:
+    proxy_db.insert(spend_row(startTime=window(2), end_user="acme"))
+    other_proxy.insert(spend_row(startTime=window(2), end_user="globex"))
+    reconcile(environment(proxy_db, lago), since="1d")
+    events = lago.events()
+
+    second = environment(other_proxy, lago)
+    stopped = process.run(second, "--since", "1d")
+    assert stopped.returncode == 3
+    assert "another ledger or proxy bills under this name" in stopped.stderr
+    assert lago.events() == events
+
+    # Its own name is one of the choices, and all is well.
+    named = process.run(second | {"RECONCILE_METER": "west"}, "--since", "1d")
+    assert (named.returncode, named.stderr) == (0, "")
+    assert counted(lago) == _sum(used(proxy_db), used(other_proxy))
+
+
+def test_a_second_proxy_under_the_same_name_with_the_same_customers_is_stopped(
+    proxy_db: Database, other_proxy: Database, lago: Sandbox
+) -> None:
+    """Its events would have the ids of the first one's: the comparison of duplicates stops it."""
+    proxy_db.insert(spend_row(startTime=window(2), spend=1.0))
+    other_proxy.insert(spend_row(startTime=window(2), spend=2.0))
+    reconcile(environment(proxy_db, lago), since="1d")
+    second = reconcile(environment(other_proxy, lago), since="1d")
+    assert (second.exit_code, second.delivered.accepted, second.delivered.quarantined) == (3, 0, 1)
+    assert [alarm["kind"] for alarm in second.alarms] == ["conflict"]
+    assert "another ledger or proxy bills under this meter's name" in second.alarms[0]["message"]
+    assert_exact(proxy_db, lago)
+
+
+def _file(folder: Path, proxy: Database, lago: Sandbox) -> str:
+    path = folder / "reconcile.toml"
+    path.write_text(f"""
+database_url = "{proxy.url}"
+lago_api_base = "{lago.url}"
+lago_api_key = "{lago.api_key}"
+
+[meters.customers]
+lago_api_event_code = "customer_usage"
+
+[meters.teams]
+lago_api_event_code = "team_usage"
+lago_api_charge_by = "team_id"
+window = "1h"
+model_column = "model_group"
+subscription = "team-{{id}}"
+""")
+    return str(path)
+
+
+def test_several_meters_of_one_file_are_billed_each_by_its_own_terms(
+    proxy_db: Database, lago: Sandbox, tmp_path: Path
+) -> None:
+    proxy_db.insert(
+        *(
+            spend_row(
+                startTime=window(back), end_user=f"c{back % 4}", team_id=f"t{back % 3}", model_group=f"g{back % 2}"
+            )
+            for back in range(6, 60)
+        )
+    )
+    config = _file(tmp_path, proxy_db, lago)
+    done = process.run({}, "--config", config, "--since", "2d", "--json")
+    assert done.returncode == 0, done.stderr
+    assert [meter["meter"] for meter in process.only_object(done)["meters"]] == ["customers", "teams"]
+
+    customers = used(proxy_db)
+    teams = used(
+        proxy_db, customer="team_id", model="model_group", window_seconds=3600, subscription=lambda team: f"team-{team}"
+    )
+    assert counted(lago, code="customer_usage") == customers
+    assert counted(lago, code="team_usage") == teams
+
+    status = process.run({}, "status", "--config", config, "--json")
+    assert [meter["meter"] for meter in process.only_object(status)["meters"]] == ["customers", "teams"]
+
+
+def test_one_meter_of_a_file_can_be_run_alone(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
+    proxy_db.insert(spend_row(startTime=window(8)))
+    config = _file(tmp_path, proxy_db, lago)
+    done = process.run({}, "--config", config, "--since", "1d", "--meter", "teams", "--json")
+    assert [meter["meter"] for meter in process.only_object(done)["meters"]] == ["teams"]
+    assert {event["code"] for event in lago.events()} == {"team_usage"}
+    unknown = process.run({}, "--config", config, "--meter", "nobody")
+    assert unknown.returncode == 2
+    assert process.sentences(unknown) == ["--meter nobody: the settings describe customers, teams."]
+
+
+def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
+    proxy_db: Database, lago: Sandbox, tmp_path: Path
+) -> None:
+    proxy_db.insert(spend_row(startTime=window(8)))
+    config = Path(_file(tmp_path, proxy_db, lago))
+    process.run({}, "--config", str(config), "--since", "2d")
+    config.write_text(config.read_text().replace("team_usage", "other_usage"))
+    proxy_db.insert(spend_row(startTime=window(2)))
+
+    done = process.run({}, "--config", str(config), "--json")
+
+    assert done.returncode == 1
+    customers, teams = process.only_object(done)["meters"]
+    assert (customers["error"], customers["events_accepted"]) == (None, 1)
+    assert "LAGO_API_EVENT_CODE was team_usage, now other_usage" in teams["error"]

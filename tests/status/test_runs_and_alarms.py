@@ -1,0 +1,115 @@
+"""`reconcile status`: the last runs, passes that stall, alarms and the exit code."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from reconciler.status import Status, read_status
+from tests import process
+from tests.conftest import Database, spend_row
+from tests.support import environment, reconcile
+
+
+@pytest.fixture
+def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+    return environment(proxy_db, lago)
+
+
+def _status(environ: dict[str, str], only: str | None = None) -> Status:
+    [status] = read_status(load_settings(environ=environ), only)
+    return status
+
+
+def _runs(status: Status) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = status.as_json()["runs"]
+    return runs
+
+
+def test_the_last_runs_are_shown_newest_first_with_their_outcome(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    reconcile(environ, since="1d")
+    proxy_db.insert(spend_row())
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError):
+        reconcile(environ)
+    lago.clear_faults()
+    reconcile(environ)
+
+    runs = _runs(_status(environ))
+    assert [run["outcome"].split(":")[0] for run in runs] == ["done", "failed", "done"]
+    assert "401" in runs[1]["outcome"]
+    assert all(run["started_at"] <= run["finished_at"] for run in runs)
+    assert runs == sorted(runs, key=lambda run: run["started_at"], reverse=True)
+
+
+def test_no_more_than_five_runs_are_shown(environ: dict[str, str]) -> None:
+    for _ in range(7):
+        reconcile(environ)
+    assert len(_runs(_status(environ))) == 5
+
+
+def test_a_pass_that_has_not_finished_for_three_intervals_is_stalled(
+    proxy_db: Database, environ: dict[str, str]
+) -> None:
+    environ["RECONCILE_INTERVAL"] = "60s"
+    reconcile(environ)
+    # A pass begins and is killed.
+    proxy_db.fetch("INSERT INTO reconciler.run (id, meter) VALUES ('killed', 'default')")
+    assert _status(environ).stalled is None
+    proxy_db.fetch("UPDATE reconciler.run SET started_at = now() - interval '4 minutes' WHERE id = 'killed'")
+    proxy_db.fetch("UPDATE reconciler.run SET finished_at = now() - interval '5 minutes' WHERE id <> 'killed'")
+
+    stalled = _status(environ)
+    assert stalled.stalled is not None
+    assert datetime.now(UTC) - stalled.stalled < timedelta(minutes=5)
+    assert stalled.exit_code == 3
+    assert "passes begin and do not finish since" in process.run(environ, "status").stdout
+    assert _status(environ | {"RECONCILE_INTERVAL": "120s"}).stalled is None
+
+    # One that finishes is the end of it.
+    reconcile(environ)
+    assert _status(environ).stalled is None
+
+
+def test_unacknowledged_alarms_set_exit_code_3(proxy_db: Database, environ: dict[str, str]) -> None:
+    reconcile(environ, since="1d")
+    assert process.run(environ, "status").returncode == 0
+    proxy_db.insert(spend_row(startTime=datetime.now(UTC) - timedelta(minutes=30), spend=-1.0))
+    [alarm] = reconcile(environ).alarms
+    shown = process.run(environ, "status", "--json")
+    assert shown.returncode == 3
+    assert process.only_object(shown)["meters"][0]["alarms"] == [alarm]
+
+    process.run(environ, "alarm", "ack", str(alarm["id"]), "--reason", "a test")
+    quiet = process.run(environ, "status")
+    assert quiet.returncode == 0
+    assert f"alarm {alarm['id']} (suspect) (acknowledged): " in quiet.stdout
+
+
+def test_a_purge_mark_is_shown(proxy_db: Database, environ: dict[str, str]) -> None:
+    reconcile(environ)
+    proxy_db.fetch("UPDATE reconciler.meter SET purge_mark = '2026-11-01T12:15:00Z'")
+    assert _status(environ).as_json()["purge_mark"] == "2026-11-01T12:15:00Z"
+    assert "2026-11-01 12:15 UTC" in process.run(environ, "status").stdout
+
+
+def test_without_a_ledger_it_says_what_to_do(environ: dict[str, str]) -> None:
+    missing = process.run(environ, "status")
+    assert missing.returncode == 1
+    assert process.sentences(missing) == [
+        "There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."
+    ]
+
+
+def test_one_meter_can_be_chosen_and_an_unknown_one_is_told(environ: dict[str, str]) -> None:
+    for meter in ("east", "west"):
+        reconcile(environ | {"RECONCILE_METER": meter})
+    assert _status(environ, "west").meter.name == "west"
+    unknown = process.run(environ, "status", "--meter", "north")
+    assert unknown.returncode == 1
+    assert process.sentences(unknown) == ["The ledger has no meter 'north'; it has east, west."]
