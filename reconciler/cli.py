@@ -15,8 +15,8 @@ from reconciler.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.meter_settings import MeterSettings
-    from reconciler.passes import Summary
     from reconciler.settings import Settings
+    from reconciler.summary import Summary
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -91,7 +91,8 @@ def _pass(
     from datetime import UTC, datetime
 
     from reconciler import show
-    from reconciler.passes import Pass, Request, Summary, exit_code
+    from reconciler.passes import Pass, Request
+    from reconciler.summary import Summary, exit_code
     from reconciler.when import parse_when
 
     request = Request(
@@ -199,7 +200,7 @@ def ledger_upgrade(
     """Make or upgrade the ledger's schema; the first pass does it by itself."""
     with _plainly():
         from reconciler.ledger import schema
-        from reconciler.passes import open_ledger
+        from reconciler.ledger.store import open_ledger
 
         if sql:
             typer.echo(schema.ddl(), nl=False)

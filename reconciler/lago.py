@@ -22,6 +22,8 @@ REQUEST_SECONDS = 20.0
 """How long a request may take before its outcome counts as unknown."""
 
 _PAGE = 1000
+_LONGEST_ID = 2704
+"""Bytes; Lago's index holds no longer one."""
 _LONGEST_WAIT = 60.0
 
 
@@ -157,13 +159,18 @@ class Lago:
         return event
 
     def subscription(self, external_id: str) -> dict[str, Any] | None:
-        """The active subscription of that name, None if there is none.
+        """The active subscription of that name, None if there is none or Lago can't be asked for such a name.
 
         Raises:
             LagoError: no answer that is Lago's.
         """
-        response = self._get("subscriptions/" + quote(external_id, safe=""))
-        if response.status_code == 404 and _json(response.content).get("code") == "subscription_not_found":
+        if len(external_id.encode()) > _LONGEST_ID:
+            return None
+        # Dots alone would be taken for a way up the path.
+        name = quote(external_id, safe="") if external_id.strip(".") else external_id.replace(".", "%2E")
+        response = self._get("subscriptions/" + name)
+        # A gateway may choke on one strange name; that must not keep the others from being sent.
+        if response.status_code in {400, 404, 405, 414, 422}:
             return None
         subscription = self._expect(response).get("subscription")
         if not isinstance(subscription, dict):

@@ -43,7 +43,7 @@ class Subscriptions:
     @property
     def expression(self) -> sql.Composable:
         """SQL for the subscription, NULL where there is none."""
-        template = sql.SQL("replace({}, '{{id}}', customer)").format(sql.Literal(self._meter.subscription))
+        template = sql.SQL("replace({}, '{{id}}', customer)").format(sql.Literal(_escaped(self._meter.subscription)))
         if self._meter.mapping is None:
             return template
         if "subscription" in self._meter.model_fields_set:
@@ -59,7 +59,7 @@ class Subscriptions:
             case MappingFile():
                 table: sql.Composable = sql.Identifier("pg_temp", "mapping")
             case MappingTable(schema, name):
-                table = sql.Identifier(schema, name)
+                table = sql.Identifier(_escaped(schema), _escaped(name))
         # Of an operator's table anything may be true: a customer with two subscriptions has none.
         return sql.SQL(
             "LEFT JOIN (SELECT customer, min(nullif(subscription, '')) AS subscription FROM {} "
@@ -80,13 +80,19 @@ class Subscriptions:
                 "SELECT column_name FROM information_schema.columns WHERE table_schema = :schema AND table_name = :name"
             ),
             {"schema": schema, "name": name},
-        ).scalars()
-        if missing := [column for column in COLUMNS if column not in set(found)]:
+        )
+        columns = set(found.scalars())
+        if missing := [column for column in COLUMNS if column not in columns]:
             raise SettingsError(
                 f"RECONCILE_MAPPING: the table {schema}.{name} in the ledger's database lacks {' and '.join(missing)}, "
                 "or the role may not read it; it needs text columns customer and subscription, such as "
                 "table:billing.subscriptions."
             )
+
+
+def _escaped(name: str) -> str:
+    """For a statement that has parameters: there, psycopg takes a single % for the start of one."""
+    return name.replace("%", "%%")
 
 
 def read_csv(path: Path) -> Iterator[tuple[str, str]]:

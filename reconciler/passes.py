@@ -2,68 +2,40 @@
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Protocol
 
-from sqlalchemy import delete, func, insert, update
+from sqlalchemy import update
 
-from reconciler import alarms, windows
-from reconciler.chunk import Planner, Tally
-from reconciler.deliver import Delivered, Delivery
-from reconciler.errors import LagoError, LedgerError, ReconcileError, SourceError, UsageError
+from reconciler import alarms, runs, windows
+from reconciler.chunk import Planner
+from reconciler.deliver import Delivery
+from reconciler.errors import LagoError, ReconcileError, SourceError, UsageError
 from reconciler.first_look import UnknownEventsError, ask_first
 from reconciler.lago import Lago
 from reconciler.ledger import meters, tables
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.store import Ledger
+from reconciler.ledger.store import open_ledger
 from reconciler.ledger.terms import Terms
-from reconciler.looks import Kind, Looks, NoTurnError
+from reconciler.looks import Looks, NoTurnError
 from reconciler.mapping import Subscriptions
 from reconciler.outbox import Outbox
 from reconciler.periods import Periods
 from reconciler.postgres import Postgres
+from reconciler.progress import Progress, Silent
 from reconciler.settings import MeterSettings, Settings
 from reconciler.source import Sight, Source
-from reconciler.standing import Standing, standing
+from reconciler.standing import standing
+from reconciler.summary import Summary, iso
 
 TURN_SECONDS = 10.0
 """How long a plain pass waits for another to finish its chunk."""
 
-KEEP_RUNS = timedelta(days=35)
-"""How long the ledger remembers runs."""
-
 BACKFILL_TURN_SECONDS = 300.0
 """How long a `--since` waits for each of its turns."""
-
-
-class Progress(Protocol):
-    """Is told how a pass gets on."""
-
-    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
-        """A look over `[since, until)` has come to the position."""
-
-    def delivering(self, events: int) -> None:
-        """So many events are about to be delivered."""
-
-    def answered(self, events: int) -> None:
-        """Lago has answered to so many more."""
-
-
-class Silent:
-    """Shows nothing."""
-
-    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
-        """Do nothing."""
-
-    def delivering(self, events: int) -> None:
-        """Do nothing."""
-
-    def answered(self, events: int) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True)
@@ -81,65 +53,6 @@ class Request:
     until: Callable[[datetime], datetime] | None = None
     dry_run: bool = False
     adopt: bool = False
-
-
-@dataclass
-class Summary:
-    """What one pass over one meter did; `as_json` has the names that programs rely on."""
-
-    meter: str
-    run_id: str
-    since: datetime | None = None
-    until: datetime | None = None
-    watermark: datetime | None = None
-    start: datetime | None = None
-    begun: bool = False
-    tally: Tally = field(default_factory=Tally)
-    delivered: Delivered = field(default_factory=Delivered)
-    standing: Standing | None = None
-    alarms: list[dict[str, Any]] = field(default_factory=list)
-    adopted: list[str] = field(default_factory=list)
-    skipped: bool = False
-    dry_run: bool = False
-    error: ReconcileError | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """1 if the work was not done, 3 if a person should look, else 0."""
-        if self.error is not None:
-            return self.error.exit_code
-        return 3 if any(not alarm["acknowledged"] for alarm in self.alarms) else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values: times as ISO text in UTC, money as decimal text."""
-        now = self.standing
-        # A dry run records no window, so that how the meter stands does not show what it saw.
-        seen = self.tally if now is None or self.dry_run else now
-        return {
-            "meter": self.meter,
-            "since": _iso(self.since),
-            "until": _iso(self.until),
-            "watermark": _iso(self.watermark),
-            "rows": self.tally.rows,
-            "windows": self.tally.windows,
-            "events_planned": self.tally.events_planned,
-            "events_accepted": self.delivered.accepted,
-            "events_quarantined": self.delivered.quarantined,
-            "events_pending": now.planned_events if now else 0,
-            "cost_planned": plain(self.tally.cost_planned),
-            "unattributed_rows": self.tally.unattributed_rows,
-            "unattributed_cost": plain(self.tally.unattributed_cost),
-            "suspect_rows": self.tally.suspect_rows,
-            "frozen_buckets": seen.frozen_buckets,
-            "unmapped_buckets": seen.unmapped_buckets,
-            "held_events": now.held_events if now else 0,
-            "late_rows": now.late_rows if now else 0,
-            "alarms": self.alarms,
-            "adopted": self.adopted,
-            "dry_run": self.dry_run,
-            "skipped": self.skipped,
-            "error": str(self.error) if self.error else None,
-        }
 
 
 class Pass:
@@ -203,7 +116,7 @@ class Pass:
         _check_span(since, until, sight.now)
 
         meter, backfill = self._agree(wanted, terms, request, sight, since, until, summary)
-        with self._recorded(summary) if not request.dry_run else nullcontext():
+        with runs.recorded(self._ledger, summary) if not request.dry_run else nullcontext():
             meter = self._pull_back(meter, sight.now)
             looks = self._looks(wanted, meter, sight, progress, patient=since is not None)
             lago = Lago(
@@ -373,43 +286,6 @@ class Pass:
             assert after is not None
             summary.watermark, summary.start = after.watermark, after.start
 
-    @contextmanager
-    def _recorded(self, summary: Summary) -> Iterator[None]:
-        """Record the run: that it began, and how it ended."""
-        table = tables.run
-        run_id = f"{summary.run_id}-{summary.meter}"
-        with self._ledger.transaction() as connection:
-            connection.execute(insert(table).values(id=run_id, meter=summary.meter))
-        outcome = "done"
-        try:
-            yield
-        except NoTurnError:
-            outcome = "skipped"
-            raise
-        except ReconcileError as error:
-            outcome = f"failed: {error}"
-            raise
-        finally:
-            _close_run(self._ledger, run_id, outcome, summary)
-
-
-def open_ledger(settings: Settings) -> Ledger:
-    """The ledger that the settings name."""
-    return Ledger(
-        Postgres(
-            settings.ledger,
-            error=LedgerError,
-            variable="DATABASE_URL" if settings.one_database else "RECONCILE_LEDGER_URL",
-            statement_timeout=settings.statement_timeout,
-        )
-    )
-
-
-def plain(amount: Decimal) -> str:
-    """An amount in plain notation, without trailing zeros."""
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
 
 def _check_span(since: datetime | None, until: datetime | None, now: datetime) -> None:
     if until is not None and since is None:
@@ -417,37 +293,15 @@ def _check_span(since: datetime | None, until: datetime | None, now: datetime) -
     if since is None:
         return
     if since > now:
-        raise UsageError(f"--since {_iso(since)} is in the future; the source's clock says {_iso(now)}.")
+        raise UsageError(f"--since {iso(since)} is in the future; the source's clock says {iso(now)}.")
     if until is not None and until <= since:
-        raise UsageError(f"--until {_iso(until)} leaves no window after --since {_iso(since)}.")
+        raise UsageError(f"--until {iso(until)} leaves no window after --since {iso(since)}.")
 
 
 def _overtaken(mark: datetime, watermark: datetime) -> alarms.Alarm:
     return alarms.Alarm(
         "overtaken",
-        f"Retention has deleted spend rows up to {_iso(mark)} before they were billed: passes had come to "
-        f"{_iso(watermark)} only. Run passes more often, or let retention keep rows longer.",
+        f"Retention has deleted spend rows up to {iso(mark)} before they were billed: passes had come to "
+        f"{iso(watermark)} only. Run passes more often, or let retention keep rows longer.",
         Decimal(1),
     )
-
-
-def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary) -> None:
-    table = tables.run
-    with ledger.transaction() as connection:
-        connection.execute(
-            update(table)
-            .where(table.c.id == run_id)
-            .values(finished_at=func.clock_timestamp(), outcome=outcome, summary=summary.as_json())
-        )
-        old = func.clock_timestamp() - KEEP_RUNS
-        connection.execute(delete(table).where(table.c.meter == summary.meter, table.c.started_at < old))
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def exit_code(summaries: list[Summary]) -> int:
-    """The first that applies: 1 the work was not done, 3 a person should look, 0."""
-    codes = {summary.exit_code for summary in summaries}
-    return next((code for code in (1, 3) if code in codes), 0)

@@ -13,8 +13,9 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from reconciler.errors import ReconcileError
-from reconciler.passes import Pass, Request, plain
+from reconciler.passes import Pass, Request
 from reconciler.settings import Settings
+from reconciler.summary import plain
 
 STOP_SECONDS = 8.0
 """How long a pass may take to end after SIGTERM; then it is cut off, which is as safe as a crash."""

@@ -11,8 +11,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from reconciler.looks import Kind
-from reconciler.passes import Summary, plain
 from reconciler.status import Status
+from reconciler.summary import Summary, plain
 
 _OUT = Console(highlight=False, soft_wrap=True)
 _ERR = Console(stderr=True, highlight=False, soft_wrap=True)

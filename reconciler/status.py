@@ -11,9 +11,10 @@ from reconciler import alarms
 from reconciler.errors import LedgerError
 from reconciler.ledger import meters, schema, tables
 from reconciler.ledger.meters import Meter
-from reconciler.passes import open_ledger, plain
+from reconciler.ledger.store import open_ledger
 from reconciler.settings import Settings
 from reconciler.standing import Standing, standing
+from reconciler.summary import iso, plain
 
 DAYS = 7
 
@@ -59,10 +60,10 @@ class Status:
         now = self.standing
         return {
             "meter": self.meter.name,
-            "start": _iso(self.meter.start),
-            "watermark": _iso(self.meter.watermark),
+            "start": iso(self.meter.start),
+            "watermark": iso(self.meter.watermark),
             "lag_seconds": round(self.lag.total_seconds()),
-            "purge_mark": _iso(self.meter.purge_mark),
+            "purge_mark": iso(self.meter.purge_mark),
             "source": self.meter.source,
             "lago": self.meter.lago,
             "events_planned": now.planned_events,
@@ -85,7 +86,7 @@ class Status:
             "suspect_rows": now.suspect_rows,
             "late_rows": now.late_rows,
             "cost_late": plain(now.late_cost),
-            "stalled_since": _iso(self.stalled),
+            "stalled_since": iso(self.stalled),
             "days": [
                 {
                     "day": row.day.isoformat(),
@@ -99,8 +100,8 @@ class Status:
             "runs": [
                 {
                     "run_id": row.id,
-                    "started_at": _iso(row.started_at),
-                    "finished_at": _iso(row.finished_at),
+                    "started_at": iso(row.started_at),
+                    "finished_at": iso(row.finished_at),
                     "outcome": row.outcome,
                 }
                 for row in self.runs
@@ -172,10 +173,6 @@ def _stalled(connection: Connection, name: str, before: datetime) -> datetime | 
         )
     )
     return stalled
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 --
 -- Reads   "LiteLLM_SpendLogs" in [since, until).
 -- Returns window_start, rows; windows without rows are absent.
-SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AT TIME ZONE 'UTC' AS window_start,
-       count(*) AS rows
-FROM {spend_logs}
-WHERE "startTime" >= {since} AND "startTime" < {until}
-GROUP BY 1
+SELECT window_start AT TIME ZONE 'UTC' AS window_start, rows
+FROM (SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AS window_start, count(*) AS rows
+      FROM {spend_logs}
+      WHERE "startTime" >= {since} AND "startTime" < {until}
+      GROUP BY 1) AS counted

@@ -4,9 +4,10 @@
 -- Writes  reconciler.event: state planned, or held where an earlier event of the bucket is in conflict.
 --
 -- The id is "r1_" + hex of SHA-256 over length-prefixed UTF-8 (docs/event-ids.md). Text that many events share (a
--- customer, a model, a window) is prepared once.
+-- customer, a model, a window) is prepared once. In the order of windows, so that the indexes grow page by page.
 WITH due AS (
     SELECT * FROM pg_temp.delta WHERE fate = 'plan'
+    ORDER BY window_start
 ), customers AS MATERIALIZED (
     SELECT customer,
            octet_length(convert_to(customer, 'UTF8')) || ':' || customer AS framed,
@@ -24,10 +25,10 @@ WITH due AS (
            concat(%(framed_meter)s::text, '20:', moment, octet_length(seconds), ':', seconds) AS framed,
            concat(',"timestamp":"', extract(epoch FROM window_start)::bigint + seconds::bigint - 1, '.999"') AS stamped,
            concat(',"window":"', moment, '/', %(iso_length)s::text, '","revision":') AS named
-    FROM (SELECT DISTINCT window_start,
+    FROM (SELECT window_start,
                  to_char(window_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS moment,
                  %(window_seconds)s::text AS seconds
-          FROM due) AS window_of_due
+          FROM (SELECT DISTINCT window_start FROM due) AS window_of_due) AS named_window
 )
 INSERT INTO reconciler.event (meter, window_start, bucket, revision, customer, model,
                               input_tokens, output_tokens, cost, requests, subscription, payload, state, held_for)

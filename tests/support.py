@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from psycopg import sql
 
-from reconciler.passes import Pass, Request, Summary
+from reconciler.passes import Pass, Request
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
+from reconciler.summary import Summary
 from reconciler.when import parse_when
 from tests.conftest import Database
 
@@ -52,11 +53,8 @@ def reconcile(
 
 def let_time_pass(ledger: Database, span: str) -> None:
     """Make the ledger's looks older: two hours and a probe is due, two days and a deep look is."""
-    for statement in (
-        "UPDATE reconciler.look SET started_at = started_at - %s::interval, finished_at = finished_at - %s::interval",
-        "UPDATE reconciler.meter SET created_at = created_at - coalesce(%s::interval, %s::interval)",
-    ):
-        ledger.fetch(statement, span, span)
+    ledger.fetch("UPDATE reconciler.meter SET created_at = created_at - %s::interval", span)
+    ledger.fetch("UPDATE reconciler.look SET finished_at = finished_at - %s::interval", span)
 
 
 def start_over(lago: Sandbox, *databases: Database) -> None:

@@ -21,7 +21,7 @@ from reconciler.demo import comparison, traffic
 from reconciler.demo.litellm import SpendRow
 from reconciler.demo.stage import Stage
 from reconciler.errors import ReconcileError
-from reconciler.passes import plain
+from reconciler.summary import plain
 
 SEED = 1
 CUSTOMERS = 12

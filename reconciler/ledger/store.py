@@ -5,8 +5,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
+from reconciler.errors import LedgerError
 from reconciler.ledger import schema
 from reconciler.postgres import SET_BASED, Postgres
+from reconciler.settings import Settings
 
 
 class Ledger:
@@ -56,3 +58,15 @@ class Ledger:
                 yield
             finally:
                 self._dry = None
+
+
+def open_ledger(settings: Settings) -> Ledger:
+    """The ledger that the settings name."""
+    return Ledger(
+        Postgres(
+            settings.ledger,
+            error=LedgerError,
+            variable="DATABASE_URL" if settings.one_database else "RECONCILE_LEDGER_URL",
+            statement_timeout=settings.statement_timeout,
+        )
+    )

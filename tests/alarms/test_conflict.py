@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from reconciler.errors import LagoError
+from reconciler.ledger.store import open_ledger
 from reconciler.outbox import Outbox
-from reconciler.passes import open_ledger
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from tests.conftest import Database, spend_row

@@ -12,7 +12,7 @@ from sqlalchemy import create_engine
 
 from reconciler.errors import LedgerError
 from reconciler.ledger import migrations, schema, tables
-from reconciler.passes import open_ledger
+from reconciler.ledger.store import open_ledger
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from tests.conftest import Database

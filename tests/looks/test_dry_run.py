@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from reconciler.looks import Kind
-from reconciler.passes import Pass, Request, Silent
+from reconciler.passes import Pass, Request
+from reconciler.progress import Silent
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from reconciler.when import parse_when

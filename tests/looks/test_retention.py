@@ -3,8 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
-from reconciler.passes import Summary
 from reconciler.sandbox import Sandbox
+from reconciler.summary import Summary
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import WINDOW, window
 from tests.support import counted, let_time_pass, reconcile
