@@ -1,0 +1,49 @@
+"""The unique key holds even if the meter's lock fails: two passes that plan the same chunk can't bill it twice."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import pytest
+
+from reconciler.chunk import Planner
+from reconciler.errors import LedgerError
+from reconciler.ledger import meters
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.support import assert_exact, environment, reconcile
+
+
+def test_two_passes_without_the_lock_clash_without_harm(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(20)))
+    reconcile(environ, since="2h")
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}", model="late") for number in range(20)))
+
+    compared = threading.Barrier(2, timeout=5)
+    plan_statement = Planner._plan_statement
+
+    def plan_after_both_have_compared(planner: Planner) -> object:
+        with suppress(threading.BrokenBarrierError):
+            compared.wait()
+        return plan_statement(planner)
+
+    monkeypatch.setattr(Planner, "_plan_statement", plan_after_both_have_compared)
+    monkeypatch.setattr(meters, "lock", lambda *_, **__: True)
+    with ThreadPoolExecutor(2) as threads:
+        passes = [threads.submit(reconcile, environ) for _ in range(2)]
+        errors = [error for each in passes if (error := each.exception()) is not None]
+
+    [error] = errors
+    assert isinstance(error, LedgerError)
+    assert "event_pkey" in str(error)
+    assert len(str(error).splitlines()) == 1
+    monkeypatch.undo()
+
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+    assert len(lago.events()) == 40
+    sent = [id_ for request in lago.requests() for id_ in request["ids"]]
+    assert len(sent) == len(set(sent))

@@ -1,0 +1,135 @@
+"""`reconcile` as a real process that is struck at one of its steps: killed by SIGKILL, or stopped for a while.
+
+By hand, with the settings in the environment, killed at its 40th step:
+
+    python -m tests.crash.runner 40 -- --since 2026-11-01
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Self
+
+# Imported before the fork: then a process starts in some hundredths of a second.
+import alembic.command  # noqa: F401
+import certifi  # noqa: F401
+import httpcore  # noqa: F401
+import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
+
+import reconciler.ledger.schema
+import reconciler.passes
+import reconciler.show  # noqa: F401
+from reconciler.cli import main
+from tests.crash.steps import Steps, counted
+
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload([__name__])
+
+
+class Reconcile:
+    """A running `reconcile`; `with` ends it if need be."""
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *arguments: str,
+        kill_at: int | None = None,
+        stop_near: str | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            environ: the settings.
+            arguments: of the command line.
+            kill_at: the number of the step at which it kills itself.
+            stop_near: it stops before the first step whose text holds this, until `go_on`.
+        """
+        self._folder = tempfile.TemporaryDirectory(prefix="reconcile-")
+        self._pipe, theirs = multiprocessing.Pipe()
+        self._process = _FORKS.Process(
+            target=_run, args=(dict(environ), arguments, self._folder.name, kill_at, stop_near, theirs), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self._pipe.close()
+        self._folder.cleanup()
+
+    def stopped(self) -> str | None:
+        """Wait until it stops, and say before which step; None if it ended without."""
+        try:
+            step: str = self._pipe.recv()
+        except EOFError:
+            return None
+        return step
+
+    def go_on(self) -> None:
+        """Let it go on after a stop."""
+        self._pipe.send(None)
+
+    def kill(self) -> None:
+        """SIGKILL; harmless if it has ended."""
+        self._process.kill()
+
+    def wait(self, seconds: float = 120) -> int:
+        """Wait for its end; return its exit code, -9 for a kill."""
+        self._process.join(seconds)
+        code = self._process.exitcode
+        assert code is not None, f"it has not ended after {seconds} s"
+        return code
+
+    @property
+    def out(self) -> str:
+        """Its standard output so far."""
+        return (Path(self._folder.name) / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        """Its standard error so far."""
+        return (Path(self._folder.name) / "err").read_text()
+
+
+def _run(
+    environ: Mapping[str, str],
+    arguments: tuple[str, ...],
+    folder: str,
+    kill_at: int | None,
+    stop_near: str | None,
+    pipe: Connection,
+) -> None:
+    for name, descriptor in (("out", 1), ("err", 2)):
+        file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, descriptor)
+    os.environ.update(environ)
+    sys.argv = ["reconcile", *arguments]
+
+    def stop(step: str) -> None:
+        pipe.send(step)
+        pipe.recv()
+
+    with counted(Steps(stop if stop_near else _kill, at=kill_at, near=stop_near)):
+        main()
+
+
+def _kill(step: str) -> None:
+    os.write(2, f"killed before: {step}\n".encode())
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    place = sys.argv.index("--")
+    number, sys.argv = int(sys.argv[place - 1]), ["reconcile", *sys.argv[place + 1 :]]
+    with counted(Steps(_kill, at=number)):
+        main()

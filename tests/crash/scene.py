@@ -1,0 +1,88 @@
+"""A proxy's database, a ledger and a Lago whose state can be kept and had again, many times."""
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database
+from tests.support import assert_exact, environment, reconcile
+
+_numbers = itertools.count(1)
+
+
+class Scene:
+    """Where crashes happen."""
+
+    def __init__(self, source: Database, ledger: Database, lago: Sandbox) -> None:
+        """Use empty databases, perhaps one for both, and an empty Lago."""
+        self.source = source
+        self.ledger = ledger
+        self.lago = lago
+        # Through the socket, which asks for no password: that saves half of the time that a pass here takes.
+        self.environ = environment(
+            source,
+            lago,
+            DATABASE_URL=source.server.socket_url(source.name),
+            RECONCILE_LEDGER_URL=ledger.server.socket_url(ledger.name),
+        )
+        self._kept = f"kept_{next(_numbers)}"
+        self._payloads: list[str] = []
+        self._faults: tuple[Mapping[str, Any], ...] = ()
+
+    def keep(self, *faults: Mapping[str, Any]) -> None:
+        """Remember how all stands now; the faults will be Lago's next ones each time."""
+        self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self._kept, self.ledger.name)
+        if self._has_ledger():
+            accepted = self.ledger.fetch("SELECT payload FROM reconciler.event WHERE state = 'accepted'")
+            self._payloads = [payload for (payload,) in accepted]
+        self._faults = faults
+
+    def restore(self) -> None:
+        """Let all be as it was kept. The product writes only to the ledger's database and to Lago."""
+        self._sql("DROP DATABASE {} WITH (FORCE)", self.ledger.name)
+        self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self.ledger.name, self._kept)
+        self.lago.reset()
+        if self._payloads:
+            answer = httpx.post(
+                f"{self.lago.url}/api/v1/events/batch",
+                content='{"events":[' + ",".join(self._payloads) + "]}",
+                headers={"Authorization": f"Bearer {self.lago.api_key}", "Content-Type": "application/json"},
+                trust_env=False,
+            )
+            answer.raise_for_status()
+        self.lago.clear_requests()
+        self.lago.faults(*self._faults)
+
+    def forget(self) -> None:
+        """Remove what was kept."""
+        self._sql("DROP DATABASE IF EXISTS {}", self._kept)
+
+    def end_leases(self) -> None:
+        """Let the time pass that a killed sender's lease takes."""
+        if self._has_ledger():
+            self.ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+
+    def reconcile(self, *arguments: str) -> None:
+        """Run a pass with the command line's arguments, in this process; see that it has nothing to complain of."""
+        options = {name.removeprefix("--"): value for name, value in zip(arguments[::2], arguments[1::2], strict=True)}
+        summary = reconcile(self.environ, since=options.get("since"), until=options.get("until"))
+        assert summary.exit_code == 0
+        assert not summary.skipped
+
+    def finish(self, *arguments: str) -> None:
+        """Do what cron does after a crash, some time later: the same once more. Then see that the bill is exact."""
+        self.end_leases()
+        self.reconcile(*arguments)
+        assert_exact(self.source, self.lago, ledger=self.ledger)
+
+    def _has_ledger(self) -> bool:
+        return bool(self.ledger.fetch("SELECT to_regclass('reconciler.event') IS NOT NULL")[0][0])
+
+    def _sql(self, statement: str, *names: str) -> None:
+        with psycopg.connect(self.source.server.socket_url(), autocommit=True) as connection:
+            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -1,0 +1,113 @@
+"""Lago goes away and comes back: nothing is lost, nothing is quarantined, and passes stay quick."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.crash.wire import BATCH
+from tests.support import assert_exact, environment, reconcile
+
+FAILING = {"kind": "status", "count": None, "path": BATCH}
+
+
+def states(database: Database) -> dict[str, int]:
+    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_outage_of_pure_errors_quarantines_nothing(status: int, proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(30)))
+    lago.faults({**FAILING, "status": status})
+
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(LagoError, match=f"{status}.*stay planned"):
+            reconcile(environ, since="2h")
+        assert time.monotonic() - began < 10
+        assert states(proxy_db) == {"planned": 30}
+
+    lago.clear_faults()
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_an_outage_of_everything_quarantines_nothing(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(30)))
+    lago.faults({"kind": "status", "status": 500, "count": None})
+
+    with pytest.raises(LagoError, match="stay planned"):
+        reconcile(environ, since="2h")
+
+    assert states(proxy_db) == {"planned": 30}
+    lago.clear_faults()
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+@pytest.mark.parametrize("taken", [1, 2])
+def test_an_outage_that_begins_in_mid_delivery_quarantines_nothing(
+    taken: int, proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That Lago took other events before it began to fail is no proof against those on which it fails now."""
+    monkeypatch.setattr("reconciler.deliver.BATCH", 4)
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(16)))
+    lago.faults({"kind": "slow", "seconds": 0, "count": taken, "path": BATCH}, {**FAILING, "status": 500})
+
+    with pytest.raises(LagoError, match="stay planned"):
+        reconcile(environ, since="2h")
+
+    assert states(proxy_db) == {"accepted": 4 * taken, "planned": 16 - 4 * taken}
+    lago.clear_faults()
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_a_lago_that_goes_away_in_mid_delivery_loses_nothing(
+    proxy_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.deliver.BATCH", 10)
+    with Sandbox(tmp_path / "lago") as lago:
+        environ = environment(proxy_db, lago)
+        proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(100)))
+        lago.faults(
+            {"kind": "slow", "seconds": 0, "count": 3, "path": BATCH}, {"kind": "drop", "count": None, "path": BATCH}
+        )
+        with pytest.raises(LagoError, match="stay planned"):
+            reconcile(environ, since="2h")
+        assert states(proxy_db) == {"accepted": 30, "planned": 70}
+
+        lago.stop()
+        for _ in range(3):
+            with pytest.raises(LagoError, match="can't be reached"):
+                reconcile(environ)
+        assert states(proxy_db) == {"accepted": 30, "planned": 70}
+
+        lago.start()
+        assert reconcile(environ).exit_code == 0
+        assert_exact(proxy_db, lago)
+
+
+def test_an_outage_keeps_no_usage_from_being_planned(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(end_user="before"))
+    lago.stop()
+    with pytest.raises(LagoError, match="no connection"):
+        reconcile(environ, since="2h")
+    proxy_db.insert(spend_row(end_user="during"))
+    with pytest.raises(LagoError, match="no connection"):
+        reconcile(environ)
+    assert proxy_db.fetch("SELECT customer, state FROM reconciler.event ORDER BY 1") == [
+        ("before", "planned"),
+        ("during", "planned"),
+    ]
+
+    lago.start()
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)

@@ -1,0 +1,50 @@
+"""Two crashes, the second in the pass that cleans up after the first, lose nothing and bill nothing twice.
+
+In one process: a crash is an exception that nothing catches, after which every further step fails too. It falls
+before a commit or a request, where the singles have shown that it matters: between two of those nothing lasts, since
+Postgres rolls back what was not committed. CI takes a sample of these pairs; `CRASHES=all` takes all of them.
+"""
+
+import itertools
+from functools import partial
+
+import pytest
+
+from reconciler import passes
+from reconciler.deliver import Delivery
+from tests.crash.acts import ACTS, Prepare
+from tests.crash.chosen import chosen
+from tests.crash.scene import Scene
+from tests.crash.steps import LASTING, Crash, Steps, counted, crash
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
+
+
+@pytest.mark.parametrize("prepare", ACTS.values(), ids=ACTS)
+def test_any_two_crashes_leave_the_bill_exact(scene: Scene, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passes, "Delivery", partial(Delivery, senders=1))  # so that a pair is the same each time
+    arguments = prepare(scene)
+
+    def run(crash_at: int | None = None) -> Steps:
+        steps = Steps(crash, at=crash_at, kinds=LASTING)
+        scene.end_leases()
+        with counted(steps):
+            scene.reconcile(*arguments)
+        return steps
+
+    scene.restore()
+    count = len(run().taken)
+    assert count > 20
+    pairs = list(itertools.product(range(1, count + 1), repeat=2))
+    for pair in chosen(pairs, most=25):
+        scene.restore()
+        for step in pair:
+            try:
+                run(crash_at=step)
+            except Crash:
+                continue
+        try:
+            scene.finish(*arguments)
+        except BaseException as error:
+            error.add_note(f"after crashes at steps {pair}")
+            raise

@@ -1,0 +1,83 @@
+"""Events on which Lago chokes are found by halving and quarantined; they stop nobody else's billing."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import count, islice
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.identity import transaction_id
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.crash.wire import BATCH
+from tests.support import CODE, assert_exact, environment, reconcile
+
+# Over a third of a page together with the id: Lago's unique index can't take it, and the whole batch ends in a 500.
+TOO_LONG = "x" * 3000
+
+
+def states(database: Database) -> dict[str, int]:
+    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
+
+
+def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(120)))
+    proxy_db.insert(spend_row(end_user=TOO_LONG), spend_row(end_user=TOO_LONG + "y"))
+
+    summary = reconcile(environment(proxy_db, lago), since="2h")
+
+    assert summary.exit_code == 3
+    assert [alarm["kind"] for alarm in summary.alarms] == ["quarantined"]
+    assert (summary.delivered.accepted, summary.delivered.quarantined) == (120, 2)
+    quarantined = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert {customer for customer, _ in quarantined} == {TOO_LONG, TOO_LONG + "y"}
+    assert all("500" in answer for _, answer in quarantined)
+    assert_exact(proxy_db, lago, where="length(end_user) < 3000", undelivered=2)
+
+
+def test_an_event_that_lago_calls_invalid_is_quarantined_with_lagos_words(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(5)))
+    refusal = (
+        '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
+        '"error_details": {"2": {"timestamp": ["invalid_format"]}}}'
+    )
+    lago.faults({"kind": "status", "status": 422, "body": refusal, "path": BATCH})
+
+    summary = reconcile(environment(proxy_db, lago), since="2h")
+
+    assert summary.exit_code == 3
+    assert states(proxy_db) == {"accepted": 4, "quarantined": 1}
+    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert "invalid_format" in answer
+    assert len(lago.events()) == 4
+
+
+def test_poison_without_anything_that_shows_that_lago_works_stays_planned(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(end_user=TOO_LONG))
+    with pytest.raises(LagoError, match="500"):
+        reconcile(environ, since="2h")
+    assert states(proxy_db) == {"planned": 1}
+
+    proxy_db.insert(spend_row())
+    assert reconcile(environ).exit_code == 3
+    assert states(proxy_db) == {"accepted": 1, "quarantined": 1}
+
+
+def test_poison_that_comes_first_does_not_keep_the_rest_of_its_batch_from_lago(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+
+    def id_of(customer: str) -> str:
+        return transaction_id("default", CODE, "end_user_id", start, 900, customer, "openai/gpt-4o-mini", 0)
+
+    normal = [f"customer {number}" for number in range(6)]
+    first = min(map(id_of, normal))
+    poison = list(islice((name for number in count() if id_of(name := f"{TOO_LONG}{number}") < first), 3))
+    proxy_db.insert(*(spend_row(startTime=start, end_user=customer) for customer in [*normal, *poison]))
+
+    summary = reconcile(environment(proxy_db, lago), since="3h")
+
+    assert summary.exit_code == 3
+    assert states(proxy_db) == {"accepted": 6, "quarantined": 3}

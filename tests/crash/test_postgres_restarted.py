@@ -1,0 +1,102 @@
+"""Postgres goes away in the middle of a pass: one clear sentence, exit code 1, and the next pass is exact.
+
+A real process stops before a certain step, the server is restarted or its connections are cut, and it goes on.
+"""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.crash.acts import first
+from tests.crash.runner import Reconcile
+from tests.crash.scene import Scene
+
+pytestmark = pytest.mark.proof
+
+IN_A_TRANSACTION = {
+    "while the ledger is made": "statement INSERT INTO reconciler.alembic_version",
+    "while the source is looked at": "statement SELECT attname",
+    "while the meter is made": "statement INSERT INTO reconciler.terms",
+    "while totals are summed": 'INSERT INTO "pg_temp"."totals"',
+    "while events are planned": "INSERT INTO reconciler.event",
+    "before a chunk is committed": "statement UPDATE reconciler.meter SET watermark",
+    "while a batch is claimed": "statement UPDATE reconciler.event SET attempts",
+    "while an answer is recorded": "statement UPDATE reconciler.event SET state",
+    "while the pass concludes": "statement SELECT reconciler.alarm.id",
+}
+BETWEEN_TRANSACTIONS = {
+    "before a batch is sent": "request POST",
+    "after Lago took a batch": "answer POST",
+}
+
+
+def interrupt(scene: Scene, moment: str, interruption: Callable[[], None]) -> tuple[int, str]:
+    """Run a first pass, interrupted at the moment; return its exit code and what it said on standard error."""
+    arguments = first(scene)
+    with Reconcile(scene.environ, *arguments, stop_near=moment) as running:
+        assert running.stopped(), f"there was no such step: {running.err}"
+        interruption()
+        running.go_on()
+        code, said = running.wait(), running.err
+    scene.finish(*arguments)
+    return code, said
+
+
+def restart(scene: Scene) -> None:
+    scene.source.server.restart(mode="immediate")
+
+
+def drop_connections(scene: Scene) -> None:
+    dropped = scene.ledger.fetch(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name LIKE 'reconciler/%'"
+    )
+    assert dropped
+
+
+@pytest.mark.parametrize("moment", IN_A_TRANSACTION.values(), ids=IN_A_TRANSACTION)
+@pytest.mark.parametrize("interruption", [restart, drop_connections])
+def test_a_pass_whose_transaction_is_cut_says_so_in_one_sentence_and_loses_nothing(
+    moment: str, interruption: Callable[[Scene], None], scene: Scene
+) -> None:
+    code, said = interrupt(scene, moment, lambda: interruption(scene))
+
+    assert code == 1
+    [sentence] = said.splitlines()
+    assert sentence.startswith("reconcile: DATABASE_URL (")
+    assert sentence.endswith("nothing is lost, run again.")
+    assert "Traceback" not in sentence
+
+
+@pytest.mark.parametrize("moment", BETWEEN_TRANSACTIONS.values(), ids=BETWEEN_TRANSACTIONS)
+def test_a_pass_that_holds_no_connection_outlives_a_restart(moment: str, scene: Scene) -> None:
+    code, said = interrupt(scene, moment, lambda: restart(scene))
+
+    assert (code, said) == (0, "")
+
+
+@pytest.mark.parametrize("moment", ["copy COPY", "copy block", "statement SELECT start"])
+def test_a_cut_connection_to_a_ledger_elsewhere_names_the_setting_and_loses_nothing(
+    moment: str, scene_of_two: Scene
+) -> None:
+    code, said = interrupt(scene_of_two, moment, lambda: drop_connections(scene_of_two))
+
+    assert code == 1
+    [sentence] = said.splitlines()
+    assert sentence.startswith(("reconcile: DATABASE_URL (", "reconcile: RECONCILE_LEDGER_URL ("))
+    assert sentence.endswith("nothing is lost, run again.")
+
+
+@pytest.mark.parametrize("moment", ["statement INSERT INTO reconciler.terms", "INSERT INTO reconciler.event"])
+def test_a_server_that_stays_away_is_said_in_one_sentence(moment: str, scene: Scene) -> None:
+    arguments = first(scene)
+    with Reconcile(scene.environ, *arguments, stop_near=moment) as running:
+        assert running.stopped()
+        scene.source.server.stop(mode="immediate")
+        running.go_on()
+        code, said = running.wait(), running.err
+    scene.source.server.start()
+
+    assert code == 1
+    [sentence] = said.splitlines()
+    assert sentence.startswith("reconcile: DATABASE_URL (")
+    scene.finish(*arguments)
