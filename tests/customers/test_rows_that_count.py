@@ -1,0 +1,91 @@
+"""Which rows are billed: successes, failures that cost, cache hits unless told; never rows that make no sense."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.support import Usage, assert_exact, counted, environment, reconcile
+
+MINI = "openai/gpt-4o-mini"
+COST = Decimal("0.0000135")
+
+
+def test_failures_are_billed_if_they_cost(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(
+        spend_row(),
+        spend_row(status="failure"),
+        spend_row(status="failure", spend=0.0, prompt_tokens=8, completion_tokens=0),
+    )
+    reconcile(environment(proxy_db, lago), since="2h")
+    assert counted(lago) == {("acme", MINI): Usage(20, 40, 2 * COST, 2)}
+    assert_exact(proxy_db, lago)
+
+
+def test_rows_without_a_status_are_billed(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(status=None), spend_row(status=None, spend=0.0), spend_row(status="odd"))
+    reconcile(environment(proxy_db, lago), since="2h")
+    assert counted(lago) == {("acme", MINI): Usage(30, 60, 2 * COST, 3)}
+    assert_exact(proxy_db, lago)
+
+
+def test_usage_that_measures_nothing_makes_no_event(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(spend=0.0, prompt_tokens=0, completion_tokens=0))
+    summary = reconcile(environment(proxy_db, lago), since="2h")
+    assert (summary.tally.events_planned, lago.events()) == (0, [])
+    proxy_db.insert(
+        spend_row(end_user="free", spend=0.0), spend_row(end_user="flat", prompt_tokens=0, completion_tokens=0)
+    )
+    assert reconcile(environment(proxy_db, lago)).tally.events_planned == 2
+    assert counted(lago) == {("free", MINI): Usage(10, 20, Decimal(0), 1), ("flat", MINI): Usage(0, 0, COST, 1)}
+
+
+@pytest.mark.parametrize(
+    ("setting", "usage"), [("true", Usage(30, 60, 2 * COST, 3)), ("false", Usage(20, 40, 2 * COST, 2))]
+)
+def test_cache_hits_count_their_tokens_unless_told(
+    proxy_db: Database, lago: Sandbox, setting: str, usage: Usage
+) -> None:
+    hit = {"cache_hit": "True"}
+    proxy_db.insert(spend_row(cache_hit=None), spend_row(spend=0.0, **hit), spend_row(**hit))
+    reconcile(environment(proxy_db, lago, RECONCILE_CACHE_HITS=setting), since="2h")
+    assert counted(lago) == {("acme", MINI): usage}, "a cache hit that costs is billed in any case"
+
+
+def test_suspect_rows_count_for_nothing_and_are_counted(proxy_db: Database, lago: Sandbox) -> None:
+    suspect: list[dict[str, Any]] = [
+        {"spend": -1e-07},
+        {"spend": float("nan")},
+        {"spend": float("inf")},
+        {"spend": float("-inf")},
+        {"prompt_tokens": -1},
+        {"completion_tokens": -1},
+    ]
+    alone = [spend_row(end_user=f"customer {number}", **fields) for number, fields in enumerate(suspect)]
+    beside = [spend_row(**fields) for fields in suspect]
+    proxy_db.insert(*alone, *beside, spend_row())
+    environ = environment(proxy_db, lago)
+    summary = reconcile(environ, since="2h")
+    assert counted(lago) == {("acme", MINI): Usage(10, 20, COST, 1)}
+    assert summary.tally.suspect_rows == 12
+    assert [alarm["kind"] for alarm in summary.alarms] == ["suspect"]
+    assert summary.exit_code == 3
+    assert_exact(proxy_db, lago)
+
+    proxy_db.fetch("""UPDATE "LiteLLM_SpendLogs" SET spend = 0.5, prompt_tokens = 1, completion_tokens = 1
+                      WHERE end_user <> 'acme'""")
+    summary = reconcile(environ)
+    assert (summary.tally.suspect_rows, summary.delivered.accepted) == (6, 6)
+    assert_exact(proxy_db, lago)
+
+
+def test_the_model_may_be_the_name_that_the_client_asked_for(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(), spend_row(model_group=None), spend_row(model_group=""), spend_row(model="other"))
+    reconcile(environment(proxy_db, lago, RECONCILE_MODEL_COLUMN="model_group"), since="2h")
+    assert counted(lago) == {
+        ("acme", "gpt-4o-mini"): Usage(20, 40, 2 * COST, 2),
+        ("acme", ""): Usage(20, 40, 2 * COST, 2),
+    }
+    assert_exact(proxy_db, lago, model="model_group")
