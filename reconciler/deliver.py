@@ -223,7 +223,6 @@ class _Sending:
                     self._groups[0] = [event for event in self._groups[0] if event is not group[place]]
                 if not self._groups[0]:
                     self._groups.popleft()
-                self._keep_lease(at_once=True)  # but of later revisions that a conflict holds now
             case TooMany() if len(group) > 1:
                 self._delivery.shrink(len(group))
                 self._halve(group)
@@ -325,8 +324,8 @@ class _Sending:
             raise _EndedError
         self._keep_lease()
 
-    def _keep_lease(self, *, at_once: bool = False) -> None:
-        if not self._groups or (not at_once and time.monotonic() - self._leased_at < LEASE.total_seconds() / 2):
+    def _keep_lease(self) -> None:
+        if not self._groups or time.monotonic() - self._leased_at < LEASE.total_seconds() / 2:
             return
         ours = set(map(id, self._delivery.outbox.renew([event for group in self._groups for event in group])))
         self._groups = deque(

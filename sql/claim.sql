@@ -1,6 +1,7 @@
 -- claim: take the oldest events that nobody else is sending, for the time of a lease. Any number of senders may.
 --
--- Reads   planned events of windows that Lago has been asked about.
+-- Reads   planned events of windows that Lago has been asked about. A bucket's revisions go one after the other, so
+--         that a conflict of one can hold those behind it.
 -- Writes  the attempt, before the request; a sender that dies leaves a lease that ends.
 -- Returns key, payload and subscription of each, and how often it was claimed.
 UPDATE reconciler.event
@@ -16,6 +17,12 @@ FROM (SELECT meter, window_start, bucket, revision
                     WHERE "window".meter = event.meter
                       AND "window".start = event.window_start
                       AND "window".asked_at IS NOT NULL)
+        AND NOT EXISTS (SELECT FROM reconciler.event AS earlier
+                        WHERE earlier.meter = event.meter
+                          AND earlier.window_start = event.window_start
+                          AND earlier.bucket = event.bucket
+                          AND earlier.revision < event.revision
+                          AND earlier.state = 'planned')
       ORDER BY window_start
       LIMIT %(limit)s
       FOR UPDATE SKIP LOCKED) AS due

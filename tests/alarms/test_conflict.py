@@ -102,10 +102,15 @@ def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_
         reconcile(environ)
     proxy_db.fetch('UPDATE reconciler."window" SET asked_at = now()')
     outbox = Outbox("default", open_ledger(load_settings(environ=environ)))
-    # Two senders have a revision each.
-    [first], [second] = outbox.claim(1), outbox.claim(1)
-    first, second = sorted((first, second), key=lambda event: event.revision)
+    # A bucket's revisions go one after the other.
+    [first] = outbox.claim(2)
+    assert outbox.claim(2) == []
+    outbox.settle([first], "quarantined", "422")
+    [second] = outbox.claim(2)
+    assert (first.revision, second.revision) == (0, 1)
 
+    # The first is tried again while the second is on its way.
+    proxy_db.fetch("UPDATE reconciler.event SET state = 'planned' WHERE revision = 0")
     outbox.settle([first], "quarantined", "conflict", conflict=True)
     states = "SELECT state, held_for FROM reconciler.event ORDER BY revision"
     assert proxy_db.fetch(states) == [("quarantined", None), ("held", "conflict")]
