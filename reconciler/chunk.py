@@ -199,14 +199,9 @@ class ChunkSize:
         return min(stretch.until, position + count * stretch.terms.window)
 
     def took(self, seconds: float) -> None:
-        """Learn from a chunk."""
-        if seconds < self.TARGET_SECONDS / 8:
-            self._span *= 4
-        elif seconds < self.TARGET_SECONDS / 2:
-            self._span *= 2
-        elif seconds > self.TARGET_SECONDS * 2:
-            self._span /= 2
-        self._span = min(self._span, timedelta(days=366))
+        """Learn from a chunk: as much more or less as the time it took suggests, within bounds."""
+        factor = min(max(self.TARGET_SECONDS / max(seconds, 0.001), 0.5), 4.0)
+        self._span = min(self._span * factor, timedelta(days=366))
 
     def cut(self, chunk: Stretch) -> bool:
         """Take less after a chunk that ran out of time; say whether there is less to take."""

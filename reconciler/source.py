@@ -165,7 +165,7 @@ def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:
         )
     if not terms.cache_hits and "cache_hit" in sight.columns:
         conditions.append(sql.SQL("(spend = 0 AND cache_hit IS NOT DISTINCT FROM 'True')"))
-    return sql.SQL(" OR ").join(conditions) if conditions else sql.SQL("false")
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)) if conditions else sql.SQL("false")
 
 
 def _like(pattern: str) -> str:

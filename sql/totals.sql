@@ -23,10 +23,12 @@ SELECT window_start AT TIME ZONE 'UTC' AS window_start,
 FROM (SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AS window_start,
              coalesce({customer}, '') AS customer,
              coalesce({model}, '') AS model,
-             CASE WHEN NOT (spend >= 0 AND spend < 'Infinity')
-                       OR prompt_tokens < 0 OR completion_tokens < 0 THEN 'suspect'
+             -- The common case first: it decides what a look costs.
+             CASE WHEN spend > 0 AND spend < 'Infinity' AND (prompt_tokens | completion_tokens) >= 0
+                       AND NOT {excluded} THEN 'billable'
+                  WHEN NOT (spend >= 0 AND spend < 'Infinity') OR (prompt_tokens | completion_tokens) < 0 THEN 'suspect'
                   WHEN {excluded} THEN 'excluded'
-                  WHEN spend = 0 AND {status} = 'failure' THEN 'failed'
+                  WHEN {status} = 'failure' THEN 'failed'
                   ELSE 'billable' END AS verdict,
              sum(prompt_tokens) AS input_tokens,
              sum(completion_tokens) AS output_tokens,
