@@ -87,10 +87,15 @@ class Pass:
             UsageError: the span asked for makes no sense.
         """
         run_id = run_id or secrets.token_hex(8)
-        with self._ledger.dry() if request.dry_run else nullcontext():
-            self._ledger.upgrade()
-            sight = self._source.sight()
-            return [self._one(meter, request, sight, progress or Silent(), run_id) for meter in self._settings.meters]
+        try:
+            with self._ledger.dry() if request.dry_run else nullcontext():
+                self._ledger.upgrade()
+                sight = self._source.sight()
+                shown = progress or Silent()
+                return [self._one(meter, request, sight, shown, run_id) for meter in self._settings.meters]
+        finally:
+            self._source.close()
+            self._ledger.close()
 
     def _one(self, wanted: MeterSettings, request: Request, sight: Sight, progress: Progress, run_id: str) -> Summary:
         summary = Summary(wanted.name, run_id, dry_run=request.dry_run)

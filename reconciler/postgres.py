@@ -3,16 +3,17 @@
 Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
 """
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, create_engine, exc, func, select
-from sqlalchemy.pool import NullPool
 
 from reconciler import __version__
 from reconciler.database_url import Database
@@ -69,19 +70,19 @@ class Postgres:
         self._named = {"application_name": str(name)} if name else {}
         self._engine = create_engine(
             "postgresql+psycopg://",
-            creator=self._connect,
-            poolclass=NullPool,
+            creator=partial(_connect, database.conninfo),
+            pool_size=8,
+            max_overflow=0,
+            pool_pre_ping=True,  # the server may have been restarted since the last transaction
             isolation_level="READ COMMITTED",
             use_native_hstore=False,
             hide_parameters=True,
         )
+        weakref.finalize(self, self._engine.dispose)
 
-    def _connect(self) -> psycopg.Connection:
-        # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
-        given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(self.database.conninfo)
-        given.pop("application_name", None)
-        # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
-        return psycopg.connect(make_conninfo(**given), prepare_threshold=None)
+    def close(self) -> None:
+        """Close the connections; the next transaction opens another."""
+        self._engine.dispose()
 
     @contextmanager
     def transaction(
@@ -147,6 +148,14 @@ class Postgres:
         if isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow):
             return f"{where} is shutting down or starting: {said}; nothing is lost, run again."
         return f"{where}: {said}."
+
+
+def _connect(conninfo: str) -> psycopg.Connection:
+    # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
+    given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(conninfo)
+    given.pop("application_name", None)
+    # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
+    return psycopg.connect(make_conninfo(**given), prepare_threshold=None)
 
 
 def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:

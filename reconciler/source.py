@@ -69,6 +69,10 @@ class Source:
         with self._postgres.transaction(read_only=True, local=SET_BASED) as connection:
             yield connection
 
+    def close(self) -> None:
+        """Close the connections; the next transaction opens another."""
+        self._postgres.close()
+
     def sight(self) -> Sight:
         """Look at the clock, the place and the table.
 

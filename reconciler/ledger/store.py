@@ -49,6 +49,10 @@ class Ledger:
         with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
             yield connection
 
+    def close(self) -> None:
+        """Close the connections; the next transaction opens another."""
+        self._postgres.close()
+
     @contextmanager
     def dry(self) -> Iterator[None]:
         """Let all transactions inside be one that is rolled back."""
