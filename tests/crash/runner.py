@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
@@ -23,8 +24,9 @@ import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
 import reconciler.ledger.schema
 import reconciler.passes
-import reconciler.show  # noqa: F401
+import reconciler.show
 from reconciler.cli import main
+from reconciler.deliver import Delivery
 from tests.crash.steps import Steps, counted
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -40,6 +42,7 @@ class Reconcile:
         *arguments: str,
         kill_at: int | None = None,
         stop_near: str | None = None,
+        senders: int = 4,
     ) -> None:
         """Start it.
 
@@ -47,13 +50,14 @@ class Reconcile:
             environ: the settings.
             arguments: of the command line.
             kill_at: the number of the step at which it kills itself.
-            stop_near: it stops before the first step whose text holds this, until `go_on`.
+            stop_near: it stops before the first step whose text holds this, until `go_on`; so do other senders before
+                their next step.
+            senders: how many it has.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="reconcile-")
         self._pipe, theirs = multiprocessing.Pipe()
-        self._process = _FORKS.Process(
-            target=_run, args=(dict(environ), arguments, self._folder.name, kill_at, stop_near, theirs), daemon=True
-        )
+        settings = (dict(environ), arguments, self._folder.name, kill_at, stop_near, senders, theirs)
+        self._process = _FORKS.Process(target=_run, args=settings, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -107,6 +111,7 @@ def _run(
     folder: str,
     kill_at: int | None,
     stop_near: str | None,
+    senders: int,
     pipe: Connection,
 ) -> None:
     for name, descriptor in (("out", 1), ("err", 2)):
@@ -114,6 +119,7 @@ def _run(
         os.dup2(file, descriptor)
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
+    setattr(reconciler.passes, "Delivery", partial(Delivery, senders=senders))  # noqa: B010
 
     def stop(step: str) -> None:
         pipe.send(step)

@@ -3,7 +3,6 @@
 A real process stops before a certain step, the server is restarted or its connections are cut, and it goes on.
 """
 
-import time
 from collections.abc import Callable
 
 import pytest
@@ -31,10 +30,10 @@ BETWEEN_TRANSACTIONS = {
 }
 
 
-def interrupt(scene: Scene, moment: str, interruption: Callable[[], None]) -> tuple[int, str]:
+def interrupt(scene: Scene, moment: str, interruption: Callable[[], None], *, senders: int = 4) -> tuple[int, str]:
     """Run a first pass, interrupted at the moment; return its exit code and what it said on standard error."""
     arguments = first(scene)
-    with Reconcile(scene.environ, *arguments, stop_near=moment) as running:
+    with Reconcile(scene.environ, *arguments, stop_near=moment, senders=senders) as running:
         assert running.stopped(), f"there was no such step: {running.err}"
         interruption()
         running.go_on()
@@ -70,15 +69,7 @@ def test_a_pass_whose_transaction_is_cut_says_so_in_one_sentence_and_loses_nothi
 
 @pytest.mark.parametrize("moment", BETWEEN_TRANSACTIONS.values(), ids=BETWEEN_TRANSACTIONS)
 def test_a_pass_that_is_in_no_transaction_outlives_a_restart(moment: str, scene: Scene) -> None:
-    def restart_between_transactions() -> None:
-        quiet_since = time.monotonic()
-        while time.monotonic() - quiet_since < 0.5:  # until the other senders have found nothing to claim
-            if scene.ledger.fetch("SELECT FROM pg_stat_activity WHERE application_name LIKE 'reconciler/%'"):
-                quiet_since = time.monotonic()
-            time.sleep(0.02)
-        restart(scene)
-
-    code, said = interrupt(scene, moment, restart_between_transactions)
+    code, said = interrupt(scene, moment, lambda: restart(scene), senders=1)
 
     assert (code, said) == (0, "")
 
