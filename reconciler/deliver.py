@@ -76,7 +76,6 @@ class Delivery:
         periods: Periods,
         *,
         senders: int = 4,
-        deadline: float | None = None,
         stopping: threading.Event | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
@@ -87,7 +86,6 @@ class Delivery:
             lago: where they go.
             periods: tells which come too late for their billing period, and what to do with those.
             senders: how many requests at once.
-            deadline: a `time.monotonic` after which nothing more is claimed; None is no deadline.
             stopping: set from outside when the senders should end after their present request.
             progress: told how many events were answered, each time.
         """
@@ -97,7 +95,6 @@ class Delivery:
         self.progress = progress
         self.health = Health()
         self._senders = senders
-        self._deadline = deadline
         self._stop = threading.Event()
         self._stopping = stopping or threading.Event()
         self._batch = BATCH
@@ -140,9 +137,8 @@ class Delivery:
 
     @property
     def ending(self) -> bool:
-        """Whether the senders should end: one failed, the service stops, or the time is up."""
-        late = self._deadline is not None and time.monotonic() >= self._deadline
-        return self._stop.is_set() or self._stopping.is_set() or late
+        """Whether the senders should end: one failed, or the service stops."""
+        return self._stop.is_set() or self._stopping.is_set()
 
     def sleep(self, seconds: float) -> bool:
         """Wait, but no longer than the senders may run; say whether to go on."""

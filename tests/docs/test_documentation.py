@@ -187,7 +187,7 @@ def test_every_command_of_a_page_is_one(page: str) -> None:
             if isinstance(command, TyperGroup) and word in command.commands:
                 command = command.commands[word]
             elif word.startswith("-"):
-                options = {option for parameter in command.params for option in parameter.opts}
+                options = {"--help"} | {option for parameter in command.params for option in parameter.opts}
                 assert word in options, f"{line}: {command.name} has no {word}"
             else:
                 assert not (isinstance(command, TyperGroup) and command.name in {"alarm", "ledger"}), line
