@@ -191,9 +191,10 @@ class _Sending:
     def _hold_closed(self) -> None:
         """Hold or move what comes too late for its billing period, as the settings say."""
         ready = []
-        for event in self._groups[0]:
+        for event in list(self._groups[0]):
             began = self._delivery.periods.closed_before(event)
-            if began is None:
+            # What was claimed before may have been sent, in time and without an answer: only Lago knows.
+            if began is None or (event.attempts > 1 and self._lago.find(event.transaction_id) is not None):
                 ready.append(event)
             elif self._delivery.periods.rule == "move":
                 ready.append(self._delivery.outbox.move(event, f"{began.timestamp():.3f}"))
@@ -203,9 +204,7 @@ class _Sending:
                 self._delivery.progress(1)
                 self.delivered.held += 1
             self._keep_lease()
-        self._groups[0] = ready
-        if not ready:
-            self._groups.clear()
+        self._groups = deque([ready] if ready else [])
 
     def _take(self, group: list[Event], answer: Answer) -> None:
         match answer:

@@ -269,9 +269,9 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Se
         case _ if 300 <= status < 400:
             location = headers.get("location", "nowhere")
             return Refused(f"it answers {status}, a redirect to {location!r}; set LAGO_API_BASE to where it is")
-        case _ if 400 <= status < 500 and status != 408:
+        case _ if 400 <= status < 500 and _json(content).get("status") == status:
             return Malformed(f"{status} {_said(content)}".strip())
-        case _:
+        case _:  # also a gateway's 4xx: it says nothing of our events
             return Unknown(f"it answers {status}", "failing")
 
 

@@ -193,10 +193,11 @@ class Pass:
                     now=sight.now,
                     adopt=request.adopt,
                 )
-                if since is not None and until is None and not known.start_chosen and since < known.start:
+                start = None if since is None or until is not None else known.timeline.floor(since)
+                if start is not None and not known.start_chosen and start < known.start:
                     table = tables.meter
                     connection.execute(
-                        update(table).where(table.c.name == wanted.name).values(start=since, start_chosen=True)
+                        update(table).where(table.c.name == wanted.name).values(start=start, start_chosen=True)
                     )
             meter = meters.load(connection, wanted.name)
             savepoint = connection.get_nested_transaction()

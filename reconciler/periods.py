@@ -53,14 +53,14 @@ class Periods:
         """When the present period of the event's subscription began, if the event comes too late for its own.
 
         Returns:
-            None if its period is open; if Lago knows no active subscription of that name (it may come, and usage of
-            its lifetime counts then); or if the event may be in Lago already, so that it must not change.
+            None if its period is open, or if Lago knows no active subscription of that name (it may come, and usage
+            of its lifetime counts then).
 
         Raises:
             LagoError: Lago is away or refuses us.
         """
         now, window_end = self._now(), self._window_end(event.window_start)
-        if self.rule == "send" or event.attempts > 1 or now < window_end + BILLER_DELAY:
+        if self.rule == "send" or now < window_end + BILLER_DELAY:
             return None
         period = self._period(event.subscription, now)
         if period is None or window_end > period.started_at or now < period.started_at + BILLER_DELAY:

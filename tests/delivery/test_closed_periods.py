@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
@@ -87,6 +88,28 @@ def test_with_move_it_goes_into_the_present_period_and_stays_frozen(proxy_db: Da
     [(payload,)] = proxy_db.fetch("SELECT payload FROM reconciler.event WHERE cost = 0.5")
     assert json.loads(payload)["timestamp"] == f"{THIS_MONTH.timestamp():.3f}"
     assert json.loads(payload)["transaction_id"] == event["transaction_id"]
+
+
+def test_what_was_claimed_but_never_sent_is_still_held(proxy_db: Database, subscribed: Sandbox) -> None:
+    _rows(proxy_db)
+    subscribed.faults({"kind": "status", "status": 503, "count": 8, "method": "GET", "path": "/api/v1/subscriptions"})
+    with pytest.raises(LagoError):
+        reconcile(environment(proxy_db, subscribed), since=SINCE)
+    assert proxy_db.fetch("SELECT attempts FROM reconciler.event WHERE cost = 0.5") == [(1,)]
+    subscribed.clear_faults()
+    done = reconcile(environment(proxy_db, subscribed))
+    assert (done.delivered.accepted, done.delivered.held) == (2, 1)
+
+
+def test_what_was_sent_in_time_without_an_answer_is_not_held(proxy_db: Database, subscribed: Sandbox) -> None:
+    _rows(proxy_db)
+    subscribed.faults({"kind": "commit_then_500", "count": 1, "path": "/api/v1/events/batch"})
+    subscribed.faults({"kind": "status", "status": 401, "count": None, "path": "/api/v1/events/batch"})
+    with pytest.raises(LagoError):
+        reconcile(environment(proxy_db, subscribed, RECONCILE_CLOSED_PERIOD="send"), since=SINCE)
+    subscribed.clear_faults()
+    done = reconcile(environment(proxy_db, subscribed))
+    assert (done.delivered.accepted, done.delivered.held, len(subscribed.events())) == (3, 0, 3)
 
 
 def test_windows_of_the_last_minutes_ask_for_no_period(proxy_db: Database, subscribed: Sandbox) -> None:

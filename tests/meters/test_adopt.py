@@ -146,3 +146,18 @@ def test_retention_after_a_change_of_length_purges_by_each_window_s_own(proxy_db
     assert done.standing is not None
     assert (done.standing.late_rows, done.standing.frozen_buckets) == (0, 0)
     assert billed >= 12
+
+
+def test_a_start_chosen_later_is_a_boundary_of_the_windows_that_were_there(proxy_db: Database, lago: Sandbox) -> None:
+    hourly = environment(proxy_db, lago, RECONCILE_WINDOW="1h")
+    reconcile(hourly)
+    quarterly = environment(proxy_db, lago, RECONCILE_WINDOW="15m")
+    reconcile(quarterly, adopt=True)
+    hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=30)
+    proxy_db.insert(spend_row(startTime=hour + timedelta(minutes=5)), spend_row(startTime=hour + timedelta(minutes=20)))
+
+    reconcile(quarterly, since=f"{hour + timedelta(minutes=15):%Y-%m-%dT%H:%M}")
+    assert proxy_db.fetch("SELECT start FROM reconciler.meter") == [(hour,)]
+    assert {key[3]: requests for key, requests in _billed(lago).items()} == {"PT1H": 2}
+    let_time_pass(proxy_db, "2 days")
+    assert reconcile(quarterly).tally.events_planned == 0
