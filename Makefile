@@ -2,36 +2,42 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-READY = $(VENV)/.ready
+DEMO = $(VENV)/.demo
+DEV = $(VENV)/.dev
+INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(READY): pyproject.toml constraints.txt
+$(DEMO): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $(READY)
+	$(INSTALL) '.[demo]'
+	touch $(DEMO)
 
-demo: $(READY)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
+$(DEV): $(DEMO)
+	$(INSTALL) '.[dev]'
+	touch $(DEV)
+
+demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
 	$(BIN)/reconcile demo
 
-test: $(READY)  ## run the tests, about 3 minutes on 2 cores
+test: $(DEV)  ## run the tests, about 3 minutes on 2 cores
 	$(BIN)/pytest -n auto -m 'not proof'
 
-proof: $(READY)  ## run the longer proofs: crashes at every step, concurrency, volume
+proof: $(DEV)  ## run the longer proofs: crashes at every step, concurrency, volume
 	$(BIN)/pytest -n auto -m proof
 
-lint: $(READY)  ## check format, lint and types
+lint: $(DEV)  ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(READY)  ## measure against the bare GROUP BY and write docs/benchmarks.md
+bench: $(DEV)  ## measure against the bare GROUP BY and write docs/benchmarks.md
 	$(BIN)/python -m bench
 
-wheel: $(READY)  ## build the wheel into dist/
+wheel: $(DEV)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove what was made
