@@ -1,12 +1,13 @@
 """The command line: `reconcile` and its commands. Heavy imports wait until a command needs them."""
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -220,8 +221,13 @@ def sandbox(
     ] = None,
     key: Annotated[str | None, typer.Option(help="The API key it takes.", show_default=False)] = None,
     batch: Annotated[int, typer.Option(help="The most events it takes in one batch.")] = 100,
+    store: Annotated[
+        Literal["postgres", "clickhouse"], typer.Option(help="Which of Lago's event stores it has.")
+    ] = "postgres",
+    deduplication: Annotated[bool, typer.Option(help="On ClickHouse: count only the latest copy of an event.")] = True,
+    lag: Annotated[float, typer.Option(min=0, help="On ClickHouse: seconds until an event can be seen.")] = 0.0,
 ) -> None:
-    """Run the stand-in of Lago (its Postgres event store) on this machine."""
+    """Run the stand-in of Lago on this machine."""
     with _plainly():
         from reconciler import sandbox as stand_in
 
@@ -231,7 +237,21 @@ def sandbox(
             typer.echo(f"LAGO_API_BASE={url}\nLAGO_API_KEY={api_key}")
             sys.stdout.flush()
 
-        stand_in.serve(host, port, path=path, api_key=api_key, batch_max_length=batch, on_ready=ready)
+        try:
+            stand_in.serve(
+                host,
+                port,
+                path=path,
+                api_key=api_key,
+                batch_max_length=batch,
+                store=store,
+                deduplication=deduplication,
+                lag=lag,
+                on_ready=ready,
+            )
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise ReconcileError(f"Can't listen on {host}:{port}: {why}. Give another --port.") from None
 
 
 @app.command()

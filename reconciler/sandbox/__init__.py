@@ -1,4 +1,4 @@
-"""A stand-in of Lago for tests and the demo: a small HTTP server that behaves as Lago's Postgres store does.
+"""A stand-in of Lago for tests and the demo: a small HTTP server that behaves as Lago does, on either event store.
 
 `create_app` makes the ASGI application, `serve` runs it in the foreground, `Sandbox` in a thread. Under
 `/api/v1` it is Lago: the same grammar, checks, refusals, duplicates and counting. Under `/sandbox` it has a

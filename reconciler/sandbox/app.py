@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 from urllib.parse import unquote
 from uuid import NAMESPACE_URL, uuid5
 
@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reconciler.sandbox import catalog, events, subscriptions, usage
 from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query
+from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.control import Control
 from reconciler.sandbox.errors import (
     BareRefusalError,
@@ -34,13 +35,15 @@ from reconciler.sandbox.errors import (
 )
 from reconciler.sandbox.faults import Cut, Faults, play
 from reconciler.sandbox.grammar import UnstorableError
+from reconciler.sandbox.postgres import PostgresStore
 from reconciler.sandbox.requests import LoggedRequest, RequestLog
-from reconciler.sandbox.store import Store
 
 _log = logging.getLogger(__name__)
 
 DEFAULT_API_KEY = "sandbox-api-key"
 BATCH_MAX_LENGTH = 100
+
+StoreName = Literal["postgres", "clickhouse"]
 
 _ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/events", events.create),
@@ -69,9 +72,23 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _BODY = msgspec.json.Decoder(float_hook=float)
 
 
+class Options(TypedDict, total=False):
+    """How the stand-in is made, apart from its file; see `create_app`."""
+
+    store: StoreName
+    deduplication: bool
+    lag: float | None
+    api_key: str
+    other_api_keys: Sequence[str]
+    batch_max_length: int
+
+
 def create_app(
     *,
     path: Path | str | None = None,
+    store: StoreName = "postgres",
+    deduplication: bool = True,
+    lag: float | None = 0.0,
     api_key: str = DEFAULT_API_KEY,
     other_api_keys: Sequence[str] = (),
     batch_max_length: int = BATCH_MAX_LENGTH,
@@ -80,21 +97,32 @@ def create_app(
 
     Args:
         path: the SQLite file to keep its data in; without it the data is in memory and gone at the end.
+        store: which of Lago's event stores its organizations have.
+        deduplication: whether ClickHouse counts only the latest copy of an event.
+        lag: the seconds that ClickHouse takes to see an event, None for as long as it is not told to.
         api_key: the key of the first organization.
         other_api_keys: one more organization each.
         batch_max_length: the most events a batch may have.
 
     Returns:
         An ASGI application. Its faults that cut connections need the server of `server.py`.
+
+    Raises:
+        StoreFileError: the file holds the other store.
     """
-    store = Store(path)
+    now = _real_time
+    kept = (
+        PostgresStore(path)
+        if store == "postgres"
+        else ClickHouseStore(path, now=now, lag=lag, deduplication=deduplication)
+    )
     lago = Lago(
-        store=store,
+        store=kept,
         organizations={
             key: str(uuid5(NAMESPACE_URL, f"lago-organization:{key}")) for key in (api_key, *other_api_keys)
         },
         batch_max_length=batch_max_length,
-        now=lambda: time.time_ns() // 1000,
+        now=now,
         faults=Faults(),
         log=RequestLog(),
     )
@@ -102,7 +130,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        store.close()
+        kept.close()
 
     routes = [_route(lago, [method], f"/api/v1{path}", handler) for method, path, handler in _ROUTES]
     unknown = _route(lago, _METHODS, "/{rest:path}", _no_such_route)
@@ -114,6 +142,10 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _real_time() -> int:
+    return time.time_ns() // 1000
 
 
 class _RouteByRawPath:
@@ -145,7 +177,8 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
                     raise malformed()
                 organization = _authenticate(lago, request)
                 path = {name: unquote(value) for name, value in request.path_params.items()}
-                return json_response(handler(Call(lago, organization, path, parse_query(request.url.query), body)))
+                answered = handler(Call(lago, organization, path, parse_query(request.url.query), body))
+                return answered if isinstance(answered, Response) else json_response(answered)
             except UnstorableError:
                 return _refuse(request, crashed())
             except RefusalError as refusal:
@@ -153,7 +186,7 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
 
         fault = lago.faults.take(request.method, target)
         response = await play(fault, answer) if fault else answer()
-        ids = events.sent_ids(body or {})
+        ids = [event.transaction_id for event in events.sent(body or {})]
         lago.log.add(
             LoggedRequest(
                 method=request.method,

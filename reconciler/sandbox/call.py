@@ -78,6 +78,7 @@ class Call:
 
 
 Handler = Callable[[Call], Any]
+"""Returns what is to be answered in JSON, or a whole response."""
 
 
 def _to_i(text: str | None, default: int) -> int:
@@ -111,6 +112,6 @@ def paged(call: Call, name: str, things: Iterable[Any]) -> dict[str, Any]:
     }
 
 
-def json_response(content: Any, status: int = 200) -> Response:
+def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return an answer in JSON."""
-    return Response(msgspec.json.encode(content), status, media_type="application/json")
+    return Response(msgspec.json.encode(content), status, headers, media_type="application/json")

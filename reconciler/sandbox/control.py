@@ -8,6 +8,10 @@
 | `DELETE /sandbox/faults` | `[]` |
 | `POST /sandbox/reset` | `{"status": "ok"}`: all of its data, faults and requests are forgotten |
 | `GET /sandbox/requests` | the last 10,000 requests under `/api/v1`, oldest first; `DELETE` forgets them |
+| `GET /sandbox/clickhouse` | how long ClickHouse takes, what it loses, how many events wait; 409 on Postgres |
+| `POST /sandbox/clickhouse` with some of `Weather` | changes that, or 400 and what is wrong |
+| `POST /sandbox/clickhouse/release` | lets it see all that waits: `{"released": 3}` |
+| `POST /sandbox/clickhouse/merge` | merges the copies of each event: `{"merged": 1}` |
 | `GET /sandbox/totals` | sums by subscription, code and model; see `usage.totals` |
 | `GET /sandbox/events` | every event as Lago serializes it, oldest timestamp first |
 
@@ -15,7 +19,7 @@ The last two speak of the first API key's organization unless `?api_key=` names 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -23,10 +27,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reconciler.sandbox.call import Lago, json_response
+from reconciler.sandbox.chance import Chance
+from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.events import render
 from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.store import EventFilter
 from reconciler.sandbox.usage import totals
+
+
+class Weather(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /sandbox/clickhouse` takes; what is not given stays as it is.
+
+    Attributes:
+        lag: the seconds until events that come in from now on can be seen, null for until they are released.
+        deduplication: whether only the latest copy of an event counts.
+        losses: which events are lost after their 200, by `chance.Chance`, instead of those told before.
+    """
+
+    lag: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType | None = msgspec.UNSET
+    deduplication: bool | msgspec.UnsetType = msgspec.UNSET
+    losses: list[Chance] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Control:
@@ -45,6 +65,10 @@ class Control:
             ("POST", "/reset", self._reset),
             ("GET", "/requests", self._list_requests),
             ("DELETE", "/requests", self._clear_requests),
+            ("GET", "/clickhouse", self._show_clickhouse),
+            ("POST", "/clickhouse", self._change_clickhouse),
+            ("POST", "/clickhouse/release", self._release),
+            ("POST", "/clickhouse/merge", self._merge),
             ("GET", "/totals", self._list_totals),
             ("GET", "/events", self._list_events),
         ]
@@ -80,12 +104,54 @@ class Control:
         self._lago.log.clear()
         return await self._list_requests(request)
 
+    async def _show_clickhouse(self, _request: Request) -> Response:
+        return self._on_clickhouse(
+            lambda store: {
+                "lag": store.lag,
+                "deduplication": store.deduplication,
+                "losses": store.losses.pending(),
+                "waiting": store.waiting(),
+            }
+        )
+
+    async def _change_clickhouse(self, request: Request) -> Response:
+        try:
+            weather = msgspec.json.decode(await request.body(), type=Weather)
+        except msgspec.MsgspecError as error:
+            return json_response({"error": str(error)}, 400)
+
+        def change(store: ClickHouseStore) -> None:
+            if weather.lag is not msgspec.UNSET:
+                store.lag = weather.lag
+            if weather.deduplication is not msgspec.UNSET:
+                store.deduplication = weather.deduplication
+            if weather.losses is not msgspec.UNSET:
+                store.losses.clear()
+                store.losses.add(weather.losses)
+
+        changed = self._on_clickhouse(change)
+        return changed if changed.status_code != 200 else await self._show_clickhouse(request)
+
+    async def _release(self, _request: Request) -> Response:
+        return self._on_clickhouse(lambda store: {"released": store.release()})
+
+    async def _merge(self, _request: Request) -> Response:
+        return self._on_clickhouse(lambda store: {"merged": store.merge()})
+
+    def _on_clickhouse(self, do: Callable[[ClickHouseStore], Any]) -> Response:
+        store = self._lago.store
+        if not isinstance(store, ClickHouseStore):
+            return json_response({"error": "this is the Postgres store; start the stand-in with store clickhouse"}, 409)
+        return json_response(do(store))
+
     async def _list_totals(self, request: Request) -> Response:
         return self._of_organization(request, lambda organization: totals(self._lago.store, organization))
 
     async def _list_events(self, request: Request) -> Response:
         def oldest_first(organization: str) -> list[Any]:
-            return [render(event) for event in self._lago.store.events(EventFilter(organization))][::-1]
+            store = self._lago.store
+            events = sorted(store.events(EventFilter(organization)), key=lambda event: event.timestamp)
+            return [render(event, store.subscription_of(event)) for event in events]
 
         return self._of_organization(request, oldest_first)
 

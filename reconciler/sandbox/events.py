@@ -1,36 +1,34 @@
-"""Taking events in and giving them back, as Lago's Postgres event store does.
+"""Taking events in and giving them back: what Lago checks and answers, whichever of its stores keeps them.
 
-Lago checks little: that an id and a code are there, that the timestamp is a number, that the id is new.
-Whether the subscription or the metric exists, or a property is numeric, nobody asks. What its database can't
-hold (a NUL character, an index row over a page's third, an instant or an amount out of range) passes the
-checks and ends in a 500, in a batch for all of its events.
+Lago checks little: that an id and a code are there, that the timestamp is a number, on Postgres that the id
+is new. Whether the subscription or the metric exists, or a property is numeric, nobody asks.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from decimal import Decimal
+from typing import Any
 
 import msgspec
+from starlette.responses import Response
 
-from reconciler.sandbox.call import Call, page_meta
+from reconciler.sandbox.call import Call, json_response, page_meta, paged
+from reconciler.sandbox.catalog import METRIC
+from reconciler.sandbox.chance import Named
+from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.errors import forbidden, invalid, not_found
 from reconciler.sandbox.grammar import (
-    UnstorableError,
-    check_instant,
-    finite,
+    decimal128,
     format_instant,
-    parse_cents,
     parse_iso,
     parse_timestamp,
+    ruby_decimal,
     scalar_text,
 )
-from reconciler.sandbox.store import Event, EventFilter, new_id
+from reconciler.sandbox.store import Draft, Event, EventFilter, Thing
+from reconciler.sandbox.subscriptions import SUBSCRIPTION
 
 _DUPLICATE = {"transaction_id": ["value_already_exist"]}
-
-# What an entry of the unique index may take: the organization's uuid and both texts. Postgres compresses
-# repetitive text first, the stand-in does not.
-_INDEX_ROW_BYTES = 2704
-_UUID_BYTES = 16
+_PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 class InvalidEventError(Exception):
@@ -45,25 +43,20 @@ class InvalidEventError(Exception):
 
 
 def create(call: Call) -> dict[str, Any]:
-    """POST /events: store one event."""
+    """POST /events: take one event in."""
     try:
-        valid = _validate(call, call.root("event"))
+        draft = _read(call, call.root("event"), presence=call.store.checks_presence)
     except InvalidEventError as error:
         raise invalid(error.details) from None
     with call.store.transaction():
-        event = _insert(call, valid)
+        (event,) = call.store.add([draft])
         if event is None:
             raise invalid(_DUPLICATE)
     return {"event": render(event)}
 
 
 def create_batch(call: Call) -> dict[str, Any]:
-    """POST /events/batch: store all events or none.
-
-    Duplicates are looked for only when every event is valid. Like Lago, it tells which events are new by
-    their transaction_id alone: of two events with one id and two subscriptions the later is refused,
-    whichever of them was already stored.
-    """
+    """POST /events/batch: take all events in or none; duplicates are looked for only when every event is valid."""
     sent = call.body.get("events")
     params = [event for event in sent if isinstance(event, dict)] if isinstance(sent, list) else []
     if not params:
@@ -71,29 +64,21 @@ def create_batch(call: Call) -> dict[str, Any]:
     if len(params) > call.lago.batch_max_length:
         raise invalid({"events": ["too_many_events"]})
 
-    valid: list[_Valid] = []
+    drafts: list[Draft] = []
     errors: dict[str, Any] = {}
     for position, event_params in enumerate(params):
         try:
-            valid.append(_validate(call, event_params))
+            drafts.append(_read(call, event_params))
         except InvalidEventError as error:
             errors[str(position)] = error.details
     if errors:
         raise invalid(errors)
 
     with call.store.transaction():
-        stored = [event for one in valid if (event := _insert(call, one))]
-        new = {event.transaction_id: event for event in stored}
-        answer = []
-        for position, one in enumerate(valid):
-            event = new.pop(one.transaction_id, None)
-            if event:
-                answer.append(render(event))
-            else:
-                errors[str(position)] = _DUPLICATE
-        if errors:
-            raise invalid(errors)
-    return {"events": answer}
+        events = call.store.add(drafts)
+        if taken := [str(position) for position, event in enumerate(events) if event is None]:
+            raise invalid(dict.fromkeys(taken, _DUPLICATE))
+    return {"events": [render(event) for event in events if event]}
 
 
 def show(call: Call) -> dict[str, Any]:
@@ -101,11 +86,30 @@ def show(call: Call) -> dict[str, Any]:
     event = call.store.event(call.organization, call.path["transaction_id"])
     if event is None:
         raise not_found("event")
-    return {"event": render(event)}
+    return {"event": render(event, call.store.subscription_of(event))}
 
 
 def index(call: Call) -> dict[str, Any]:
-    """GET /events: a page of events, newest first."""
+    """GET /events: a page of events as the store lists them."""
+    wanted = _wanted(call)
+    page, per_page = call.page()
+    events = list(call.store.events(wanted, limit=per_page, offset=(page - 1) * per_page))
+    return {
+        "events": [render(event, call.store.subscription_of(event)) for event in events],
+        "meta": page_meta(page, per_page, call.store.count(wanted)),
+    }
+
+
+def index_enriched(call: Call) -> Response:
+    """GET /events_enriched: only the ClickHouse store has it."""
+    if not isinstance(call.store, ClickHouseStore):
+        raise forbidden("endpoint_not_available")
+    metrics = {metric["code"]: metric for metric in call.store.things(call.organization, METRIC)}
+    rows = [_render_enriched(*row, metrics.get(row[0].code or "")) for row in call.store.enriched(_wanted(call))]
+    return json_response(paged(call, "events", rows), headers={"X-Lago-Endpoint-Status": "beta"})
+
+
+def _wanted(call: Call) -> EventFilter:
     query = call.query
     subscription = query.get("external_subscription_id")
     since = _instant(query, "timestamp_from")
@@ -114,103 +118,61 @@ def index(call: Call) -> dict[str, Any]:
             raise invalid({"timestamp_from": ["cannot be used with timestamp_from_started_at"]})
         if not subscription:
             raise invalid({"external_subscription_id": ["required with timestamp_from_started_at"]})
-        known = call.store.things(call.organization, "subscription", subscription)
+        known = call.store.things(call.organization, SUBSCRIPTION, subscription)
         since = known[0]["started_at"] if known else None
-    wanted = EventFilter(call.organization, subscription, query.get("code"), since, _instant(query, "timestamp_to"))
-    page, per_page = call.page()
-    events = call.store.events(wanted, limit=per_page, offset=(page - 1) * per_page)
-    return {
-        "events": [render(event) for event in events],
-        "meta": page_meta(page, per_page, call.store.count(wanted)),
-    }
-
-
-def index_enriched(_call: Call) -> dict[str, Any]:
-    """GET /events_enriched: only the ClickHouse store has it."""
-    raise forbidden("endpoint_not_available")
+    return EventFilter(call.organization, subscription, query.get("code"), since, _instant(query, "timestamp_to"))
 
 
 # -- in
 
 
-def sent_ids(body: Mapping[str, Any]) -> list[str]:
-    """Return the transaction ids in a request's body, in order, whatever else is wrong with it."""
+def sent(body: Mapping[str, Any]) -> list[Named]:
+    """Return what the events in a request's body are called, in order, whatever else is wrong with it."""
     single, batch = body.get("event"), body.get("events")
     events = [single] if isinstance(single, dict) else batch if isinstance(batch, list) else []
-    return [str(event.get("transaction_id")) for event in events if isinstance(event, dict)]
+    return [
+        Named(str(event.get("transaction_id")), str(event.get("external_subscription_id")))
+        for event in events
+        if isinstance(event, dict)
+    ]
 
 
-class _Valid(NamedTuple):
-    """An event that Lago's validation let pass; its database has not seen it yet."""
-
-    transaction_id: str
-    subscription: str | None
-    code: str
-    timestamp: int
-    cents: Any
-    properties: dict[str, Any]
-
-
-def _validate(call: Call, params: Mapping[str, Any]) -> _Valid:
+def _read(call: Call, params: Mapping[str, Any], *, presence: bool = True) -> Draft:
     """Read the parameters that Lago permits; all others are ignored.
 
     Raises:
-        InvalidEventError: a timestamp that is no number, or else a missing id or code.
+        InvalidEventError: a timestamp that is no number, or else, with `presence`, a missing id or code.
     """
+    received_at = call.lago.now()
     try:
-        timestamp = _timestamp(call, params.get("timestamp"))
+        timestamp = _timestamp(params.get("timestamp"), received_at)
     except ValueError:
         raise InvalidEventError({"timestamp": ["invalid_format"]}) from None
     transaction_id, code = _scalar(params.get("transaction_id")), _scalar(params.get("code"))
-    missing = [
-        name for name, text in (("transaction_id", transaction_id), ("code", code)) if not (text and text.strip())
-    ]
-    if missing:
+    named = (("transaction_id", transaction_id), ("code", code))
+    if presence and (missing := [name for name, text in named if not (text and text.strip())]):
         raise InvalidEventError({name: ["value_is_mandatory"] for name in missing})
     properties = params.get("properties")
-    return _Valid(
-        transaction_id=transaction_id or "",
+    return Draft(
+        organization=call.organization,
+        transaction_id=transaction_id,
         subscription=_scalar(params.get("external_subscription_id")),
-        code=code or "",
+        code=code,
         timestamp=timestamp,
         cents=params.get("precise_total_amount_cents"),
         properties=properties if isinstance(properties, dict) else {},
+        received_at=received_at,
     )
 
 
-def _timestamp(call: Call, given: Any) -> int:
+def _timestamp(given: Any, received_at: int) -> int:
     match given:
         case None | False | dict() | list():
-            return call.lago.now()
+            return received_at
         case True:
             raise ValueError(given)
         case _:
             return parse_timestamp(scalar_text(given))
-
-
-def _insert(call: Call, valid: _Valid) -> Event | None:
-    """Store an event, or return None if its id is taken in its subscription.
-
-    Raises:
-        UnstorableError: Postgres would refuse the row.
-    """
-    check_instant(valid.timestamp)
-    texts = [valid.transaction_id, valid.code, valid.subscription or ""]
-    key = valid.transaction_id + (valid.subscription or "")
-    if any("\0" in text for text in texts) or _UUID_BYTES + len(key.encode()) > _INDEX_ROW_BYTES:
-        raise UnstorableError(valid.transaction_id)
-    event = Event(
-        organization=call.organization,
-        transaction_id=valid.transaction_id,
-        subscription=valid.subscription,
-        code=valid.code,
-        timestamp=valid.timestamp,
-        cents=parse_cents(valid.cents),
-        properties=msgspec.json.encode(_jsonb(valid.properties)).decode(),
-        created_at=call.lago.now(),
-        lago_id=new_id(),
-    )
-    return event if call.store.insert(event) else None
 
 
 def _scalar(value: Any) -> str | None:
@@ -218,40 +180,40 @@ def _scalar(value: Any) -> str | None:
     return None if value is None or isinstance(value, dict | list) else scalar_text(value)
 
 
-def _jsonb(value: Any) -> Any:
-    """Return the value as Postgres' jsonb keeps it: keys by length, then bytewise."""
-    match value:
-        case str():
-            if "\0" in value:
-                raise UnstorableError(value)
-            return value
-        case float():
-            return finite(value)
-        case dict():
-            keys = sorted((len(key.encode()), key.encode(), key) for key in value)
-            return {_jsonb(key): _jsonb(value[key]) for *_, key in keys}
-        case list():
-            return [_jsonb(item) for item in value]
-        case _:
-            return value
-
-
 # -- out
 
 
-def render(event: Event) -> dict[str, Any]:
-    """Return an event as Lago serializes it."""
+def render(event: Event, subscription: Thing | None = None) -> dict[str, Any]:
+    """Return an event as Lago serializes it, with the subscription that it belongs to where Lago looks it up."""
     return {
         "lago_id": event.lago_id,
         "transaction_id": event.transaction_id,
-        "lago_customer_id": None,
+        "lago_customer_id": subscription and subscription["lago_customer_id"],
         "code": event.code,
         "timestamp": format_instant(event.timestamp, milliseconds=True),
         "precise_total_amount_cents": event.cents,
         "properties": msgspec.Raw(event.properties.encode()),
-        "lago_subscription_id": None,
+        "lago_subscription_id": subscription and subscription["lago_id"],
         "external_subscription_id": event.subscription,
-        "created_at": format_instant(event.created_at),
+        "created_at": None if event.created_at is None else format_instant(event.created_at),
+    }
+
+
+def _render_enriched(event: Event, enriched_at: int, metric: Thing | None) -> dict[str, Any]:
+    """Return a row of `events_enriched`, whose value Lago's events-processor took out of the properties."""
+    properties = _PROPERTIES.decode(event.properties)
+    counts = metric is not None and metric["aggregation_type"] == "count_agg"
+    value = 1 if counts or metric is None else properties.get(metric["field_name"])
+    return {
+        "transaction_id": event.transaction_id,
+        "external_subscription_id": event.subscription,
+        "code": event.code,
+        "timestamp": format_instant(event.timestamp, milliseconds=True),
+        "enriched_at": format_instant(enriched_at, milliseconds=True),
+        "value": "<nil>" if value is None else scalar_text(value),
+        "decimal_value": ruby_decimal(decimal128(value) or Decimal(0)),
+        "precise_total_amount_cents": event.cents,
+        "properties": msgspec.Raw(event.properties.encode()),
     }
 
 

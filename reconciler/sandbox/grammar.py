@@ -12,6 +12,7 @@ from decimal import (
     MAX_EMAX,
     MAX_PREC,
     MIN_EMIN,
+    ROUND_DOWN,
     ROUND_FLOOR,
     ROUND_HALF_UP,
     Context,
@@ -30,7 +31,7 @@ _MICROSECONDS_IN_400_YEARS = _DAYS_IN_400_YEARS * 86_400 * SECOND
 # Postgres' timestamp begins in 4714 BC and ends in the year 294276, 29 years after SQLite's integer.
 _FIRST_INSTANT = -210_866_803_200 * SECOND
 _LAST_INSTANT = 2**63 - 1
-_FIRST_SECOND, _LAST_SECOND = (Decimal(instant).scaleb(-6) for instant in (_FIRST_INSTANT, _LAST_INSTANT))
+_GREATEST_EXPONENT = 40
 
 _SPACE = " \t\n\v\f\r"
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
@@ -38,6 +39,12 @@ _MANTISSA = rf"[+-]?(?:{_DIGITS}(?:\.{_DIGITS})?|\.{_DIGITS})"
 _BIG_DECIMAL = re.compile(rf"{_MANTISSA}(?:[eEdD][+-]?{_DIGITS})?")
 _NOT_FINITE = re.compile(r"NaN|[+-]?Infinity")
 _COUNTED = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+
+# ClickHouse's Decimal(38, 26), and its lenient way to read one.
+_DECIMAL128 = re.compile(r"([+-]?)(?=\.*[0-9])([0-9.]+)(?:[eE]([+-]?[0-9]{1,9}))?")
+_DIGITS_IN_ALL, _DIGITS_AFTER_THE_POINT = 38, 26
+_DIGITS_BEFORE_THE_POINT = _DIGITS_IN_ALL - _DIGITS_AFTER_THE_POINT
+_LAST_PLACE = Decimal(1).scaleb(-_DIGITS_AFTER_THE_POINT)
 
 
 class UnstorableError(Exception):
@@ -48,11 +55,11 @@ def parse_timestamp(text: str) -> int:
     """Read seconds since 1970 as Ruby's `Time.at(BigDecimal(text))` does.
 
     Returns:
-        Microseconds, the rest cut off; out of the database's range, an instant that `check_instant` refuses.
+        Microseconds, the rest cut off; `check_instant` tells whether Postgres could hold them.
 
     Raises:
         ValueError: the text is no number to `BigDecimal` (`""`, `"5."`, `"0x10"`, ISO dates).
-        UnstorableError: `NaN` and infinities.
+        UnstorableError: `NaN`, infinities, and what Ruby's `Time` has no room for either.
     """
     stripped = text.strip(_SPACE)
     if _NOT_FINITE.fullmatch(stripped):
@@ -60,9 +67,8 @@ def parse_timestamp(text: str) -> int:
     if not _BIG_DECIMAL.fullmatch(stripped):
         raise ValueError(text)
     seconds = _decimal(stripped)
-    # Looked at before scaling: 1e999999 would fill the memory.
-    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-        return _LAST_INSTANT + 1
+    if seconds.adjusted() > _GREATEST_EXPONENT:  # looked at before scaling: 1e999999 would fill the memory
+        raise UnstorableError(text)
     return int(EXACT.multiply(seconds, Decimal(SECOND)).to_integral_value(ROUND_FLOOR))
 
 
@@ -115,15 +121,39 @@ def scalar_text(value: object) -> str:
 
 
 def counted_number(text: str | None) -> Decimal | None:
-    """Return the number that Lago's aggregations see in a property's text, None where they skip the event."""
+    """Return the number that sums on Postgres see in a property's text, None where they skip the event."""
     return Decimal(text) if text is not None and _COUNTED.fullmatch(text) else None
+
+
+def decimal128(value: object) -> Decimal | None:
+    """Return the number that sums on ClickHouse see in a property, None where they see a zero for want of one.
+
+    It is what `toDecimal128OrZero(text, 26)` makes of the value's text: a sign, exponents and points without
+    digits beside them are fine, what has more than 26 decimals is cut, what has more than 12 digits before
+    the point, be it by its exponent, is no number.
+
+    Args:
+        value: decoded with fractions as `Decimal`; exponents of JSON numbers are read, too.
+    """
+    match = None if isinstance(value, bool) else _DECIMAL128.fullmatch(str(value))
+    if match is None:
+        return None
+    sign, digits, exponent = match[1], match[2], int(match[3] or 0)
+    whole, _, fraction = digits.partition(".")
+    whole, fraction = whole.lstrip("0"), fraction.replace(".", "")
+    if len(whole) > _DIGITS_IN_ALL or len(whole) + exponent > _DIGITS_BEFORE_THE_POINT:
+        return None
+    if exponent < -2 * _DIGITS_IN_ALL:
+        return Decimal(0)
+    number = Decimal(f"{sign}{whole or 0}.{fraction[: _DIGITS_IN_ALL - len(whole)]}")
+    return number.scaleb(exponent, EXACT).quantize(_LAST_PLACE, ROUND_DOWN, EXACT)
 
 
 def property_text(value: object) -> str | None:
     """Return what Postgres' `properties->>'name'` gives for a decoded JSON value; all nested ones look alike.
 
     Args:
-        value: decoded with fractions as `Decimal`, as `events.decode_properties` does.
+        value: decoded with fractions as `Decimal`, as `usage` does.
     """
     match value:
         case None:

@@ -5,17 +5,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import httpx
 import uvicorn
+from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from reconciler.sandbox.app import BATCH_MAX_LENGTH, DEFAULT_API_KEY, create_app
+from reconciler.sandbox.app import DEFAULT_API_KEY, Options, create_app
 
 
 class _Connection(H11Protocol):
@@ -31,27 +32,24 @@ def serve(
     port: int = 0,
     *,
     path: Path | str | None = None,
-    api_key: str = DEFAULT_API_KEY,
-    other_api_keys: Sequence[str] = (),
-    batch_max_length: int = BATCH_MAX_LENGTH,
     on_ready: Callable[[str], None] | None = None,
+    **options: Unpack[Options],
 ) -> None:
     """Serve until a signal ends it.
 
     Args:
         host: the address to listen on.
         port: the port, 0 for a free one.
-        path: see `create_app`, as for the next three.
-        api_key: the key of the first organization.
-        other_api_keys: one more organization each.
-        batch_max_length: the most events a batch may have.
+        path: see `create_app`, as for the options.
         on_ready: is told the URL as soon as it can be reached.
+        options: what else `create_app` takes.
 
     Raises:
         OSError: the port is taken.
+        StoreFileError: the file holds the other store.
     """
     listener = _listen(host, port)
-    app = create_app(path=path, api_key=api_key, other_api_keys=other_api_keys, batch_max_length=batch_max_length)
+    app = _app(listener, path, options)
     if on_ready:
         on_ready(_url(listener))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises a signal again when it has ended
@@ -71,17 +69,11 @@ class Sandbox:
         path: Path | str | None = None,
         *,
         port: int = 0,
-        api_key: str = DEFAULT_API_KEY,
-        other_api_keys: Sequence[str] = (),
-        batch_max_length: int = BATCH_MAX_LENGTH,
+        **options: Unpack[Options],
     ) -> None:
-        self.api_key = api_key
-        self._options: dict[str, Any] = {
-            "path": path,
-            "api_key": api_key,
-            "other_api_keys": other_api_keys,
-            "batch_max_length": batch_max_length,
-        }
+        """Take the options of `create_app`, and the port, 0 for a free one."""
+        self.api_key = options.get("api_key", DEFAULT_API_KEY)
+        self._path, self._options = path, options
         self._port = port
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -96,7 +88,7 @@ class Sandbox:
         """Start to serve; returns when requests are answered."""
         listener = _listen("127.0.0.1", self._port)
         self._port = listener.getsockname()[1]
-        self._server = server = _server(create_app(**self._options))
+        self._server = server = _server(_app(listener, self._path, self._options))
         self._thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True)
         self._thread.start()
         while not server.started and self._thread.is_alive():
@@ -151,8 +143,24 @@ class Sandbox:
         return self._list("/events", api_key)
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Forget everything; faults and ClickHouse's weather are as at the start."""
         self._control("POST", "/reset")
+
+    def clickhouse(self, **weather: Any) -> dict[str, Any]:
+        """Change ClickHouse's `lag`, `deduplication` or `losses`, see `control.Weather`; return how it is now.
+
+        The answer has `waiting`, too: how many events ClickHouse has not seen yet.
+        """
+        state: dict[str, Any] = self._control("POST", "/clickhouse", json=weather).json()
+        return state
+
+    def release(self) -> int:
+        """Let ClickHouse see all that waits; returns how many events."""
+        return int(self._control("POST", "/clickhouse/release").json()["released"])
+
+    def merge(self) -> int:
+        """Let ClickHouse merge the copies of each event; returns how many it dropped."""
+        return int(self._control("POST", "/clickhouse/merge").json()["merged"])
 
     def _list(self, path: str, api_key: str | None = None) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self._control("GET", path, params={"api_key": api_key or self.api_key}).json()
@@ -172,6 +180,14 @@ def _listen(host: str, port: int) -> socket.socket:
     # Connections inherit it. Without, an answer's body waits 40 ms for the client to acknowledge the head.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _app(listener: socket.socket, path: Path | str | None, options: Options) -> Starlette:
+    try:
+        return create_app(path=path, **options)
+    except BaseException:
+        listener.close()
+        raise
 
 
 def _server(app: Any) -> uvicorn.Server:

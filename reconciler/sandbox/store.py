@@ -1,27 +1,25 @@
-"""What the stand-in keeps: events and provisioned things, in memory or in a SQLite file.
+"""What a stand-in keeps, in memory or in a SQLite file: provisioned things here, events in one of two ways.
+
+`postgres.py` and `clickhouse.py` are Lago's two event stores. They differ in almost everything that a sender
+can see: what a 200 promises, which events are duplicates, what can be read back when, and what counts.
 
 A file is written ahead and synced at each commit, so an answered request survives a kill of the process.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 from uuid import uuid4
 
 import msgspec
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS event (
-    organization TEXT NOT NULL, transaction_id TEXT NOT NULL, subscription TEXT, code TEXT NOT NULL,
-    timestamp INTEGER NOT NULL, cents TEXT, properties TEXT NOT NULL, created_at INTEGER NOT NULL,
-    lago_id TEXT NOT NULL,
-    UNIQUE (organization, subscription, transaction_id)
-);
-CREATE INDEX IF NOT EXISTS event_id ON event (organization, transaction_id);
-CREATE INDEX IF NOT EXISTS event_usage ON event (organization, subscription, code, timestamp);
-CREATE INDEX IF NOT EXISTS event_time ON event (organization, timestamp);
+from reconciler.errors import UsageError
+
+_THINGS = """
 CREATE TABLE IF NOT EXISTS thing (
     lago_id TEXT PRIMARY KEY, organization TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
     body TEXT NOT NULL
@@ -32,18 +30,31 @@ CREATE INDEX IF NOT EXISTS thing_key ON thing (organization, kind, key);
 Thing = dict[str, Any]
 
 
-class Event(NamedTuple):
-    """An event as stored; instants in microseconds since 1970, properties as JSON text."""
+class Draft(NamedTuple):
+    """An event that Lago's checks let pass and no store has seen yet; instants in microseconds since 1970."""
 
     organization: str
-    transaction_id: str
+    transaction_id: str | None
     subscription: str | None
-    code: str
+    code: str | None
+    timestamp: int
+    cents: Any
+    properties: dict[str, Any]
+    received_at: int
+
+
+class Event(NamedTuple):
+    """An event as stored or answered; instants in microseconds since 1970, properties as JSON text."""
+
+    organization: str
+    transaction_id: str | None
+    subscription: str | None
+    code: str | None
     timestamp: int
     cents: str | None
     properties: str
-    created_at: int
-    lago_id: str
+    created_at: int | None
+    lago_id: str | None
 
 
 class EventFilter(NamedTuple):
@@ -68,15 +79,40 @@ class EventFilter(NamedTuple):
         return " AND ".join(sql for sql, _ in given), [value for _, value in given]
 
 
-class Store:
-    """One SQLite database, used from one thread at a time."""
+class StoreFileError(UsageError):
+    """The file holds the data of another kind of store."""
+
+
+class Store(ABC):
+    """One SQLite database, used from one thread at a time.
+
+    Attributes:
+        name: `postgres` or `clickhouse`.
+        checks_presence: whether a single event without id or code is refused; in a batch it always is.
+        missing: what an event counts as whose property is no number: nothing at all, or a zero.
+    """
+
+    name: ClassVar[str]
+    checks_presence: ClassVar[bool]
+    missing: ClassVar[Decimal | None]
+    _schema: ClassVar[str]
+    _schema_number: ClassVar[int]
 
     def __init__(self, path: Path | str | None = None) -> None:
-        """Open the file at `path`, or a database in memory."""
+        """Open the file at `path`, or a database in memory.
+
+        Raises:
+            StoreFileError: the file was written by the other store, or by another version.
+        """
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        found = self._db.execute("PRAGMA user_version").fetchone()[0]
+        tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and found != self._schema_number:
+            self._db.close()
+            raise StoreFileError(f"{path} holds no {self.name} store of this version: give another file.")
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
+        self._db.executescript(f"{_THINGS}{self._schema}PRAGMA user_version = {self._schema_number};")
 
     def close(self) -> None:
         """Close the database; what was committed stays in the file."""
@@ -84,7 +120,10 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what the block writes, or nothing of it if the block raises."""
+        """Commit what the block writes, or nothing of it if the block raises; inside another it is part of that."""
+        if self._db.in_transaction:
+            yield
+            return
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -96,37 +135,67 @@ class Store:
     def clear(self) -> None:
         """Forget everything."""
         with self.transaction():
-            self._db.execute("DELETE FROM event")
             self._db.execute("DELETE FROM thing")
+            self.clear_events()
 
     # -- events
 
-    def insert(self, event: Event) -> bool:
-        """Insert unless the id is taken in its organization and subscription; in a NULL one it never is.
+    @abstractmethod
+    def add(self, drafts: Sequence[Draft]) -> list[Event | None]:
+        """Take the events of one request in, inside of a transaction.
 
         Returns:
-            Whether the event was inserted.
-        """
-        cursor = self._db.execute("INSERT INTO event VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", event)
-        return cursor.rowcount == 1
+            Each as the answer shows it, or None where its id is taken; then the caller rolls back.
 
+        Raises:
+            UnstorableError: Lago's database would refuse a row.
+        """
+
+    @abstractmethod
     def event(self, organization: str, transaction_id: str) -> Event | None:
         """Return one event of that id, whichever its subscription."""
-        sql = "SELECT * FROM event WHERE organization = ? AND transaction_id = ? ORDER BY rowid LIMIT 1"
-        row = self._db.execute(sql, (organization, transaction_id)).fetchone()
-        return Event(*row) if row else None
 
+    @abstractmethod
     def count(self, wanted: EventFilter) -> int:
-        """Return how many events there are."""
-        where, values = wanted.where()
-        count: int = self._db.execute(f"SELECT count(*) FROM event WHERE {where}", values).fetchone()[0]  # noqa: S608 -- of constants
-        return count
+        """Return how many events `events` returns without a limit."""
 
+    @abstractmethod
     def events(self, wanted: EventFilter, *, limit: int = -1, offset: int = 0) -> Iterable[Event]:
-        """Return events, newest timestamp first, then by transaction_id."""
-        where, values = wanted.where()
-        sql = f"SELECT * FROM event WHERE {where} ORDER BY timestamp DESC, transaction_id LIMIT ? OFFSET ?"  # noqa: S608 -- of constants
-        return map(Event._make, self._db.execute(sql, [*values, limit, offset]))
+        """Return events as `GET /events` lists them, in its order."""
+
+    @abstractmethod
+    def counted(self, wanted: EventFilter, *, dead_letters: bool = False) -> Iterable[Event]:
+        """Return the events that aggregations see, each as often as it counts.
+
+        Args:
+            wanted: which ones.
+            dead_letters: with those whose code was no metric's when ClickHouse saw them, which never count.
+        """
+
+    @abstractmethod
+    def number(self, value: object) -> Decimal | None:
+        """Return the number that aggregations see in a property, None if to them it is none.
+
+        Args:
+            value: the decoded JSON value, with fractions as `Decimal`; None for a property that is not there.
+        """
+
+    @abstractmethod
+    def forget(self, organization: str, code: str) -> None:
+        """Do to a deleted metric's events what Lago does."""
+
+    @abstractmethod
+    def clear_events(self) -> None:
+        """Forget the events, inside of a transaction."""
+
+    def counted_number(self, value: object) -> Decimal | None:
+        """Return what an event with that property counts as, None where it is left out."""
+        number = self.number(value)
+        return self.missing if number is None else number
+
+    def subscription_of(self, _event: Event) -> Thing | None:
+        """Return the subscription that an event read back names; the Postgres store never does."""
+        return None
 
     # -- provisioned things: metrics, plans, customers, subscriptions
 
@@ -142,6 +211,10 @@ class Store:
         sql = "SELECT body FROM thing WHERE organization = ? AND kind = ? AND (? IS NULL OR key = ?)"
         rows = self._db.execute(f"{sql} ORDER BY rowid DESC", (organization, kind, key, key))
         return [msgspec.json.decode(body) for (body,) in rows]
+
+    def remove(self, thing: Thing) -> None:
+        """Delete a thing."""
+        self._db.execute("DELETE FROM thing WHERE lago_id = ?", (thing["lago_id"],))
 
 
 def new_id() -> str:

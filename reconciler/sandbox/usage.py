@@ -1,7 +1,8 @@
 """What Lago counts: current usage by its own rule, and the stand-in's totals for proofs.
 
-An event counts for a sum only if its property's text is a plain number (`"0.5"`, not `".5"`, `"5e-1"` or
-`true`); otherwise it is in neither the units nor the events count, and nobody is told.
+On Postgres an event counts for a sum only if its property's text is a plain number (`"0.5"`, not `".5"`, `"5e-1"`
+or `true`); otherwise it is in neither the units nor the events count, and nobody is told. On ClickHouse it counts
+as a zero then.
 """
 
 from collections import defaultdict
@@ -16,7 +17,6 @@ from reconciler.sandbox.catalog import METRIC, PLAN, find
 from reconciler.sandbox.errors import not_allowed, not_found, unsupported
 from reconciler.sandbox.grammar import (
     EXACT,
-    counted_number,
     exact_sum,
     format_instant,
     plain,
@@ -60,19 +60,21 @@ def current_usage(call: Call) -> dict[str, Any]:
 
 
 def totals(store: Store, organization: str) -> list[dict[str, Any]]:
-    """Sum every numeric property of all events, whatever their subscription, period or plan.
+    """Sum every numeric property of all events that count, whatever their subscription, metric, period or plan.
+
+    An event that a ClickHouse without deduplication bills twice is here twice.
 
     Returns:
         For each subscription, code and property `model`: how many `events`, and their exact `sums` as text.
     """
     events: dict[_Group, int] = defaultdict(int)
     sums: dict[_Group, dict[str, Decimal]] = defaultdict(dict)
-    for event in store.events(EventFilter(organization)):
-        properties = {name: property_text(value) for name, value in _PROPERTIES.decode(event.properties).items()}
-        group = (event.subscription, event.code, properties.get("model"))
+    for event in store.counted(EventFilter(organization), dead_letters=True):
+        properties = _PROPERTIES.decode(event.properties)
+        group = (event.subscription, event.code, property_text(properties.get("model")))
         events[group] += 1
-        for name, text in properties.items():
-            number = counted_number(text)
+        for name, value in properties.items():
+            number = store.number(value)
             if number is not None:
                 sums[group][name] = EXACT.add(sums[group].get(name, Decimal(0)), number)
     return [
@@ -113,10 +115,10 @@ def _charge_usage(call: Call, subscription: Thing, plan: Thing, charge: Thing, p
     properties = charge["properties"]
     keys = properties.get("pricing_group_keys") or properties.get("grouped_by") or []
     start = period.start // _MILLISECOND * _MILLISECOND
-    events = call.store.events(
+    events = call.store.counted(
         EventFilter(call.organization, subscription["external_id"], metric["code"], start, period.end)
     )
-    groups = _count(metric, keys, (_PROPERTIES.decode(event.properties) for event in events))
+    groups = _count(call.store, metric, keys, (_PROPERTIES.decode(event.properties) for event in events))
     fees = {group: _fee(numbers, charge, plan) for group, numbers in groups.items()}
     whole = _fee([number for numbers in groups.values() for number in numbers], charge, plan)
     return {
@@ -134,14 +136,16 @@ def _charge_usage(call: Call, subscription: Thing, plan: Thing, charge: Thing, p
     }
 
 
-def _count(metric: Thing, keys: list[str], events: Iterable[Mapping[str, Any]]) -> dict[_Group, list[Decimal]]:
+def _count(
+    store: Store, metric: Thing, keys: list[str], events: Iterable[Mapping[str, Any]]
+) -> dict[_Group, list[Decimal]]:
     """Return the numbers that count for a metric, by pricing group."""
     groups: dict[_Group, list[Decimal]] = defaultdict(list)
     for properties in events:
         if metric["aggregation_type"] == "count_agg":
             number: Decimal | None = Decimal(1)
         else:
-            number = counted_number(property_text(properties.get(metric["field_name"])))
+            number = store.counted_number(properties.get(metric["field_name"]))
         if number is not None:
             groups[tuple(property_text(properties.get(key)) for key in keys)].append(number)
     return dict(sorted(groups.items(), key=lambda item: [text or "" for text in item[0]]))

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import time
 
 import httpx
@@ -105,6 +106,27 @@ def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Databa
     out, err = process.communicate(timeout=10)
     assert process.returncode == 0
     assert (out, err) == ("", "")
+
+
+def test_the_stand_in_can_be_a_clickhouse() -> None:
+    options = ("--port", "0", "--store", "clickhouse", "--no-deduplication", "--lag", "1.5")
+    process = start({}, "sandbox", *options)
+    assert process.stdout is not None
+    url = process.stdout.readline().strip().partition("=")[2]
+    try:
+        weather = httpx.get(f"{url}/sandbox/clickhouse", timeout=10).json()
+        assert weather == {"lag": 1.5, "deduplication": False, "losses": [], "waiting": 0}
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        finished = run({}, "sandbox", "--port", port)
+    assert finished.returncode == 1
+    assert sentences(finished) == [f"Can't listen on 127.0.0.1:{port}: Address already in use. Give another --port."]
 
 
 def test_status_is_one_object_for_programs_too(proxy_db: Database, lago: Sandbox) -> None:

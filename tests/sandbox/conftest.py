@@ -53,6 +53,26 @@ def api(lago: Sandbox) -> Iterator[Api]:
         yield api
 
 
+@pytest.fixture(scope="session")
+def clickhouse_server() -> Iterator[Sandbox]:
+    with Sandbox(store="clickhouse") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def clickhouse(clickhouse_server: Sandbox) -> Sandbox:
+    """A stand-in with the ClickHouse store, deduplication and no lag, that holds nothing yet."""
+    clickhouse_server.reset()
+    return clickhouse_server
+
+
+@pytest.fixture
+def ch(clickhouse: Sandbox) -> Iterator[Api]:
+    api = Api(clickhouse)
+    with api.client:
+        yield api
+
+
 def event(transaction_id: Any = "txn", **fields: Any) -> dict[str, Any]:
     """An event that Lago takes, with some fields changed; a field of `...` is left out."""
     plain = {

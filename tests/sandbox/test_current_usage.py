@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.sandbox import Sandbox
 from tests.sandbox.conftest import Api, event
 from tests.sandbox.test_provisioning import iso, make_plan, month_start, subscribe
 
@@ -128,3 +129,69 @@ def test_an_unknown_customer_is_not_found_and_without_subscription_there_is_no_u
     subscribed.client.delete("subscriptions/sub")
     terminated = subscribed.get("customers/acme/current_usage", external_subscription_id="sub")
     assert terminated.json() == expected
+
+
+@pytest.fixture
+def subscribed_clickhouse(ch: Api) -> Api:
+    make_plan(ch)
+    subscribe(ch, subscription_at=iso(month_start()))
+    return ch
+
+
+@pytest.mark.parametrize(
+    ("value", "units"),
+    [
+        ("0.5", "0.5"),
+        (".5", "0.5"),
+        ("5.", "5.0"),
+        ("+5", "5.0"),
+        ("-5", "-5.0"),
+        ("3.5e-07", "0.00000035"),
+        (3.5e-07, "0.00000035"),
+        ("1e3", "1000.0"),
+        ("999999999999.5", "999999999999.5"),
+        ("0." + "1" * 30, "0." + "1" * 26),
+        ("1e-27", "0.0"),
+        ("1e12", "0.0"),
+        (1e12, "0.0"),
+        ("1000000000000", "0.0"),
+        ("9" * 40, "0.0"),
+        (" 5", "0.0"),
+        ("1,000", "0.0"),
+        ("1e", "0.0"),
+        (".", "0.0"),
+        ("", "0.0"),
+        (True, "0.0"),
+        (None, "0.0"),
+        ([1], "0.0"),
+    ],
+)
+def test_on_clickhouse_every_event_counts_if_only_as_zero(subscribed_clickhouse: Api, value: Any, units: str) -> None:
+    subscribed_clickhouse.send(cost("x", value))
+    (charge,) = usage(subscribed_clickhouse)["charges_usage"]
+    assert (charge["units"], charge["events_count"]) == (units, 1)
+
+
+def test_on_clickhouse_an_event_without_the_property_counts_as_zero(subscribed_clickhouse: Api) -> None:
+    subscribed_clickhouse.send(event(timestamp=NOW, properties={}), cost("y", "2"))
+    (charge,) = usage(subscribed_clickhouse)["charges_usage"]
+    assert (charge["units"], charge["events_count"]) == ("2.0", 2)
+
+
+@pytest.mark.parametrize(("deduplication", "units", "count"), [(True, "2.0", 1), (False, "3.0", 2)])
+def test_on_clickhouse_copies_count_once_or_each(
+    subscribed_clickhouse: Api, clickhouse: Sandbox, deduplication: bool, units: str, count: int
+) -> None:
+    clickhouse.clickhouse(deduplication=deduplication)
+    for value in ("1", "2"):
+        subscribed_clickhouse.send(cost("x", value))
+    (charge,) = usage(subscribed_clickhouse)["charges_usage"]
+    assert (charge["units"], charge["events_count"]) == (units, count)
+
+
+def test_on_clickhouse_an_event_older_than_its_metric_never_counts(ch: Api) -> None:
+    ch.send(cost("x", "1"))
+    make_plan(ch)
+    subscribe(ch, subscription_at=iso(month_start()))
+    (charge,) = usage(ch)["charges_usage"]
+    assert charge["events_count"] == 0
