@@ -92,6 +92,7 @@ def _pass(
     from datetime import UTC, datetime
 
     from reconciler import show
+    from reconciler.log import configure
     from reconciler.passes import Pass, Request
     from reconciler.summary import Summary, exit_code
     from reconciler.when import parse_when
@@ -102,6 +103,7 @@ def _pass(
         dry_run=dry_run,
         adopt=adopt,
     )
+    configure()
     run_id = secrets.token_hex(8)
     meters: tuple[MeterSettings, ...] = ()
     try:

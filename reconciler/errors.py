@@ -32,5 +32,9 @@ class LagoError(ReconcileError):
     """Lago can't be reached, refuses us or answers something that is not Lago's."""
 
 
+class LagoAwayError(LagoError):
+    """Lago can't be reached, or fails whatever it is sent: it is asked again later."""
+
+
 class MeterChangedError(ReconcileError):
     """The settings differ from those that the meter was billed with (design, invariant 10)."""

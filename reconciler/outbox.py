@@ -1,11 +1,11 @@
 """The ledger's side of delivery: events are claimed, leased and settled, each step a transaction of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from reconciler.lago import REQUEST_SECONDS
 from reconciler.ledger.store import Ledger
@@ -15,10 +15,24 @@ from reconciler.statements import statement
 LEASE = timedelta(seconds=3 * REQUEST_SECONDS)
 """How long a claimed event is left to its sender; longer than a request may take."""
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True)
 class Event:
-    """A claimed event: its key in the ledger, what is sent, and how often and since when it was claimed."""
+    """A claimed event.
+
+    Attributes:
+        window_start: with the next two, its key in the ledger.
+        bucket: hash of customer and model.
+        revision: counts the bucket's events.
+        payload: what is sent, frozen text.
+        subscription: frozen, too.
+        attempts: how often it was claimed, this time included.
+        attempted_at: when first.
+        open_since: the time of an earlier attempt of which nobody knows whether Lago stored it; None if there is none.
+        decided: whether a person has decided that it goes: it is not judged before it is sent.
+    """
 
     window_start: datetime
     bucket: bytes
@@ -27,6 +41,8 @@ class Event:
     subscription: str
     attempts: int
     attempted_at: datetime
+    open_since: datetime | None
+    decided: bool
 
     @property
     def transaction_id(self) -> str:
@@ -34,21 +50,39 @@ class Event:
         return self.payload.split('"', 4)[3]
 
 
+Failures = Mapping[str, str]
+"""By transaction id: why a try in this claim ended without an answer, or has to be repeated."""
+
+
 class Outbox:
     """One meter's events on their way."""
 
-    def __init__(self, meter: str, ledger: Ledger) -> None:
-        """Use the ledger; nothing is read yet."""
-        self._meter = meter
-        self._ledger = ledger
+    def __init__(self, meter: str, ledger: Ledger, *, visible_after: timedelta = timedelta(0)) -> None:
+        """Use the ledger; nothing is read yet.
 
-    def claim(self, limit: int) -> list[Event]:
-        """Take up to `limit` planned events that nobody else is sending, for the time of a lease.
+        Args:
+            meter: whose events.
+            ledger: where they are.
+            visible_after: how long after an attempt without an answer an event is left alone, so that what may have
+                been sent can be read back.
+        """
+        self.meter = meter
+        self._ledger = ledger
+        self._visible_after = visible_after
+
+    def claim(self, limit: int, *, since: datetime = BEGINNING) -> list[Event]:
+        """Take up to `limit` planned events that nobody else is sending, of windows from `since` on, for a lease.
 
         The attempt is committed before the request: what happens to a sender after this is known to the next one.
         """
+        values = {
+            "meter": self.meter,
+            "since": since,
+            "lease": LEASE,
+            "visible_after": self._visible_after,
+            "limit": limit,
+        }
         with self._ledger.transaction() as connection:
-            values = {"meter": self._meter, "lease": LEASE, "limit": limit}
             rows = cursor(connection).execute(statement("claim"), values)
             events = [Event(*row) for row in rows.fetchall()]  # type: ignore[arg-type]
         # In the same order from every sender: two batches that overlap in Lago then can't deadlock there.
@@ -57,14 +91,29 @@ class Outbox:
     def renew(self, events: Sequence[Event]) -> list[Event]:
         """Keep the events for another lease; those that someone else has settled meanwhile are left out."""
         with self._ledger.transaction() as connection:
-            ours = self._lease(connection, events, LEASE)
+            values = {"meter": self.meter, "lease": LEASE, **_keys(events)}
+            ours = set(cursor(connection).execute(statement("renew"), values).fetchall())
         return [event for event in events if (event.window_start, event.bucket, event.revision) in ours]
 
-    def release(self, events: Sequence[Event]) -> None:
-        """Give events back that have no answer."""
-        if events:
-            with self._ledger.transaction() as connection:
-                self._lease(connection, events, None)
+    def release(self, events: Sequence[Event], *, sent: frozenset[str], failures: Failures) -> None:
+        """Give events back that have no answer.
+
+        Args:
+            events: which.
+            sent: the ids of those that may have been stored.
+            failures: what was seen.
+        """
+        if not events:
+            return
+        values = {
+            "meter": self.meter,
+            "sent": [event.transaction_id in sent for event in events],
+            "open_since": [event.open_since for event in events],
+            "failures": _texts(events, failures),
+            **_keys(events),
+        }
+        with self._ledger.transaction() as connection:
+            cursor(connection).execute(statement("release"), values)
 
     def settle(
         self,
@@ -74,6 +123,7 @@ class Outbox:
         *,
         conflict: bool = False,
         held_for: str | None = None,
+        failures: Failures | None = None,
     ) -> None:
         """Record what became of events.
 
@@ -83,33 +133,35 @@ class Outbox:
             answer: Lago's words, or ours.
             conflict: whether Lago holds other events under these ids; their buckets then send nothing more.
             held_for: why they are held, if they are.
+            failures: why they went more than once, if they did.
         """
         with self._ledger.transaction() as connection:
             work = cursor(connection)
             values = {
-                "meter": self._meter,
+                "meter": self.meter,
                 "state": state,
-                # A NUL can't be stored; whoever answered with one is quoted without it.
-                "answer": None if answer is None else answer.replace("\x00", ""),
+                "answer": None if answer is None else _storable(answer),
                 "conflict": conflict,
                 "held_for": held_for,
+                "failures": _texts(events, failures or {}),
             }
             work.execute(statement("settle"), {**values, **_keys(events)})
             for event in events if conflict else ():
                 key = {"window_start": event.window_start, "bucket": event.bucket}
-                work.execute(statement("hold_later_revisions"), {"meter": self._meter, **key})
+                work.execute(statement("hold_later_revisions"), {"meter": self.meter, **key})
 
     def move(self, event: Event, timestamp: str) -> Event:
         """Give an event that was never sent another timestamp, and freeze it again."""
+        key = {"window_start": event.window_start, "bucket": event.bucket, "revision": event.revision}
         with self._ledger.transaction() as connection:
-            values = {"meter": self._meter, "timestamp": timestamp, **_key(event)}
+            values = {"meter": self.meter, "timestamp": timestamp, **key}
             row = cursor(connection).execute(statement("move_event"), values).fetchone()
         return event if row is None else replace(event, payload=str(row[0]))
 
     def release_closed(self) -> None:
         """Plan again what was held because its billing period is closed."""
         with self._ledger.transaction() as connection:
-            cursor(connection).execute(statement("release_closed"), {"meter": self._meter})
+            cursor(connection).execute(statement("release_closed"), {"meter": self.meter})
 
     def accepted_since(self, moment: datetime) -> bool:
         """Whether Lago has taken any recent event of the meter since then."""
@@ -121,19 +173,9 @@ class Outbox:
                         "AND window_start >= (SELECT watermark - interval '35 days' FROM reconciler.meter "
                         "WHERE name = :meter) AND answered_at > :moment)"
                     ),
-                    {"meter": self._meter, "moment": moment},
+                    {"meter": self.meter, "moment": moment},
                 )
             )
-
-    def _lease(
-        self, connection: Connection, events: Sequence[Event], lease: timedelta | None
-    ) -> set[tuple[object, ...]]:
-        values = {"meter": self._meter, "lease": lease, **_keys(events)}
-        return set(cursor(connection).execute(statement("release"), values).fetchall())
-
-
-def _key(event: Event) -> dict[str, Any]:
-    return {"window_start": event.window_start, "bucket": event.bucket, "revision": event.revision}
 
 
 def _keys(events: Sequence[Event]) -> dict[str, list[Any]]:
@@ -142,3 +184,12 @@ def _keys(events: Sequence[Event]) -> dict[str, list[Any]]:
         "buckets": [event.bucket for event in events],
         "revisions": [event.revision for event in events],
     }
+
+
+def _texts(events: Sequence[Event], failures: Failures) -> list[str | None]:
+    return [_storable(failures[id_]) if (id_ := event.transaction_id) in failures else None for event in events]
+
+
+def _storable(said: str) -> str:
+    """A NUL can't be stored; whoever answered with one is quoted without it."""
+    return said.replace("\x00", "")

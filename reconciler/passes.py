@@ -5,25 +5,21 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import update
 
 from reconciler import alarms, runs, windows
 from reconciler.chunk import Planner
-from reconciler.deliver import Delivery
+from reconciler.dispatch import Dispatch
 from reconciler.errors import LagoError, ReconcileError, SourceError, UsageError
-from reconciler.first_look import UnknownEventsError, ask_first
-from reconciler.lago import Lago
 from reconciler.ledger import meters, tables
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
 from reconciler.ledger.terms import Terms
 from reconciler.looks import Looks, NoTurnError
 from reconciler.mapping import Subscriptions
-from reconciler.outbox import Outbox
-from reconciler.periods import Periods
 from reconciler.postgres import Postgres
 from reconciler.progress import Progress, Silent
 from reconciler.settings import MeterSettings, Settings
@@ -87,20 +83,31 @@ class Pass:
             UsageError: the span asked for makes no sense.
         """
         run_id = run_id or secrets.token_hex(8)
+        dispatch = None if request.dry_run else Dispatch(self._settings, self._ledger, self._stopping)
         try:
             with self._ledger.dry() if request.dry_run else nullcontext():
                 self._ledger.upgrade()
                 sight = self._source.sight()
                 shown = progress or Silent()
-                return [self._one(meter, request, sight, shown, run_id) for meter in self._settings.meters]
+                return [self._one(meter, request, sight, dispatch, shown, run_id) for meter in self._settings.meters]
         finally:
+            if dispatch is not None:
+                dispatch.close()
             self._source.close()
             self._ledger.close()
 
-    def _one(self, wanted: MeterSettings, request: Request, sight: Sight, progress: Progress, run_id: str) -> Summary:
+    def _one(
+        self,
+        wanted: MeterSettings,
+        request: Request,
+        sight: Sight,
+        dispatch: Dispatch | None,
+        progress: Progress,
+        run_id: str,
+    ) -> Summary:
         summary = Summary(wanted.name, run_id, dry_run=request.dry_run)
         try:
-            self._work(wanted, request, sight, progress, summary)
+            self._work(wanted, request, sight, dispatch, progress, summary)
         except UsageError:
             raise
         except NoTurnError as error:
@@ -112,7 +119,13 @@ class Pass:
         return summary
 
     def _work(
-        self, wanted: MeterSettings, request: Request, sight: Sight, progress: Progress, summary: Summary
+        self,
+        wanted: MeterSettings,
+        request: Request,
+        sight: Sight,
+        dispatch: Dispatch | None,
+        progress: Progress,
+        summary: Summary,
     ) -> None:
         terms = Terms.of(wanted)
         self._source.check(sight, terms)
@@ -124,30 +137,30 @@ class Pass:
         with runs.recorded(self._ledger, summary) if not request.dry_run else nullcontext():
             meter = self._pull_back(meter, sight.now)
             looks = self._looks(wanted, meter, sight, progress, patient=since is not None)
-            lago = Lago(
-                self._settings.lago_api_base,
-                self._settings.lago_api_key.get_secret_value(),
-                rate=self._settings.rate,
-            )
+
+            def deliver() -> LagoError | None:
+                assert dispatch is not None
+                done = dispatch.run(wanted, meter, now=sight.now, progress=progress)
+                summary.delivered.add(done.delivered)
+                return done.error
+
             try:
                 looks.fresh()
                 if backfill is not None:
                     begin, end = backfill
                     looks.backfill(begin, min(end or looks.newest, looks.fresh_since))
-                if not request.dry_run:
-                    away = self._deliver(wanted, meter, lago, progress, summary)
+                if dispatch is not None:
+                    away = deliver()
                     planned = looks.seen.tally.events_planned
-                    looks.due()
+                    looks.due()  # planning goes on without Lago
                     if looks.seen.tally.events_planned > planned and away is None:
-                        away = self._deliver(wanted, meter, lago, progress, summary)
+                        away = deliver()
                     if away is not None:
                         raise away
             except ReconcileError:
                 with suppress(ReconcileError):
                     self._conclude(meter, sight, looks, summary)
                 raise
-            finally:
-                lago.close()
             self._conclude(meter, sight, looks, summary)
 
     def _agree(
@@ -244,36 +257,6 @@ class Pass:
             )
             alarms.ring(connection, meter.name, alarm)
         return pulled
-
-    def _deliver(
-        self, wanted: MeterSettings, meter: Meter, lago: Lago, progress: Progress, summary: Summary
-    ) -> LagoError | None:
-        """Deliver what is planned; return why it could not, so that planning goes on without Lago."""
-        try:
-            ask_first(meter, self._ledger, lago)
-        except UnknownEventsError as error:
-            with self._ledger.transaction() as connection:
-                alarms.ring(connection, meter.name, alarms.Alarm("foreign", str(error), Decimal(error.count)))
-            return None
-        except LagoError as error:
-            return error
-        outbox = Outbox(meter.name, self._ledger)
-        if wanted.closed_period != "hold":
-            outbox.release_closed()
-        with self._ledger.transaction() as connection:
-            alarms.clear(connection, meter.name, "foreign")
-            pending = standing(connection, meter.name, meter.watermark).planned_events
-        if pending:
-            progress.delivering(pending)
-            periods = Periods(lago, wanted.closed_period, meter.timeline.window_end, lambda: datetime.now(UTC))
-            delivery = Delivery(outbox, lago, periods, stopping=self._stopping, progress=progress.answered)
-            try:
-                delivery.run()
-            except LagoError as error:
-                return error
-            finally:
-                summary.delivered.add(delivery.delivered)
-        return None
 
     def _conclude(self, meter: Meter, sight: Sight, looks: Looks, summary: Summary) -> None:
         """Take the looks' figures, see how the meter stands now, and ring what has to ring."""

@@ -13,6 +13,7 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from reconciler.errors import ReconcileError
+from reconciler.log import configure
 from reconciler.passes import Pass, Request
 from reconciler.settings import Settings
 from reconciler.summary import plain
@@ -25,16 +26,7 @@ log = structlog.get_logger("reconciler")
 
 def serve(settings: Settings) -> None:
     """Run passes until SIGTERM or SIGINT; a database or a Lago that is away is waited for."""
-    structlog.configure(
-        processors=[
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.add_log_level,
-            structlog.processors.LogfmtRenderer(
-                key_order=["timestamp", "level", "event", "meter"], drop_missing=True, bool_as_flag=False
-            ),
-        ],
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
-    )
+    configure()
     stop = threading.Event()
 
     def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001

@@ -53,6 +53,9 @@ class Settings:
         interval: the time between the service's passes.
         statement_timeout: the longest that one database statement may take.
         rate: the most requests a second to Lago; None is no ceiling.
+        deadline: how long one pass may begin to send batches.
+        deduplication: whether Lago's ClickHouse store is known to count a repeated event once.
+        lag: how long Lago's ClickHouse store may take until an event can be read back.
         http: `host:port` of the service's pages.
         http_token: what a reader of those pages must present; None asks for nothing.
         meters: at least one, each name once.
@@ -69,6 +72,9 @@ class Settings:
     interval: timedelta
     statement_timeout: timedelta
     rate: float | None
+    deadline: timedelta
+    deduplication: bool
+    lag: timedelta
     http: str
     http_token: SecretStr | None
     meters: tuple[MeterSettings, ...]
@@ -146,6 +152,9 @@ class _Given(MeterKeys, BaseSettings):
     interval: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(seconds=60)
     statement_timeout: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(seconds=60)
     rate: Annotated[float | None, BeforeValidator(read.rate)] = None
+    deadline: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(minutes=10)
+    deduplication: Annotated[bool, BeforeValidator(read.switch)] = False
+    lag: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(minutes=1)
     http: Annotated[str, BeforeValidator(read.http_address)] = "127.0.0.1:9464"
     http_token: Annotated[SecretStr | None, BeforeValidator(read.secret)] = None
 
@@ -182,6 +191,9 @@ class _Given(MeterKeys, BaseSettings):
             interval=self.interval,
             statement_timeout=self.statement_timeout,
             rate=self.rate,
+            deadline=self.deadline,
+            deduplication=self.deduplication,
+            lag=self.lag,
             http=self.http,
             http_token=self.http_token,
             meters=meters,

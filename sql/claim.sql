@@ -1,18 +1,26 @@
 -- claim: take the oldest events that nobody else is sending, for the time of a lease. Any number of senders may.
 --
--- Reads   planned events of windows that Lago has been asked about. A bucket's revisions go one after the other, so
---         that a conflict of one can hold those behind it.
--- Writes  the attempt, before the request; a sender that dies leaves a lease that ends.
--- Returns key, payload and subscription of each, and how often it was claimed.
+-- Reads   planned events of windows that Lago has been asked about, from a window on. A bucket's revisions go one
+--         after the other, so that a conflict of one can hold those behind it. Where an open attempt must be read
+--         back, an event waits until what may have been sent can be seen.
+-- Writes  the attempt, before the request: it is open until an answer closes it. A sender that dies leaves a lease
+--         that ends, and an open attempt with the reason.
+-- Returns key, payload and subscription of each, how often it was claimed, since when an earlier attempt is open, and
+--         whether a person has decided that it goes.
 UPDATE reconciler.event
 SET attempts = event.attempts + 1,
     attempted_at = coalesce(event.attempted_at, clock_timestamp()),
-    leased_until = clock_timestamp() + %(lease)s::interval
-FROM (SELECT meter, window_start, bucket, revision
+    open_since = clock_timestamp(),
+    leased_until = clock_timestamp() + %(lease)s::interval,
+    failure = CASE WHEN event.leased_until IS NULL THEN event.failure
+                   ELSE 'its sender was lost before an answer was recorded' END
+FROM (SELECT meter, window_start, bucket, revision, open_since
       FROM reconciler.event
       WHERE meter = %(meter)s
         AND state = 'planned'
+        AND window_start >= %(since)s
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
+        AND (open_since IS NULL OR open_since <= clock_timestamp() - %(visible_after)s::interval)
         AND EXISTS (SELECT FROM reconciler."window"
                     WHERE "window".meter = event.meter
                       AND "window".start = event.window_start
@@ -31,4 +39,4 @@ WHERE event.meter = due.meter
   AND event.bucket = due.bucket
   AND event.revision = due.revision
 RETURNING event.window_start, event.bucket, event.revision, event.payload, event.subscription,
-          event.attempts, event.attempted_at
+          event.attempts, event.attempted_at, due.open_since, event.decided_at IS NOT NULL

@@ -1,13 +1,18 @@
--- release: give claimed events back, or keep them for another lease.
+-- release: give claimed events back that have no answer.
 --
--- Writes  leased_until: now + the lease, or NULL. Returns the keys that are still planned.
+-- Writes  the end of the lease. An event that may have been sent keeps its attempt open, with what was seen; of one
+--         that certainly was not, the claim is undone, and an attempt that was open before stays so.
 UPDATE reconciler.event
-SET leased_until = clock_timestamp() + %(lease)s::interval
-FROM unnest(%(window_starts)s::timestamptz[], %(buckets)s::bytea[], %(revisions)s::int[])
-         AS claimed (window_start, bucket, revision)
+SET leased_until = NULL,
+    attempts = CASE WHEN sent THEN attempts ELSE attempts - 1 END,
+    attempted_at = CASE WHEN sent OR attempts > 1 THEN attempted_at END,
+    open_since = CASE WHEN sent THEN event.open_since ELSE claimed.open_since END,
+    failure = coalesce(claimed.failure, event.failure)
+FROM unnest(%(window_starts)s::timestamptz[], %(buckets)s::bytea[], %(revisions)s::int[],
+            %(sent)s::boolean[], %(open_since)s::timestamptz[], %(failures)s::text[])
+         AS claimed (window_start, bucket, revision, sent, open_since, failure)
 WHERE event.meter = %(meter)s
   AND event.window_start = claimed.window_start
   AND event.bucket = claimed.bucket
   AND event.revision = claimed.revision
   AND event.state = 'planned'
-RETURNING event.window_start, event.bucket, event.revision

@@ -12,7 +12,7 @@ from reconciler.ledger.tables import SCHEMA
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test holds it to the folder of migrations."""
 
 _LOCK = "reconciler: migrations"

@@ -102,6 +102,10 @@ event = Table(
     Column("leased_until", MOMENT),
     Column("answered_at", MOMENT),
     Column("answer", Text),
+    Column("open_since", MOMENT),
+    Column("failure", Text),
+    Column("decided_at", MOMENT),
+    Column("reason", Text),
     CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="event_state"),
     CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", name="event_held_for"),
     CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="event_measures"),
@@ -114,6 +118,17 @@ Index(
     event.c.state,
     event.c.window_start,
     postgresql_where=text("state <> 'accepted'"),
+)
+
+lago = Table(
+    "lago",
+    metadata,
+    Column("base", Text, primary_key=True),
+    Column("store", Text, nullable=False, server_default="unknown"),
+    Column("asked_at", MOMENT, nullable=False, server_default=NOW),
+    Column("away_since", MOMENT),
+    CheckConstraint("store IN ('postgres', 'clickhouse', 'unknown')", name="lago_store"),
+    comment="One Lago: which event store it has, and since when it is away.",
 )
 
 look = Table(

@@ -22,8 +22,8 @@ import certifi  # noqa: F401
 import httpcore  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
+import reconciler.dispatch
 import reconciler.ledger.schema
-import reconciler.passes
 import reconciler.show
 from reconciler.cli import main
 from reconciler.deliver import Delivery
@@ -119,7 +119,7 @@ def _run(
         os.dup2(file, descriptor)
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
-    setattr(reconciler.passes, "Delivery", partial(Delivery, senders=senders))  # noqa: B010
+    setattr(reconciler.dispatch, "Delivery", partial(Delivery, senders=senders))  # noqa: B010
 
     def stop(step: str) -> None:
         pipe.send(step)

@@ -1,10 +1,13 @@
 """Lago goes away and comes back: nothing is lost, nothing is quarantined, and passes stay quick."""
 
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from reconciler import dispatch
+from reconciler.deliver import Delivery
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -55,7 +58,7 @@ def test_an_outage_that_begins_in_mid_delivery_quarantines_nothing(
     taken: int, proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That Lago took other events before it began to fail is no proof against those on which it fails now."""
-    monkeypatch.setattr("reconciler.deliver.BATCH", 4)
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, batch=4, senders=4))
     environ = environment(proxy_db, lago)
     proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(16)))
     lago.faults({"kind": "slow", "seconds": 0, "count": taken, "path": BATCH}, {**FAILING, "status": 500})
@@ -72,7 +75,7 @@ def test_an_outage_that_begins_in_mid_delivery_quarantines_nothing(
 def test_a_lago_that_goes_away_in_mid_delivery_loses_nothing(
     proxy_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.deliver.BATCH", 10)
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, batch=10, senders=4))
     with Sandbox(tmp_path / "lago") as lago:
         environ = environment(proxy_db, lago)
         proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(100)))

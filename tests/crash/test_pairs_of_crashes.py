@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from reconciler import passes
+from reconciler import dispatch
 from reconciler.deliver import Delivery
 from tests.crash.acts import ACTS, Prepare
 from tests.crash.chosen import chosen
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.timeout(3600)]
 
 @pytest.mark.parametrize("prepare", ACTS.values(), ids=ACTS)
 def test_any_two_crashes_leave_the_bill_exact(scene: Scene, prepare: Prepare, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(passes, "Delivery", partial(Delivery, senders=1))  # so that a pair is the same each time
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1))  # so that a pair is the same each time
     arguments = prepare(scene)
 
     def run(crash_at: int | None = None) -> Steps:

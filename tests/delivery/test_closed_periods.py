@@ -95,7 +95,8 @@ def test_what_was_claimed_but_never_sent_is_still_held(proxy_db: Database, subsc
     subscribed.faults({"kind": "status", "status": 503, "count": 8, "method": "GET", "path": "/api/v1/subscriptions"})
     with pytest.raises(LagoError):
         reconcile(environment(proxy_db, subscribed), since=SINCE)
-    assert proxy_db.fetch("SELECT attempts FROM reconciler.event WHERE cost = 0.5") == [(1,)]
+    claimed = "SELECT attempts, open_since FROM reconciler.event WHERE cost = 0.5"
+    assert proxy_db.fetch(claimed) == [(0, None)], "the claim is undone: it was certainly not sent"
     subscribed.clear_faults()
     done = reconcile(environment(proxy_db, subscribed))
     assert (done.delivered.accepted, done.delivered.held) == (2, 1)
