@@ -42,8 +42,8 @@ def of(standing: Standing) -> Iterator[Alarm]:
     if count := standing.quarantined_events - standing.conflicting_events:
         yield Alarm(
             "quarantined",
-            f"Lago refuses {count} events for good ({standing.quarantined_cost} USD with those in conflict); their "
-            "`answer` in reconciler.event says why.",
+            f"Lago refuses {count} events for good ({standing.quarantined_cost} USD with those in conflict): "
+            "`reconcile quarantine` says why.",
             Decimal(count),
         )
     if count := standing.conflicting_events:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +11,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from reconciler.ledger.lagos import KnownLago
 from reconciler.looks import Kind
+from reconciler.quarantine import Quarantined
 from reconciler.status import Status
 from reconciler.summary import Summary, plain
 
@@ -111,18 +114,9 @@ def _lines(done: Summary) -> Iterator[str]:
 
 def status(now: Status) -> None:
     """Show how a meter stands."""
-    meter, state = now.meter, now.standing
-    _OUT.print(f"[bold]Meter {escape(meter.name)}[/bold]")
-    facts = Table.grid(padding=(0, 2))
-    facts.add_row("watermark", f"{_moment(meter.watermark)} UTC, {_age(now.lag)} behind")
-    facts.add_row("start", f"{_moment(meter.start)} UTC")
-    facts.add_row("source", escape("/".join(meter.source[part] for part in ("database", "schema"))))
-    facts.add_row("Lago", escape(meter.lago))
-    if meter.purge_mark:
-        facts.add_row("purged up to", f"{_moment(meter.purge_mark)} UTC")
-    if now.stalled:
-        facts.add_row("stalled", f"passes begin and do not finish since {_moment(now.stalled)} UTC")
-    _OUT.print(facts)
+    state = now.standing
+    _OUT.print(f"[bold]Meter {escape(now.meter.name)}[/bold]")
+    _OUT.print(_facts(now))
 
     figures = Table(title="Usage", title_justify="left")
     for name, justify in (("", "left"), ("number", "right"), ("USD", "right")):
@@ -169,6 +163,35 @@ def status(now: Status) -> None:
         _OUT.print(f"alarm {row.id} ({row.kind}){quiet}: {row.message}", markup=False)
 
 
+def _facts(now: Status) -> Table:
+    meter = now.meter
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("watermark", f"{_moment(meter.watermark)} UTC, {_age(now.lag)} behind")
+    facts.add_row("start", f"{_moment(meter.start)} UTC")
+    facts.add_row("source", escape("/".join(meter.source[part] for part in ("database", "schema"))))
+    facts.add_row("Lago", escape(meter.lago))
+    facts.add_row("its store", _store(now.lago))
+    if now.lago and now.lago.away_since:
+        facts.add_row("away", f"since {_moment(now.lago.away_since)} UTC")
+    if meter.purge_mark:
+        facts.add_row("purged up to", f"{_moment(meter.purge_mark)} UTC")
+    if now.stalled:
+        facts.add_row("stalled", f"passes begin and do not finish since {_moment(now.stalled)} UTC")
+    return facts
+
+
+def _store(lago: KnownLago | None) -> str:
+    match lago.store if lago else None:
+        case "postgres":
+            return "postgres: accepted is stored"
+        case "clickhouse":
+            return "clickhouse: accepted is on its way, not yet seen there"
+        case "unknown":
+            return "unknown: open attempts are read back before they go again"
+        case _:
+            return "not asked yet"
+
+
 def alarms(found: Sequence[dict[str, Any]]) -> None:
     """List alarms."""
     if not found:
@@ -181,6 +204,56 @@ def alarms(found: Sequence[dict[str, Any]]) -> None:
             escape(each["reason"] or ""),
         )  # fmt: skip
     _OUT.print(table)
+
+
+def quarantine(found: Sequence[Quarantined]) -> None:
+    """List quarantined events."""
+    if not found:
+        _OUT.print("No event is quarantined.")
+        return
+    shown = _short([event.transaction_id for event in found])
+    table = Table("id", "meter", "window (UTC)", "customer", "model", "USD", "since (UTC)", "why", show_lines=False)
+    table.columns[5].justify = "right"
+    for event in found:
+        table.add_row(
+            event.transaction_id[:shown], escape(event.meter), _moment(event.window_start),
+            escape(_brief(event.customer, 40)), escape(_brief(event.model, 40)), plain(event.cost),
+            _moment(event.answered_at), escape(_brief(event.answer or "", 160)),
+        )  # fmt: skip
+    _OUT.print(table)
+    total = sum((event.cost for event in found), Decimal())
+    _OUT.print(f"{_count(len(found), 'event')}, {plain(total)} USD. `reconcile quarantine show ID` says more of one.")
+
+
+def quarantined_event(event: Quarantined) -> None:
+    """Show all of one quarantined event."""
+    facts = Table.grid(padding=(0, 2))
+    tokens = f"{event.input_tokens:,} input and {event.output_tokens:,} output tokens"
+    for name, value in (
+        ("id", event.transaction_id),
+        ("meter", event.meter),
+        ("window", f"{_moment(event.window_start)} UTC, revision {event.revision}"),
+        ("customer", _brief(event.customer, 1000)),
+        ("model", event.model),
+        ("subscription", _brief(event.subscription, 1000)),
+        ("usage", f"{tokens}, {_count(event.requests, 'request')}, {plain(event.cost)} USD"),
+        ("attempts", f"{event.attempts}, the first {_moment(event.attempted_at)} UTC"),
+        ("quarantined", f"{_moment(event.answered_at)} UTC" + (", in conflict" if event.conflict else "")),
+        ("why", event.answer or ""),
+        ("seen before", event.failure or "nothing"),
+        ("event", _brief(event.payload, 4000)),
+    ):  # fmt: skip
+        facts.add_row(name, escape(value))
+    _OUT.print(facts)
+
+
+def _short(ids: Sequence[str]) -> int:
+    """How much of the ids is enough to tell them apart: at least ten characters."""
+    return next((n for n in range(10, 67) if len({text[:n] for text in ids}) == len(set(ids))), 67)
+
+
+def _brief(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}… ({len(text):,} characters)"
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from reconciler import alarms
 from reconciler.errors import LedgerError
-from reconciler.ledger import meters, schema, tables
+from reconciler.ledger import lagos, meters, schema, tables
+from reconciler.ledger.lagos import KnownLago
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
 from reconciler.settings import Settings
@@ -25,6 +26,7 @@ class Status:
 
     Attributes:
         meter: its state.
+        lago: what is known of the Lago it sends to, None if it was never asked.
         now: the ledger's clock.
         standing: what is planned, stuck or can't be billed.
         accepted_events: events of the last seven days that Lago has.
@@ -36,6 +38,7 @@ class Status:
     """
 
     meter: Meter
+    lago: KnownLago | None
     now: datetime
     standing: Standing
     accepted_events: int
@@ -66,6 +69,8 @@ class Status:
             "purge_mark": iso(self.meter.purge_mark),
             "source": self.meter.source,
             "lago": self.meter.lago,
+            "lago_store": self.lago.store if self.lago else None,
+            "lago_away_since": iso(self.lago.away_since) if self.lago else None,
             "events_planned": now.planned_events,
             "cost_planned": plain(now.planned_cost),
             "events_accepted": self.accepted_events,
@@ -118,7 +123,7 @@ def read_status(settings: Settings, only: str | None = None) -> list[Status]:
     """
     ledger = open_ledger(settings)
     with ledger.transaction() as connection:
-        _require(connection)
+        require_ledger(connection)
         names = list(connection.execute(select(tables.meter.c.name).order_by(tables.meter.c.name)).scalars())
         if only is not None and only not in names:
             raise LedgerError(
@@ -149,6 +154,7 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
     ).all()
     return Status(
         meter=meter,
+        lago=lagos.load(connection, meter.lago),
         now=now,
         standing=standing(connection, name, now - settings.horizon),
         accepted_events=sum(row.accepted for row in days),
@@ -182,7 +188,7 @@ def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, 
         LedgerError: there is no ledger yet.
     """
     with open_ledger(settings).transaction() as connection:
-        _require(connection)
+        require_ledger(connection)
         return [alarms.as_json(row) for row in alarms.list_standing(connection, meter)]
 
 
@@ -194,11 +200,12 @@ def acknowledge(settings: Settings, alarm_id: int, reason: str) -> str:
         UsageError: no such alarm stands, or there is no reason.
     """
     with open_ledger(settings).transaction() as connection:
-        _require(connection)
+        require_ledger(connection)
         row = alarms.acknowledge(connection, alarm_id, reason)
     return f"Alarm {row.id} ({row.kind}) of meter {row.meter} is acknowledged: {row.reason}"
 
 
-def _require(connection: Connection) -> None:
+def require_ledger(connection: Connection) -> None:
+    """Raise `LedgerError` unless there is a ledger that can be read."""
     if not schema.exists(connection):
         raise LedgerError("There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`.")

@@ -4,19 +4,19 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from reconciler import __version__
+from reconciler.cli import alarm, ledger, quarantine
+from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
 from reconciler.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.meter_settings import MeterSettings
-    from reconciler.settings import Settings
     from reconciler.summary import Summary
 
 app = typer.Typer(
@@ -25,19 +25,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-alarm_app = typer.Typer(help="Alarms: what a person should look at.", no_args_is_help=False)
-ledger_app = typer.Typer(help="The ledger: the reconciler's own schema.", no_args_is_help=True)
-app.add_typer(alarm_app, name="alarm")
-app.add_typer(ledger_app, name="ledger")
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", help="TOML file with settings (env: RECONCILE_CONFIG).", show_default=False),
-]
-MeterName = Annotated[
-    str | None, typer.Option("--meter", help="Only this meter (env: RECONCILE_METER).", show_default=False)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+app.add_typer(alarm.app, name="alarm")
+app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(ledger.app, name="ledger")
 
 
 @app.callback(invoke_without_command=True)
@@ -69,13 +59,13 @@ def reconcile(
         return
     if context.invoked_subcommand is not None:
         if any((since, until, dry_run, adopt, as_json)):
-            with _plainly():
+            with plainly():
                 raise UsageError(
                     f"Options of a pass don't go with `{context.invoked_subcommand}`: put that command's own after it."
                 )
         context.obj = {"meter": meter, "config": config}
         return
-    with _plainly():
+    with plainly():
         raise typer.Exit(_pass(since, until, meter, config, dry_run=dry_run, adopt=adopt, as_json=as_json))
 
 
@@ -110,7 +100,7 @@ def _pass(
         for when in (since, until):
             if when is not None:
                 parse_when(when, datetime.now(UTC))  # nonsense is told before anything is asked of a database
-        settings = _settings(config, meter)
+        settings = settings_of(config, meter)
         meters = settings.meters
         with show.progress() as bar:
             summaries = Pass(settings).run(request, bar, run_id=run_id)
@@ -134,12 +124,12 @@ def _print_json(run_id: str, summaries: "Sequence[Summary]", error: ReconcileErr
 @app.command()
 def status(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
     """Show how far each meter has come, what is on its way and what is stuck."""
-    with _plainly():
+    with plainly():
         from reconciler import show
         from reconciler.status import read_status
 
-        settings = _settings(config or _given(context, "config"), None, require_lago=False)
-        statuses = read_status(settings, meter or _given_meter(context))
+        settings = settings_of(config or given_config(context), None, require_lago=False)
+        statuses = read_status(settings, meter or given_meter(context))
         if as_json:
             print(json.dumps({"meters": [each.as_json() for each in statuses]}))  # noqa: T201
         else:
@@ -151,66 +141,11 @@ def status(context: typer.Context, meter: MeterName = None, config: Config = Non
 @app.command()
 def serve(context: typer.Context, config: Config = None) -> None:
     """Run a pass every RECONCILE_INTERVAL until SIGTERM."""
-    with _plainly():
-        settings = _settings(config or _given(context, "config"), _given_meter(context))
+    with plainly():
+        settings = settings_of(config or given_config(context), given_meter(context))
         from reconciler import service
 
         service.serve(settings)
-
-
-@alarm_app.callback(invoke_without_command=True)
-def alarm(context: typer.Context) -> None:
-    """List alarms, or acknowledge one."""
-    if context.invoked_subcommand is None:
-        context.invoke(alarm_list, context=context)
-
-
-@alarm_app.command("list")
-def alarm_list(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
-    """List the alarms that stand."""
-    with _plainly():
-        from reconciler import show
-        from reconciler.status import read_alarms
-
-        found = read_alarms(_settings(config or _given(context, "config"), None, require_lago=False), meter)
-        if as_json:
-            print(json.dumps({"alarms": found}))  # noqa: T201
-        else:
-            show.alarms(found)
-
-
-@alarm_app.command("ack")
-def alarm_ack(
-    context: typer.Context,
-    alarm_id: Annotated[int, typer.Argument(metavar="ID", help="As `reconcile alarm list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why it may be quiet; kept in the ledger.")],
-    config: Config = None,
-) -> None:
-    """Acknowledge an alarm: it no longer sets exit code 3, until it grows."""
-    with _plainly():
-        from reconciler.status import acknowledge
-
-        settings = _settings(config or _given(context, "config"), None, require_lago=False)
-        typer.echo(acknowledge(settings, alarm_id, reason))
-
-
-@ledger_app.command("upgrade")
-def ledger_upgrade(
-    context: typer.Context,
-    config: Config = None,
-    sql: Annotated[bool, typer.Option("--sql", help="Print the DDL for a DBA and connect to nothing.")] = False,
-) -> None:
-    """Make or upgrade the ledger's schema; the first pass does it by itself."""
-    with _plainly():
-        from reconciler.ledger import schema
-        from reconciler.ledger.store import open_ledger
-
-        if sql:
-            typer.echo(schema.ddl(), nl=False)
-            return
-        settings = _settings(config or _given(context, "config"), None, require_lago=False)
-        done = open_ledger(settings).upgrade()
-        typer.echo(f"The ledger is {'now' if done else 'already'} at version {schema.HEAD}.")
 
 
 @app.command()
@@ -230,7 +165,7 @@ def sandbox(
     lag: Annotated[float, typer.Option(min=0, help="On ClickHouse: seconds until an event can be seen.")] = 0.0,
 ) -> None:
     """Run the stand-in of Lago on this machine."""
-    with _plainly():
+    with plainly():
         from reconciler import sandbox as stand_in
 
         api_key = key or stand_in.DEFAULT_API_KEY
@@ -261,51 +196,10 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave both servers up and print the variables to try.")] = False,
 ) -> None:
     """Play a day of traffic through an embedded Postgres and the stand-in of Lago, outages included."""
-    with _plainly():
+    with plainly():
         from reconciler.demo.story import tell
 
         raise typer.Exit(tell(keep=keep))
-
-
-def _settings(config: Path | None, meter: str | None, *, require_lago: bool = True) -> "Settings":
-    from dataclasses import replace
-
-    from reconciler.settings import load_settings
-
-    settings = load_settings(config=config, require_lago=require_lago)
-    if meter is None:
-        return settings
-    chosen = tuple(each for each in settings.meters if each.name == meter)
-    if not chosen and len(settings.meters) == 1:
-        return load_settings(config=config, overrides={"meter": meter}, require_lago=require_lago)
-    if not chosen:
-        names = ", ".join(each.name for each in settings.meters)
-        raise UsageError(f"--meter {meter}: the settings describe {names}.")
-    return replace(settings, meters=chosen)
-
-
-def _given(context: typer.Context, name: str) -> Path | None:
-    value: Path | None = (context.find_root().obj or {}).get(name)
-    return value
-
-
-def _given_meter(context: typer.Context) -> str | None:
-    value: str | None = (context.find_root().obj or {}).get("meter")
-    return value
-
-
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Let errors that are for people reach them as a sentence and an exit code."""
-    try:
-        yield
-    except ReconcileError as error:
-        for line in str(error).splitlines():
-            print(f"reconcile: {line}", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(error.exit_code) from None
-    except KeyboardInterrupt:
-        print("reconcile: stopped; nothing is lost, run again.", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(130) from None
 
 
 def main() -> None:

@@ -1,0 +1,46 @@
+"""`reconcile alarm`: list alarms, acknowledge one."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.shared import AsJson, Config, MeterName, given_config, plainly, settings_of
+
+app = typer.Typer(help="Alarms: what a person should look at.", no_args_is_help=False)
+
+
+@app.callback(invoke_without_command=True)
+def alarm(context: typer.Context) -> None:
+    """List alarms, or acknowledge one."""
+    if context.invoked_subcommand is None:
+        context.invoke(alarm_list, context=context)
+
+
+@app.command("list")
+def alarm_list(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
+    """List the alarms that stand."""
+    with plainly():
+        from reconciler import show
+        from reconciler.status import read_alarms
+
+        found = read_alarms(settings_of(config or given_config(context), None, require_lago=False), meter)
+        if as_json:
+            print(json.dumps({"alarms": found}))  # noqa: T201
+        else:
+            show.alarms(found)
+
+
+@app.command("ack")
+def alarm_ack(
+    context: typer.Context,
+    alarm_id: Annotated[int, typer.Argument(metavar="ID", help="As `reconcile alarm list` shows it.")],
+    reason: Annotated[str, typer.Option(help="Why it may be quiet; kept in the ledger.")],
+    config: Config = None,
+) -> None:
+    """Acknowledge an alarm: it no longer sets exit code 3, until it grows."""
+    with plainly():
+        from reconciler.status import acknowledge
+
+        settings = settings_of(config or given_config(context), None, require_lago=False)
+        typer.echo(acknowledge(settings, alarm_id, reason))
