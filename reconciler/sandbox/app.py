@@ -1,12 +1,12 @@
 """The application: Lago's routes, and what every request goes through before and after its handler.
 
 A request's body is read first, as in Rails: what is no JSON is refused before anyone asks for a key. Then
-comes a fault, if one is due, around all the rest: authentication, the handler, the answer.
+come the rate limit and a fault, if one is due, around all the rest: authentication, the handler, the answer.
 """
 
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -33,10 +33,11 @@ from reconciler.sandbox.errors import (
     not_found,
     unauthorized,
 )
-from reconciler.sandbox.faults import Cut, Faults, play
+from reconciler.sandbox.faults import Cut, Fault, Faults, play
 from reconciler.sandbox.grammar import UnstorableError
+from reconciler.sandbox.limits import Limits
 from reconciler.sandbox.postgres import PostgresStore
-from reconciler.sandbox.requests import LoggedRequest, RequestLog
+from reconciler.sandbox.requests import Asked, LoggedRequest, RequestLog
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,7 @@ def create_app(
         batch_max_length=batch_max_length,
         now=now,
         faults=Faults(),
+        limits=Limits(),
         log=RequestLog(),
     )
 
@@ -161,7 +163,7 @@ class _RouteByRawPath:
 
 
 def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route:
-    """Return a route whose endpoint authenticates, plays faults, calls the handler and logs."""
+    """Return a route whose endpoint keeps the limits, plays faults, authenticates, calls the handler and logs."""
 
     async def endpoint(request: Request) -> Response:
         target = request.url.path
@@ -171,11 +173,15 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
         except (msgspec.DecodeError, RecursionError):
             body = None
 
+        asked = Asked(request.method, target, events.sent(body or {}))
+        organization = _organization(lago, request)
+
         def answer() -> Response:
             try:
                 if body is None:
                     raise malformed()
-                organization = _authenticate(lago, request)
+                if organization is None:
+                    raise unauthorized()
                 path = {name: unquote(value) for name, value in request.path_params.items()}
                 answered = handler(Call(lago, organization, path, parse_query(request.url.query), body))
                 return answered if isinstance(answered, Response) else json_response(answered)
@@ -184,17 +190,23 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
             except RefusalError as refusal:
                 return _refuse(request, refusal)
 
-        fault = lago.faults.take(request.method, target)
-        response = await play(fault, answer) if fault else answer()
-        ids = [event.transaction_id for event in events.sent(body or {})]
+        verdict = lago.limits.ask(asked, organization)
+        if verdict and not verdict.allowed:
+            happened, response = "limit", _refuse(request, RefusalError(429))
+        elif fault := lago.faults.hit(asked):
+            happened, response = fault.kind, await play(fault, _partly(lago, fault, answer))
+        else:
+            happened, response = None, answer()
+        if verdict:
+            response.headers.update(verdict.headers)
         lago.log.add(
             LoggedRequest(
                 method=request.method,
                 path=f"{target}?{request.url.query}" if request.url.query else target,
                 status=None if isinstance(response, Cut) else response.status_code,
-                events=len(ids),
-                ids=ids,
-                fault=fault.kind if fault else None,
+                events=len(asked.events),
+                ids=[event.transaction_id for event in asked.events],
+                fault=happened,
             )
         )
         return response
@@ -211,12 +223,23 @@ def _parse(request: Request, content: bytes) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _authenticate(lago: Lago, request: Request) -> str:
-    """Return the organization of the header's second word; the first word is not looked at."""
+def _organization(lago: Lago, request: Request) -> str | None:
+    """Return the organization of the header's second word, if any; the first word is not looked at."""
     words = request.headers.get("authorization", "").split()
-    if len(words) < 2 or words[1] not in lago.organizations:
-        raise unauthorized()
-    return lago.organizations[words[1]]
+    return lago.organizations.get(words[1]) if len(words) > 1 else None
+
+
+def _partly(lago: Lago, fault: Fault, answer: Callable[[], Response]) -> Callable[[], Response]:
+    """Return the answer, or one that takes effect for the first events only, which a ClickHouse store can do."""
+    store, events = lago.store, fault.events
+    if events is None or not isinstance(store, ClickHouseStore):
+        return answer
+
+    def partly() -> Response:
+        with store.only(events):
+            return answer()
+
+    return partly
 
 
 def _refuse(request: Request, refusal: RefusalError) -> Response:

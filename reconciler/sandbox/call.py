@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from reconciler.sandbox.errors import missing_parameter
 from reconciler.sandbox.faults import Faults
+from reconciler.sandbox.limits import Limits
 from reconciler.sandbox.requests import RequestLog
 from reconciler.sandbox.store import Store
 
@@ -27,6 +28,7 @@ class Lago:
         batch_max_length: Lago's `LAGO_EVENTS_BATCH_MAX_LENGTH`.
         now: the clock, in microseconds since 1970.
         faults: what goes wrong next.
+        limits: how much may be asked.
         log: what was asked.
     """
 
@@ -35,6 +37,7 @@ class Lago:
     batch_max_length: int
     now: Callable[[], int]
     faults: Faults
+    limits: Limits
     log: RequestLog
 
 

@@ -6,7 +6,10 @@
 | `GET /sandbox/faults` | the faults still to come |
 | `POST /sandbox/faults` with a list of them | the faults still to come, or 400 and what is wrong |
 | `DELETE /sandbox/faults` | `[]` |
-| `POST /sandbox/reset` | `{"status": "ok"}`: all of its data, faults and requests are forgotten |
+| `GET /sandbox/limits` | the rate limits |
+| `POST /sandbox/limits` with a list of them | the rate limits, which these replace, or 400 and what is wrong |
+| `POST /sandbox/outage` with `{"seconds": 2}` | `{"seconds": 2}`; then every connection is refused for so long |
+| `POST /sandbox/reset` | `{"status": "ok"}`: all is as at the start |
 | `GET /sandbox/requests` | the last 10,000 requests under `/api/v1`, oldest first; `DELETE` forgets them |
 | `GET /sandbox/clickhouse` | how long ClickHouse takes, what it loses, how many events wait; 409 on Postgres |
 | `POST /sandbox/clickhouse` with some of `Weather` | changes that, or 400 and what is wrong |
@@ -18,10 +21,11 @@
 The last two speak of the first API key's organization unless `?api_key=` names another.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,8 +35,17 @@ from reconciler.sandbox.chance import Chance
 from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.events import render
 from reconciler.sandbox.faults import Fault
+from reconciler.sandbox.limits import Limit
 from reconciler.sandbox.store import EventFilter
 from reconciler.sandbox.usage import totals
+
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Outage(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /sandbox/outage` takes: how long it lasts, since the control API is away as well."""
+
+    seconds: Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Weather(msgspec.Struct, forbid_unknown_fields=True):
@@ -62,6 +75,9 @@ class Control:
             ("GET", "/faults", self._list_faults),
             ("POST", "/faults", self._add_faults),
             ("DELETE", "/faults", self._clear_faults),
+            ("GET", "/limits", self._list_limits),
+            ("POST", "/limits", self._set_limits),
+            ("POST", "/outage", self._go_away),
             ("POST", "/reset", self._reset),
             ("GET", "/requests", self._list_requests),
             ("DELETE", "/requests", self._clear_requests),
@@ -72,7 +88,7 @@ class Control:
             ("GET", "/totals", self._list_totals),
             ("GET", "/events", self._list_events),
         ]
-        return [Route(f"/sandbox{path}", handler, methods=[method]) for method, path, handler in handlers]
+        return [Route(f"/sandbox{path}", _explained(handler), methods=[method]) for method, path, handler in handlers]
 
     async def _health(self, _request: Request) -> Response:
         return json_response({"status": "ok"})
@@ -81,19 +97,34 @@ class Control:
         return json_response(self._lago.faults.pending())
 
     async def _add_faults(self, request: Request) -> Response:
-        try:
-            self._lago.faults.add(msgspec.json.decode(await request.body(), type=list[Fault]))
-        except msgspec.MsgspecError as error:
-            return json_response({"error": str(error)}, 400)
+        faults = msgspec.json.decode(await request.body(), type=list[Fault])
+        if any(fault.events for fault in faults) and not isinstance(self._lago.store, ClickHouseStore):
+            return json_response({"error": "a Postgres store commits all events of a request or none"}, 400)
+        self._lago.faults.add(faults)
         return await self._list_faults(request)
 
     async def _clear_faults(self, request: Request) -> Response:
         self._lago.faults.clear()
         return await self._list_faults(request)
 
+    async def _list_limits(self, _request: Request) -> Response:
+        return json_response(self._lago.limits.all())
+
+    async def _set_limits(self, request: Request) -> Response:
+        self._lago.limits.set(msgspec.json.decode(await request.body(), type=list[Limit]))
+        return await self._list_limits(request)
+
+    async def _go_away(self, request: Request) -> Response:
+        outage = msgspec.json.decode(await request.body(), type=Outage)
+        response = json_response(outage, headers={"Connection": "close"})
+        state = request.state
+        response.background = BackgroundTask(state.listener.refuse, outage.seconds, state.transport)
+        return response
+
     async def _reset(self, request: Request) -> Response:
         self._lago.store.clear()
         self._lago.faults.clear()
+        self._lago.limits.set([])
         self._lago.log.clear()
         return await self._health(request)
 
@@ -115,10 +146,7 @@ class Control:
         )
 
     async def _change_clickhouse(self, request: Request) -> Response:
-        try:
-            weather = msgspec.json.decode(await request.body(), type=Weather)
-        except msgspec.MsgspecError as error:
-            return json_response({"error": str(error)}, 400)
+        weather = msgspec.json.decode(await request.body(), type=Weather)
 
         def change(store: ClickHouseStore) -> None:
             if weather.lag is not msgspec.UNSET:
@@ -161,3 +189,15 @@ class Control:
         if key not in organizations:
             return json_response({"error": "no organization has this API key"}, 404)
         return json_response(answer(organizations[key]))
+
+
+def _explained(handler: _Handler) -> _Handler:
+    """Return the handler, answering 400 to a body that it can't read."""
+
+    async def explained(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except msgspec.MsgspecError as error:
+            return json_response({"error": str(error)}, 400)
+
+    return explained

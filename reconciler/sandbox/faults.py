@@ -1,18 +1,20 @@
 """Faults: what can go wrong between a client and Lago, played on command.
 
-A fault hits the next requests that it matches, as many as its `count` says. Of several that match, the one
-given first does.
+A fault hits requests by count, by odds or by the events they carry (`chance.py`), of a method and a path. Of
+several that fit, the one given first hits. `kind` is what the client gets, `commit` whether the request takes
+effect nevertheless.
 
-| kind | what the client sees | does the request take effect? |
-|---|---|---|
-| `status` | `status` with `headers` and `body` (by default Lago's own body for it) | only with `commit` |
-| `commit_then_500` | 500 | yes |
-| `drop` | the connection closes without an answer | only with `commit` |
-| `commit_then_drop` | the same | yes |
-| `hang` | nothing for `seconds`, then the connection closes | only with `commit` |
-| `slow` | the true answer, `seconds` late | yes, after the wait |
-| `html` | 200 with a gateway's page, or with `body` | only with `commit` |
-| `truncate` | the true status and half of the true JSON | yes |
+| kind | what the client gets |
+|---|---|
+| `status` | `status`, 500 by default, with `headers` and `body`, by default Lago's own body |
+| `html` | `status`, 200 by default, with `headers` and a gateway's page, or `body` |
+| `drop` | the connection closes without an answer |
+| `hang` | nothing for `seconds`, then the connection closes |
+| `refuse` | the connection closes, and new ones are refused for `seconds` |
+| `slow` | the true answer, `seconds` late; without `commit` the request takes effect only then |
+| `truncate` | the true status and half of the true JSON; the request always takes effect |
+
+`commit_then_500` is `status` with `commit`, `commit_then_drop` is `drop` with `commit`.
 """
 
 import asyncio
@@ -24,69 +26,58 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from reconciler.sandbox.chance import Chance, Chances, Positive
 from reconciler.sandbox.errors import body_of
+from reconciler.sandbox.requests import Asked, PathPattern
 
-Kind = Literal["status", "commit_then_500", "drop", "commit_then_drop", "hang", "slow", "html", "truncate"]
+Kind = Literal["status", "html", "drop", "hang", "refuse", "slow", "truncate", "commit_then_500", "commit_then_drop"]
 
 _GATEWAY_PAGE = "<!DOCTYPE html><html><head><title>Gateway</title></head><body>Please wait ...</body></html>"
 
 
-class Fault(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class Fault(Chance, kw_only=True):
     """One fault, as `POST /sandbox/faults` takes it.
 
     Attributes:
         kind: what goes wrong; see the module's table.
-        count: how many requests it hits, None until cleared.
         method: only requests of this method, None for any.
-        path: only requests whose path begins so.
-        status: the status of kind `status`.
-        headers: further headers of kind `status`.
-        body: the body of kinds `status` and `html`.
-        seconds: how long `hang` and `slow` take.
-        commit: whether the request takes effect before kinds `status`, `drop`, `hang` and `html` answer.
+        path: only requests whose path begins so; `*` stands for anything.
+        status: the status of kinds `status` and `html`.
+        headers: further headers of these.
+        body: the body of these.
+        seconds: how long `hang`, `refuse` and `slow` take.
+        commit: whether the request takes effect before the client gets what it gets.
+        events: with `commit` on ClickHouse, how many of the request's events take effect.
     """
 
     kind: Kind
-    count: Annotated[int, msgspec.Meta(ge=1)] | None = 1
     method: str | None = None
-    path: str = "/api/v1/"
-    status: Annotated[int, msgspec.Meta(ge=200, le=599)] = 500
-    headers: dict[str, str] = {}
+    path: PathPattern = "/api/v1/"
+    status: Annotated[int, msgspec.Meta(ge=200, le=599)] | None = None
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     body: str | None = None
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     commit: bool = False
+    events: Positive | None = None
 
-    def matches(self, method: str, path: str) -> bool:
-        """Tell whether it hits such a request."""
-        return self.method in {None, method} and path.startswith(self.path)
+    @property
+    def commits(self) -> bool:
+        """Whether the request takes effect before anything goes wrong."""
+        return self.commit or self.kind.startswith("commit_then")
+
+    def hits(self, asked: Asked) -> bool:
+        """Tell whether it can hit such a request."""
+        return asked.matches(self.method, self.path) and (
+            not self.names_events or any(self.fits(event) for event in asked.events)
+        )
 
 
-class Faults:
+class Faults(Chances[Fault]):
     """The faults still to come, in the order given."""
 
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-
-    def add(self, faults: list[Fault]) -> None:
-        """Append faults."""
-        self._faults += faults
-
-    def pending(self) -> list[Fault]:
-        """Return what is still to come."""
-        return list(self._faults)
-
-    def clear(self) -> None:
-        """Let everything go well again."""
-        self._faults = []
-
-    def take(self, method: str, path: str) -> Fault | None:
+    def hit(self, asked: Asked) -> Fault | None:
         """Return the fault that hits this request, if any, and count it."""
-        fault = next((fault for fault in self._faults if fault.matches(method, path)), None)
-        if fault and fault.count is not None:
-            fault.count -= 1
-            if not fault.count:
-                self._faults.remove(fault)
-        return fault
+        return self.take(lambda fault: fault.hits(asked)) if self else None
 
 
 class Cut(Response):
@@ -97,7 +88,7 @@ class Cut(Response):
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- nothing is sent
-        """Wait and abort the transport, which `server.py` puts in reach."""
+        """Wait and abort the transport, which `listener.py` puts in reach."""
         try:
             if self._seconds:
                 with suppress(TimeoutError):
@@ -108,45 +99,45 @@ class Cut(Response):
         await _disconnected(receive)
 
 
+class Refuse(Cut):
+    """No answer: all connections close, and new ones are refused for `seconds`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 -- nothing is sent
+        """Close the listener, which `listener.py` puts in reach."""
+        await scope["state"]["listener"].refuse(self._seconds)
+        await _disconnected(receive)
+
+
 async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
 async def play(fault: Fault, answer: Callable[[], Response]) -> Response:
-    """Return what the client gets instead of the true answer.
+    """Return what the client gets instead of the true answer, or that one in another way.
 
     Args:
         fault: what goes wrong.
         answer: lets the request take effect and returns its true answer.
     """
+    answered = answer() if fault.commits else None
     match fault.kind:
         case "slow":
             await asyncio.sleep(fault.seconds)
-            return answer()
+            return answered or answer()
         case "truncate":
-            true_answer = answer()
-            body = bytes(true_answer.body)
-            return Response(body[: len(body) // 2], true_answer.status_code, media_type="application/json")
-    if fault.commit or fault.kind.startswith("commit_then"):
-        answer()
-    return _instead(fault)
-
-
-def _instead(fault: Fault) -> Response:
-    match fault.kind:
-        case "commit_then_500":
-            return _status(500, {}, None)
+            answered = answered or answer()
+            half = bytes(answered.body)[: len(answered.body) // 2]
+            return Response(half, answered.status_code, media_type="application/json")
         case "drop" | "commit_then_drop":
             return Cut()
         case "hang":
             return Cut(fault.seconds)
+        case "refuse":
+            return Refuse(fault.seconds)
         case "html":
-            return Response(fault.body or _GATEWAY_PAGE, media_type="text/html")
-        case _:
-            return _status(fault.status, fault.headers, fault.body)
-
-
-def _status(status: int, headers: dict[str, str], body: str | None) -> Response:
-    content = msgspec.json.encode(body_of(status)) if body is None else body
-    return Response(content, status, headers, media_type="application/json")
+            return Response(fault.body or _GATEWAY_PAGE, fault.status or 200, fault.headers, media_type="text/html")
+        case "status" | "commit_then_500":
+            status = fault.status or 500
+            body = msgspec.json.encode(body_of(status)) if fault.body is None else fault.body
+            return Response(body, status, fault.headers, media_type="application/json")

@@ -5,26 +5,19 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
 
 import httpx
-import uvicorn
 from starlette.applications import Starlette
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.sandbox.app import DEFAULT_API_KEY, Options, create_app
+from reconciler.sandbox.listener import Listener, listen, url_of
 
-
-class _Connection(H11Protocol):
-    """HTTP/1.1 with the transport in the request's state, so that a fault can cut the wire."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self.app_state = {**self.app_state, "transport": transport}
+_STOPPED = "the sandbox is stopped: call start() first"
 
 
 def serve(
@@ -48,20 +41,21 @@ def serve(
         OSError: the port is taken.
         StoreFileError: the file holds the other store.
     """
-    listener = _listen(host, port)
+    listener = listen(host, port)
     app = _app(listener, path, options)
     if on_ready:
-        on_ready(_url(listener))
+        on_ready(url_of(listener))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # uvicorn raises a signal again when it has ended
     with suppress(KeyboardInterrupt):
-        _server(app).run(sockets=[listener])
+        Listener(app, listener).run()
 
 
 class Sandbox:
     """A stand-in of Lago in a thread of this process, on a loopback port.
 
     `with Sandbox() as lago:` starts and stops it. `stop()` and `start()` in between play an outage: it comes
-    back on the same port, with its data if it has a `path`, and with no faults and no logged requests.
+    back on the same port, with its data if it has a `path`, and with no faults and no logged requests. `refuse()` and
+    `accept()` play one in which it only can't be reached.
     """
 
     def __init__(
@@ -75,7 +69,7 @@ class Sandbox:
         self.api_key = options.get("api_key", DEFAULT_API_KEY)
         self._path, self._options = path, options
         self._port = port
-        self._server: uvicorn.Server | None = None
+        self._server: Listener | None = None
         self._thread: threading.Thread | None = None
         self._client: httpx.Client | None = None
 
@@ -86,10 +80,10 @@ class Sandbox:
 
     def start(self) -> None:
         """Start to serve; returns when requests are answered."""
-        listener = _listen("127.0.0.1", self._port)
+        listener = listen("127.0.0.1", self._port)
         self._port = listener.getsockname()[1]
-        self._server = server = _server(_app(listener, self._path, self._options))
-        self._thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="sandbox", daemon=True)
+        self._server = server = Listener(_app(listener, self._path, self._options), listener)
+        self._thread = threading.Thread(target=server.run, name="sandbox", daemon=True)
         self._thread.start()
         while not server.started and self._thread.is_alive():
             time.sleep(0.002)
@@ -125,6 +119,18 @@ class Sandbox:
     def clear_faults(self) -> None:
         """Let everything go well again."""
         self._control("DELETE", "/faults")
+
+    def limits(self, *limits: Mapping[str, Any]) -> None:
+        """Replace the rate limits, such as `{"requests": 50, "path": "/api/v1/events/batch"}`."""
+        self._control("POST", "/limits", json=limits)
+
+    def refuse(self, seconds: float | None = None) -> None:
+        """Cut all connections and refuse new ones, for so long or until `accept`."""
+        self._in_loop(lambda server: server.refuse(seconds))
+
+    def accept(self) -> None:
+        """Take connections again."""
+        self._in_loop(lambda server: server.accept())
 
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests so far, oldest first; `requests.LoggedRequest` says what is known of each."""
@@ -166,20 +172,18 @@ class Sandbox:
         result: list[dict[str, Any]] = self._control("GET", path, params={"api_key": api_key or self.api_key}).json()
         return result
 
+    def _in_loop(self, do: Callable[[Listener], Coroutine[Any, Any, None]]) -> None:
+        if not self._server or not self._server.loop:
+            raise RuntimeError(_STOPPED)
+        asyncio.run_coroutine_threadsafe(do(self._server), self._server.loop).result()
+
     def _control(self, method: str, path: str, **options: Any) -> httpx.Response:
         if not self._client:
-            raise RuntimeError("the sandbox is stopped: call start() first")
+            raise RuntimeError(_STOPPED)
         response = self._client.request(method, path, **options)
         if response.is_error:
             raise ValueError(response.text)
         return response
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.create_server((host, port))
-    # Connections inherit it. Without, an answer's body waits 40 ms for the client to acknowledge the head.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 def _app(listener: socket.socket, path: Path | str | None, options: Options) -> Starlette:
@@ -188,23 +192,3 @@ def _app(listener: socket.socket, path: Path | str | None, options: Options) -> 
     except BaseException:
         listener.close()
         raise
-
-
-def _server(app: Any) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        loop="asyncio",
-        http=_Connection,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        timeout_graceful_shutdown=0,
-    )
-    return uvicorn.Server(config)
-
-
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,5 +1,6 @@
 """The documentation says what is there: settings, columns, alarms, commands, and examples that run."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -10,17 +11,21 @@ from collections.abc import Iterator
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
+from typing import get_args
 
 import psycopg
 import pytest
 import typer.main
+from starlette.routing import Route
 from typer.core import TyperGroup
 
 from reconciler.alarms import INCIDENTS
 from reconciler.cli import app
 from reconciler.durations import format_duration
 from reconciler.ledger.tables import metadata
-from reconciler.sandbox import Sandbox
+from reconciler.sandbox import Sandbox, create_app
+from reconciler.sandbox.chance import Chance
+from reconciler.sandbox.faults import Kind
 from reconciler.settings import _VARIABLES, _Given, load_settings
 from reconciler.settings_sources import CONFIG
 from tests.conftest import Database, spend_row
@@ -217,12 +222,15 @@ def test_every_exit_code_is_in_the_readme() -> None:
 # -- the stand-in
 
 
-def test_the_sessions_with_the_stand_in_work(lago: Sandbox) -> None:
+CLICKHOUSE = "ClickHouse in your hand"
+
+
+def shell(lago: Sandbox, blocks: list[str]) -> str:
+    """What these examples print, one after the other in one shell."""
     if shutil.which("curl") is None or shutil.which("bash") is None:
         pytest.skip("there is no curl (apt-get install curl)")
-    script = "set -euo pipefail\n" + "echo\n".join(code_blocks(DOCS["sandbox.md"], "sh"))
     done = subprocess.run(
-        ["bash", "-c", script],
+        ["bash", "-c", "set -euo pipefail\n" + "echo\n".join(blocks)],
         env=os.environ | {"LAGO_API_BASE": lago.url, "LAGO_API_KEY": lago.api_key, "no_proxy": "127.0.0.1"},
         capture_output=True,
         text=True,
@@ -230,6 +238,41 @@ def test_the_sessions_with_the_stand_in_work(lago: Sandbox) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert '"units":"0.0003735"' in done.stdout
-    assert [fault["kind"] for fault in lago.pending_faults()] == []
+    return done.stdout
+
+
+def test_the_sessions_with_the_stand_in_work(lago: Sandbox) -> None:
+    page = DOCS["sandbox.md"]
+    of_clickhouse = code_blocks(section(page, CLICKHOUSE), "sh")
+    printed = shell(lago, [block for block in code_blocks(page, "sh") if block not in of_clickhouse])
+    lago.accept()  # the last one is an outage
+    assert '"units":"0.0003735"' in printed
+    assert '"X-RateLimit-Reset":"1"' in printed
+    assert lago.pending_faults() == []
     assert len(lago.events()) == 1
+
+
+def test_the_session_with_clickhouse_bills_twice() -> None:
+    with Sandbox(store="clickhouse") as lago:
+        printed = shell(lago, code_blocks(section(DOCS["sandbox.md"], CLICKHOUSE), "sh"))
+    assert '{"released":2}' in printed
+    assert '"events":2,"sums":{"response_cost":"1"}' in printed
+
+
+async def control_requests() -> set[str]:
+    app = create_app()
+    async with app.router.lifespan_context(app):
+        return {
+            f"{method} {route.path}"
+            for route in app.routes
+            if isinstance(route, Route) and route.path.startswith("/sandbox")
+            for method in (route.methods or set()) - {"HEAD"}
+        }
+
+
+def test_every_fault_and_control_request_is_documented() -> None:
+    page = DOCS["sandbox.md"]
+    told = set(table(section(page, "Faults")))
+    assert told >= {kind for kind in get_args(Kind) if not kind.startswith("commit_then")}
+    assert told >= set(Chance.__struct_fields__)
+    assert set(table(section(page, "The control API"))) == asyncio.run(control_requests())

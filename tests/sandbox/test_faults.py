@@ -64,6 +64,31 @@ def test_a_gateway_answers_200_in_html(lago: Sandbox, api: Api) -> None:
     assert api.ids() == []
 
 
+@pytest.mark.parametrize(("status", "stored"), [(502, []), (503, ["txn"])])
+def test_a_gateway_s_page_has_any_status(lago: Sandbox, api: Api, status: int, stored: list[str]) -> None:
+    lago.faults({"kind": "html", "status": status, "headers": {"Retry-After": "3"}, "commit": bool(stored)})
+    response = api.send(event())
+    assert (response.status_code, response.headers["Retry-After"]) == (status, "3")
+    assert "<html>" in response.text
+    assert api.ids() == stored
+
+
+def test_a_slow_request_takes_effect_late_even_if_the_client_is_gone(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "slow", "seconds": 0.3})
+    with pytest.raises(httpx.ReadTimeout):
+        api.post("events/batch", {"events": [event()]}, timeout=0.05)
+    assert api.ids() == []
+    time.sleep(0.4)
+    assert api.ids() == ["txn"]
+
+
+def test_a_slow_answer_can_be_to_a_request_that_took_effect_at_once(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "slow", "seconds": 60, "commit": True})
+    with pytest.raises(httpx.ReadTimeout):
+        api.post("events/batch", {"events": [event()]}, timeout=0.1)
+    assert api.ids() == ["txn"]
+
+
 def test_a_truncated_answer_is_no_json_and_the_events_are_stored(lago: Sandbox, api: Api) -> None:
     lago.faults({"kind": "truncate"})
     response = api.send(event())
@@ -78,6 +103,63 @@ def test_a_fault_hits_as_many_requests_as_told_of_its_method_and_path(lago: Sand
     assert api.get("events").status_code == 200
     assert [api.send(event()).status_code for _ in range(3)] == [500, 500, 200]
     assert lago.pending_faults() == []
+
+
+def test_a_star_in_a_path_stands_for_anything(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "status", "path": "/api/v1/customers/*/current_usage", "count": None})
+    assert api.get("customers/acme").status_code == 404
+    assert api.get("customers/acme/current_usage", external_subscription_id="x").status_code == 500
+
+
+@pytest.mark.parametrize(
+    ("named", "hit"),
+    [
+        ({"transaction_id": "a1"}, [500, 200, 200, 200]),
+        ({"transaction_id_prefix": "a"}, [500, 500, 200, 200]),
+        ({"external_subscription_id": "s2"}, [200, 200, 500, 200]),
+        ({"transaction_id_prefix": "a", "external_subscription_id": "s2"}, [200, 200, 200, 200]),
+    ],
+)
+def test_a_fault_hits_requests_by_the_events_they_carry(
+    lago: Sandbox, api: Api, named: dict[str, str], hit: list[int]
+) -> None:
+    lago.faults({"kind": "status", "count": None, **named})
+    batches = [[event("x1"), event("a1")], [event("a2")], [event("b1", external_subscription_id="s2")], [event("c1")]]
+    assert [api.send(*batch).status_code for batch in batches] == hit
+
+
+def test_the_same_seed_hits_the_same_requests(lago: Sandbox, api: Api) -> None:
+    def run(seed: int) -> list[int]:
+        lago.reset()
+        lago.faults(
+            {"kind": "commit_then_500", "probability": 0.2, "seed": seed},
+            {"kind": "status", "status": 429, "probability": 0.2, "seed": seed + 1},
+        )
+        return [api.get("events").status_code for _ in range(60)]
+
+    first, again, other = run(1), run(1), run(3)
+    assert first == again != other
+    assert {200, 429, 500} == set(first)
+
+
+def test_odds_are_for_requests_that_fit_and_a_count_ends_them(lago: Sandbox, api: Api) -> None:
+    lago.faults({"kind": "status", "probability": 1, "count": 1, "method": "POST"})
+    assert [api.get("events").status_code, api.send(event()).status_code] == [200, 500]
+    assert lago.pending_faults() == []
+
+
+def test_clickhouse_can_lose_the_rest_of_a_batch(ch: Api, clickhouse: Sandbox) -> None:
+    clickhouse.faults({"kind": "drop", "commit": True, "events": 2})
+    with pytest.raises(httpx.RemoteProtocolError):
+        ch.send(event("a"), event("b"), event("c"))
+    assert sorted(ch.ids()) == ["a", "b"]
+    ch.send(event("d"), event("e"), event("f"))
+    assert len(ch.ids()) == 5
+
+
+def test_postgres_loses_no_part_of_a_batch(lago: Sandbox) -> None:
+    with pytest.raises(ValueError, match="commits all events of a request or none"):
+        lago.faults({"kind": "drop", "commit": True, "events": 2})
 
 
 def test_a_fault_without_count_lasts_until_cleared(lago: Sandbox, api: Api) -> None:
