@@ -5,7 +5,6 @@ come the rate limit and a fault, if one is due, around all the rest: authenticat
 """
 
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reconciler.sandbox import catalog, events, subscriptions, usage
 from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query
 from reconciler.sandbox.clickhouse import ClickHouseStore
+from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.control import Control
 from reconciler.sandbox.errors import (
     BareRefusalError,
@@ -111,11 +111,11 @@ def create_app(
     Raises:
         StoreFileError: the file holds the other store.
     """
-    now = _real_time
+    clock = Clock()
     kept = (
         PostgresStore(path)
         if store == "postgres"
-        else ClickHouseStore(path, now=now, lag=lag, deduplication=deduplication)
+        else ClickHouseStore(path, now=clock.now, lag=lag, deduplication=deduplication)
     )
     lago = Lago(
         store=kept,
@@ -123,7 +123,7 @@ def create_app(
             key: str(uuid5(NAMESPACE_URL, f"lago-organization:{key}")) for key in (api_key, *other_api_keys)
         },
         batch_max_length=batch_max_length,
-        now=now,
+        clock=clock,
         faults=Faults(),
         limits=Limits(),
         log=RequestLog(),
@@ -144,10 +144,6 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
-
-
-def _real_time() -> int:
-    return time.time_ns() // 1000
 
 
 class _RouteByRawPath:

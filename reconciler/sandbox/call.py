@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.responses import Response
 
+from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.errors import missing_parameter
 from reconciler.sandbox.faults import Faults
 from reconciler.sandbox.limits import Limits
@@ -26,7 +27,7 @@ class Lago:
         store: events and provisioned things.
         organizations: API key to organization.
         batch_max_length: Lago's `LAGO_EVENTS_BATCH_MAX_LENGTH`.
-        now: the clock, in microseconds since 1970.
+        clock: what Lago takes for the time.
         faults: what goes wrong next.
         limits: how much may be asked.
         log: what was asked.
@@ -35,10 +36,14 @@ class Lago:
     store: Store
     organizations: Mapping[str, str]
     batch_max_length: int
-    now: Callable[[], int]
+    clock: Clock
     faults: Faults
     limits: Limits
     log: RequestLog
+
+    def now(self) -> int:
+        """Return Lago's time, in microseconds since 1970."""
+        return self.clock.now()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@
 | `GET /sandbox/limits` | the rate limits |
 | `POST /sandbox/limits` with a list of them | the rate limits, which these replace, or 400 and what is wrong |
 | `POST /sandbox/outage` with `{"seconds": 2}` | `{"seconds": 2}`; then every connection is refused for so long |
+| `GET /sandbox/clock` | `{"now": "2026-11-24T15:00:00.000Z", "moved": false}`: what Lago takes for the time |
+| `POST /sandbox/clock` with a `Move` | the same, moved, or 400 and what is wrong |
+| `DELETE /sandbox/clock` | the same, back at the real time |
 | `POST /sandbox/reset` | `{"status": "ok"}`: all is as at the start |
 | `GET /sandbox/requests` | the last 10,000 requests under `/api/v1`, oldest first; `DELETE` forgets them |
 | `GET /sandbox/clickhouse` | how long ClickHouse takes, what it loses, how many events wait; 409 on Postgres |
@@ -22,6 +25,7 @@ The last two speak of the first API key's organization unless `?api_key=` names 
 """
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -35,6 +39,7 @@ from reconciler.sandbox.chance import Chance
 from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.events import render
 from reconciler.sandbox.faults import Fault
+from reconciler.sandbox.grammar import SECOND, datetime_instant, format_instant
 from reconciler.sandbox.limits import Limit
 from reconciler.sandbox.store import EventFilter
 from reconciler.sandbox.usage import totals
@@ -46,6 +51,18 @@ class Outage(msgspec.Struct, forbid_unknown_fields=True):
     """What `POST /sandbox/outage` takes: how long it lasts, since the control API is away as well."""
 
     seconds: Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Move(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /sandbox/clock` takes.
+
+    Attributes:
+        now: the time that it is from now on, with its offset from UTC; it runs on from there.
+        advance: the seconds to move on, from that or from what it was.
+    """
+
+    now: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    advance: float = 0.0
 
 
 class Weather(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,6 +95,9 @@ class Control:
             ("GET", "/limits", self._list_limits),
             ("POST", "/limits", self._set_limits),
             ("POST", "/outage", self._go_away),
+            ("GET", "/clock", self._show_clock),
+            ("POST", "/clock", self._move_clock),
+            ("DELETE", "/clock", self._reset_clock),
             ("POST", "/reset", self._reset),
             ("GET", "/requests", self._list_requests),
             ("DELETE", "/requests", self._clear_requests),
@@ -121,8 +141,24 @@ class Control:
         response.background = BackgroundTask(state.listener.refuse, outage.seconds, state.transport)
         return response
 
+    async def _show_clock(self, _request: Request) -> Response:
+        clock = self._lago.clock
+        return json_response({"now": format_instant(clock.now(), milliseconds=True), "moved": clock.moved})
+
+    async def _move_clock(self, request: Request) -> Response:
+        move = msgspec.json.decode(await request.body(), type=Move)
+        if move.now is not None:
+            self._lago.clock.set(datetime_instant(move.now))
+        self._lago.clock.advance(int(move.advance * SECOND))
+        return await self._show_clock(request)
+
+    async def _reset_clock(self, request: Request) -> Response:
+        self._lago.clock.reset()
+        return await self._show_clock(request)
+
     async def _reset(self, request: Request) -> Response:
         self._lago.store.clear()
+        self._lago.clock.reset()
         self._lago.faults.clear()
         self._lago.limits.set([])
         self._lago.log.clear()

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -132,6 +133,19 @@ class Sandbox:
         """Take connections again."""
         self._in_loop(lambda server: server.accept())
 
+    def set_clock(self, now: datetime | None = None, *, advance: timedelta = timedelta(0)) -> datetime:
+        """Move Lago's clock: to `now`, an aware time, and on by `advance`; it runs on from there. Return its time."""
+        move = {"now": now.isoformat()} if now else {}
+        return self._clock("POST", {**move, "advance": advance.total_seconds()})
+
+    def reset_clock(self) -> datetime:
+        """Let Lago have the real time again; returns it."""
+        return self._clock("DELETE")
+
+    def now(self) -> datetime:
+        """Return what Lago takes for the time, to the millisecond."""
+        return self._clock("GET")
+
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests so far, oldest first; `requests.LoggedRequest` says what is known of each."""
         return self._list("/requests")
@@ -171,6 +185,9 @@ class Sandbox:
     def _list(self, path: str, api_key: str | None = None) -> list[dict[str, Any]]:
         result: list[dict[str, Any]] = self._control("GET", path, params={"api_key": api_key or self.api_key}).json()
         return result
+
+    def _clock(self, method: str, move: Mapping[str, Any] | None = None) -> datetime:
+        return datetime.fromisoformat(self._control(method, "/clock", json=move).json()["now"])
 
     def _in_loop(self, do: Callable[[Listener], Coroutine[Any, Any, None]]) -> None:
         if not self._server or not self._server.loop:
