@@ -115,7 +115,7 @@ class Pace:
         if not limit.requests:
             return
         self._span = max(self._span, limit.reset or 0.0)
-        told = limit.requests / self._span
+        told = max(limit.requests / self._span, 1 / LONGEST_WAIT)
         if told != self._limit:
             self._limit = self._rate = told
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from json import loads
+from typing import Any
 
 from reconciler.lago import Store
 from reconciler.outbox import Event
@@ -26,7 +27,7 @@ def unsendable(event: Event, store: Store) -> str | None:
             f"its subscription's name has {len(event.subscription.encode())} bytes, Lago's index takes "
             f"{_LONGEST_KEY - _ORGANIZATION - len(event.transaction_id)}"
         )
-    if "\\u0000" in event.payload or "\x00" in event.payload:
+    if "\\u0000" in event.payload and "\x00" in _texts(loads(event.payload)):
         return "it holds a NUL character, which Lago's database can't store"
     if store == "clickhouse":
         properties = loads(event.payload)["properties"]
@@ -34,3 +35,7 @@ def unsendable(event: Event, store: Store) -> str | None:
             if Decimal(properties.get(name, 0)) >= _CLICKHOUSE_LIMIT:
                 return f"{name} is {properties[name]}: from 1,000,000,000,000 on Lago's ClickHouse counts 0"
     return None
+
+
+def _texts(sent: dict[str, Any]) -> str:
+    return "".join(map(str, (*sent.values(), *sent["properties"].values())))

@@ -5,7 +5,6 @@ from itertools import count, islice
 
 import pytest
 
-from reconciler import sending
 from reconciler.errors import LagoError
 from reconciler.identity import transaction_id
 from reconciler.sandbox import Sandbox
@@ -13,14 +12,15 @@ from tests.conftest import Database, spend_row
 from tests.crash.wire import BATCH
 from tests.support import CODE, assert_exact, environment, reconcile
 
-# Over a third of a page together with the id: Lago's unique index can't take it, and the whole batch ends in a 500.
-TOO_LONG = "x" * 3000
 
-
-@pytest.fixture(autouse=True)
-def unforeseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the poison be sent, as any is that nobody knows yet."""
-    monkeypatch.setattr(sending, "unsendable", lambda *_: None)
+def poison(lago: Sandbox, *customers: str) -> None:
+    """Let every batch with an event of these customers end in a 500."""
+    lago.faults(
+        *(
+            {"kind": "status", "count": None, "external_subscription_id": name, "path": BATCH, "method": "POST"}
+            for name in customers
+        )
+    )
 
 
 def states(database: Database) -> dict[str, int]:
@@ -29,7 +29,8 @@ def states(database: Database) -> dict[str, int]:
 
 def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(120)))
-    proxy_db.insert(spend_row(end_user=TOO_LONG), spend_row(end_user=TOO_LONG + "y"))
+    proxy_db.insert(spend_row(end_user="arsenic"), spend_row(end_user="hemlock"))
+    poison(lago, "arsenic", "hemlock")
 
     summary = reconcile(environment(proxy_db, lago), since="2h")
 
@@ -37,9 +38,9 @@ def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: San
     assert [alarm["kind"] for alarm in summary.alarms] == ["quarantined"]
     assert (summary.delivered.accepted, summary.delivered.quarantined) == (120, 2)
     quarantined = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
-    assert {customer for customer, _ in quarantined} == {TOO_LONG, TOO_LONG + "y"}
+    assert {customer for customer, _ in quarantined} == {"arsenic", "hemlock"}
     assert all("500" in answer for _, answer in quarantined)
-    assert_exact(proxy_db, lago, where="length(end_user) < 3000", undelivered=2)
+    assert_exact(proxy_db, lago, where="end_user LIKE 'customer%'", undelivered=2)
 
 
 def test_an_event_that_lago_calls_invalid_is_quarantined_with_lagos_words(proxy_db: Database, lago: Sandbox) -> None:
@@ -61,7 +62,8 @@ def test_an_event_that_lago_calls_invalid_is_quarantined_with_lagos_words(proxy_
 
 def test_poison_without_anything_that_shows_that_lago_works_stays_planned(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row(end_user=TOO_LONG))
+    proxy_db.insert(spend_row(end_user="arsenic"))
+    poison(lago, "arsenic")
     with pytest.raises(LagoError, match="500"):
         reconcile(environ, since="2h")
     assert states(proxy_db) == {"planned": 1}
@@ -81,8 +83,9 @@ def test_poison_that_comes_first_does_not_keep_the_rest_of_its_batch_from_lago(
 
     normal = [f"customer {number}" for number in range(6)]
     first = min(map(id_of, normal))
-    poison = list(islice((name for number in count() if id_of(name := f"{TOO_LONG}{number}") < first), 3))
-    proxy_db.insert(*(spend_row(startTime=start, end_user=customer) for customer in [*normal, *poison]))
+    earlier = list(islice((name for number in count() if id_of(name := f"arsenic {number}") < first), 3))
+    proxy_db.insert(*(spend_row(startTime=start, end_user=customer) for customer in [*normal, *earlier]))
+    poison(lago, *earlier)
 
     summary = reconcile(environment(proxy_db, lago), since="3h")
 

@@ -1,0 +1,171 @@
+"""Lago's ClickHouse store: 200 is not yet stored, and without deduplication a repetition would count twice."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.process import run
+from tests.support import assert_exact, counted, environment, reconcile, used
+
+BATCH = "/api/v1/events/batch"
+LOST = {
+    "stored, then 500": {"kind": "commit_then_500"},
+    "stored, then no answer": {"kind": "commit_then_drop"},
+    "stored in part, then no answer": {"kind": "drop", "commit": True, "events": 5},
+    "stored, half an answer": {"kind": "truncate"},
+    "stored, a gateway's page": {"kind": "html", "commit": True},
+    "not stored, 500": {"kind": "status", "status": 500},
+    "not stored, no answer": {"kind": "drop"},
+    "not stored, 429": {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}},
+}
+
+
+@pytest.fixture
+def plain() -> Iterator[Sandbox]:
+    """A Lago with ClickHouse and without deduplication."""
+    with Sandbox(store="clickhouse", deduplication=False) as lago:
+        yield lago
+
+
+@pytest.fixture
+def deduplicating() -> Iterator[Sandbox]:
+    with Sandbox(store="clickhouse", deduplication=True) as lago:
+        yield lago
+
+
+def let_lag_pass(ledger: Database) -> None:
+    """Make open attempts older than what may have been sent takes to be seen."""
+    ledger.fetch("UPDATE reconciler.event SET open_since = open_since - interval '3 minutes'")
+
+
+def posts(lago: Sandbox) -> int:
+    return sum(request["path"] == BATCH for request in lago.requests())
+
+
+def states(database: Database) -> dict[str, int]:
+    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
+
+
+def test_which_store_lago_has_is_asked_recorded_and_shown(proxy_db: Database, plain: Sandbox) -> None:
+    environ = environment(proxy_db, plain)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="2h")
+    assert proxy_db.fetch("SELECT base, store FROM reconciler.lago") == [(plain.url, "clickhouse")]
+    shown = run(environ, "status")
+    assert "clickhouse: accepted is on its way, not yet seen there" in shown.stdout
+
+
+def test_a_lago_that_is_too_old_to_say_counts_as_unknown(proxy_db: Database, lago: Sandbox) -> None:
+    body = '{"status": 404, "error": "Not Found", "code": "resource_not_found"}'
+    lago.faults({"kind": "status", "status": 404, "body": body, "path": "/api/v1/events_enriched", "count": None})
+    proxy_db.insert(spend_row())
+    assert reconcile(environment(proxy_db, lago), since="2h").exit_code == 0
+    assert proxy_db.fetch("SELECT store FROM reconciler.lago") == [("unknown",)]
+    assert_exact(proxy_db, lago)
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+def test_without_deduplication_nothing_goes_again_before_it_was_read_back(
+    fault: dict[str, Any], proxy_db: Database, plain: Sandbox
+) -> None:
+    environ = environment(proxy_db, plain)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(12)))
+    plain.faults({**fault, "path": BATCH})
+
+    if "429" in str(fault):
+        assert reconcile(environ, since="2h").delivered.accepted == 12
+    else:
+        with pytest.raises(LagoError, match="stay planned"):
+            reconcile(environ, since="2h")
+        assert posts(plain) == 1
+        assert reconcile(environ).delivered.accepted == 0, "it waits for what may have been sent"
+        assert posts(plain) == 1
+        let_lag_pass(proxy_db)
+        assert reconcile(environ).delivered.accepted == 12
+
+    assert_exact(proxy_db, plain)
+    assert reconcile(environ).tally.events_planned == 0
+
+
+def test_what_was_sent_and_can_not_be_seen_yet_is_waited_for(proxy_db: Database, plain: Sandbox) -> None:
+    plain.clickhouse(lag=None)
+    environ = environment(proxy_db, plain)
+    proxy_db.insert(spend_row())
+    plain.faults({"kind": "commit_then_500", "path": BATCH})
+    with pytest.raises(LagoError):
+        reconcile(environ, since="2h")
+    plain.release()
+    let_lag_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 1
+    assert posts(plain) == 1
+    assert_exact(proxy_db, plain)
+
+
+def test_a_sender_that_was_killed_leaves_an_open_attempt(proxy_db: Database, plain: Sandbox) -> None:
+    environ = environment(proxy_db, plain)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(6)))
+    reconcile(environ, since="2h")
+    # As it is when the sender dies after Lago's answer and before it records it, and the lease has ended since.
+    proxy_db.fetch(
+        """UPDATE reconciler.event SET state = 'planned', answered_at = NULL,
+           open_since = clock_timestamp(), leased_until = clock_timestamp() - interval '1 second'"""
+    )
+    assert reconcile(environ).delivered.accepted == 0
+    let_lag_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 6
+    assert posts(plain) == 1
+    assert_exact(proxy_db, plain)
+    assert proxy_db.fetch("SELECT DISTINCT failure FROM reconciler.event") == [
+        ("its sender was lost before an answer was recorded",)
+    ]
+
+
+def test_no_connection_leaves_nothing_open(proxy_db: Database, plain: Sandbox) -> None:
+    environ = environment(proxy_db, plain)
+    proxy_db.insert(spend_row())
+    # Its connections close and are refused from the last question before the first batch on.
+    plain.faults({"kind": "refuse", "commit": True, "seconds": 2, "path": "/api/v1/events", "method": "GET"})
+    with pytest.raises(LagoError, match="can't be reached"):
+        reconcile(environ, since="2h")
+    assert proxy_db.fetch("SELECT open_since, attempts FROM reconciler.event") == [(None, 0)]
+
+
+def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain: Sandbox) -> None:
+    environ = environment(proxy_db, plain)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(20)))
+    plain.faults({"kind": "status", "count": None, "external_subscription_id": "customer 7", "method": "POST"})
+    since: str | None = "2h"
+    for _ in range(12):
+        with suppress(LagoError):
+            reconcile(environ, since=since)
+        since = None
+        let_lag_pass(proxy_db)
+    assert states(proxy_db) == {"accepted": 19, "quarantined": 1}
+    [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert (customer, answer) == ("customer 7", "it fails each time, alone, while Lago takes other events")
+    assert_exact(proxy_db, plain, where="end_user <> 'customer 7'", undelivered=1)
+
+
+@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+def test_with_deduplication_the_same_bytes_go_again_at_once(
+    fault: dict[str, Any], proxy_db: Database, deduplicating: Sandbox
+) -> None:
+    environ = environment(proxy_db, deduplicating, RECONCILE_DEDUPLICATION="true")
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(12)))
+    deduplicating.faults({**fault, "path": BATCH})
+    assert reconcile(environ, since="2h").delivered.accepted == 12
+    assert counted(deduplicating) == used(proxy_db)
+
+
+def test_deduplication_that_is_declared_and_not_there_would_bill_twice(proxy_db: Database, plain: Sandbox) -> None:
+    """Why it has to be declared: no API of Lago's tells it, and this is what a wrong word costs."""
+    proxy_db.insert(spend_row(spend=1.0))
+    plain.faults({"kind": "commit_then_500", "path": BATCH})
+    reconcile(environment(proxy_db, plain, RECONCILE_DEDUPLICATION="true"), since="2h")
+    [usage] = counted(plain).values()
+    assert usage.cost == 2

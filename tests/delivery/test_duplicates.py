@@ -1,0 +1,125 @@
+"""A duplicate is a question: Lago is asked what it holds under the id, and the two are compared value by value."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.readback import differences
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.support import assert_exact, environment, reconcile
+
+OURS: dict[str, Any] = {
+    "transaction_id": "r1_a",
+    "external_subscription_id": "acme",
+    "code": "llm",
+    "timestamp": "1795436099.999",
+    "precise_total_amount_cents": "0.03735",
+    "properties": {"input_tokens": 1250, "response_cost": "0.0003735", "model": "gpt", "customer": "a"},
+}
+HELD: dict[str, Any] = OURS | {
+    "lago_id": "x",
+    "timestamp": "2026-11-23T12:14:59.999Z",
+    "precise_total_amount_cents": "0.03735",
+    "created_at": "2026-11-23T12:20:00Z",
+}
+
+
+def held(**changes: Any) -> dict[str, Any]:
+    return HELD | changes
+
+
+def with_property(**changes: Any) -> dict[str, Any]:
+    return HELD | {"properties": OURS["properties"] | changes}
+
+
+EQUAL = {
+    "as it is": HELD,
+    "with more zeros": with_property(response_cost="0.00037350"),
+    "with numbers for text": with_property(input_tokens="1250"),
+    "with an exponent": with_property(response_cost=3.735e-4),
+    "with further properties": with_property(added="by Lago"),
+    "with zeros in its cents": held(precise_total_amount_cents="0.037350"),
+    "with another zone": held(timestamp="2026-11-23T13:14:59.999+01:00"),
+}
+DIFFERENT = {
+    "cost": (with_property(response_cost="0.0003736"), "properties.response_cost"),
+    "a missing property": (held(properties={}), "properties.model"),
+    "a true for a one": (with_property(input_tokens=True), "properties.input_tokens"),
+    "subscription": (held(external_subscription_id="globex"), "external_subscription_id"),
+    "code": (held(code="other"), "code"),
+    "a millisecond": (held(timestamp="2026-11-23T12:14:59.998Z"), "timestamp"),
+    "a time without a zone": (held(timestamp="2026-11-23T12:14:59.999"), "timestamp"),
+    "cents": (held(precise_total_amount_cents=None), "precise_total_amount_cents"),
+}
+
+
+@pytest.mark.parametrize("theirs", EQUAL.values(), ids=EQUAL)
+def test_the_same_event_is_equal(theirs: dict[str, Any]) -> None:
+    assert differences(OURS, theirs) == []
+
+
+@pytest.mark.parametrize(("theirs", "place"), DIFFERENT.values(), ids=DIFFERENT)
+def test_another_event_differs(theirs: dict[str, Any], place: str) -> None:
+    assert place in differences(OURS, theirs)
+
+
+def _planned_again(database: Database) -> None:
+    database.fetch("UPDATE reconciler.event SET state = 'planned', answered_at = NULL")
+
+
+def test_a_whole_batch_of_duplicates_takes_few_questions(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(100)))
+    reconcile(environ, since="2h")
+    _planned_again(proxy_db)
+    lago.clear_requests()
+
+    assert reconcile(environ).delivered.accepted == 100
+
+    assert_exact(proxy_db, lago)
+    assert len([request for request in lago.requests() if request["method"] == "GET"]) <= 3
+
+
+def test_an_event_at_another_time_under_our_id_is_a_conflict(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="2h")
+    proxy_db.fetch(
+        """UPDATE reconciler.event SET state = 'planned',
+           payload = regexp_replace(payload, '"timestamp":"[0-9]+', '"timestamp":"1700000000')"""
+    )
+    done = reconcile(environ)
+    assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
+
+
+def test_an_event_that_was_deleted_in_lago_is_quarantined_as_gone(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    refusal = (
+        '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
+        '"error_details": {"0": {"transaction_id": ["value_already_exist"]}}}'
+    )
+    lago.faults({"kind": "status", "status": 422, "body": refusal, "path": "/api/v1/events/batch"})
+    done = reconcile(environ, since="2h")
+    assert (done.exit_code, done.delivered.quarantined) == (3, 1)
+    [(answer, conflict)] = proxy_db.fetch("SELECT answer, conflict FROM reconciler.event")
+    assert "deleted there?" in answer
+    assert not conflict
+
+
+def test_the_same_id_under_another_subscription_is_not_ours(proxy_db: Database, lago: Sandbox) -> None:
+    """Lago looks an id up whichever its subscription; the event that counts is the one under ours."""
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="2h")
+    [event] = lago.events()
+    other = {name: event[name] for name in ("transaction_id", "code", "properties")}
+    httpx.post(
+        f"{lago.url}/api/v1/events",
+        headers={"Authorization": f"Bearer {lago.api_key}"},
+        json={"event": other | {"external_subscription_id": "aaa", "timestamp": "1795436099.999"}},
+    ).raise_for_status()
+    _planned_again(proxy_db)
+    assert reconcile(environ).delivered.accepted == 1

@@ -1,0 +1,179 @@
+"""A Lago that is away for hours: one pass at a time asks for it, the others plan, and all of it drains at the end."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from reconciler import dispatch
+from reconciler.deliver import Delivery
+from reconciler.errors import LagoAwayError, ReconcileError
+from reconciler.passes import Pass, Request
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from reconciler.summary import Summary
+from reconciler.when import parse_when
+from tests.conftest import Database, spend_row
+from tests.support import assert_exact, environment, reconcile
+
+BATCH = "/api/v1/events/batch"
+
+
+def been_away(ledger: Database, since: str, asked: str) -> None:
+    """Let Lago have been away for so long, and asked last so long ago."""
+    ledger.fetch(
+        """UPDATE reconciler.lago SET away_since = clock_timestamp() - %s::interval,
+                                      asked_at = clock_timestamp() - %s::interval""",
+        since,
+        asked,
+    )
+
+
+def asked(lago: Sandbox) -> int:
+    return len(lago.requests())
+
+
+@pytest.fixture
+def away(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+    """The settings of a meter with usage planned, whose Lago answers with errors."""
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(250)))
+    lago.faults({"kind": "status", "status": 503, "count": None})
+    with pytest.raises(LagoAwayError):
+        reconcile(environ, since="2h")
+    lago.clear_requests()
+    return environ
+
+
+def test_in_a_long_outage_only_one_pass_at_a_time_asks(away: dict[str, str], proxy_db: Database, lago: Sandbox) -> None:
+    been_away(proxy_db, "2 hours", "5 minutes")
+
+    def run() -> Summary | ReconcileError:
+        try:
+            return reconcile(away)
+        except ReconcileError as error:
+            return error
+
+    with ThreadPoolExecutor(4) as pool:
+        ends = [each.result() for each in [pool.submit(run) for _ in range(4)]]
+    assert asked(lago) == 1
+    assert all(isinstance(end, ReconcileError) or end.skipped for end in ends)
+    assert sum("asked again from" in str(end) for end in ends) >= 1
+
+
+def test_a_pass_that_does_not_ask_is_quick_plans_and_says_since_when(
+    away: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    been_away(proxy_db, "2 hours", "5 seconds")
+    lago.stop()
+    proxy_db.insert(spend_row(model="new"))
+    began = time.monotonic()
+    with pytest.raises(LagoAwayError, match=r"can't be reached since .* stay planned"):
+        reconcile(away)
+    assert time.monotonic() - began < 3
+    assert proxy_db.fetch("SELECT count(*) FROM reconciler.event WHERE model = 'new'") == [(1,)]
+
+
+def test_the_pass_that_asks_a_lago_that_hangs_is_done_in_seconds(
+    away: dict[str, str], proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "CAREFUL_SECONDS", 0.5)
+    lago.clear_faults()
+    lago.faults({"kind": "hang", "seconds": 60, "count": None})
+    been_away(proxy_db, "2 hours", "5 minutes")
+    began = time.monotonic()
+    with pytest.raises(LagoAwayError, match=r"no answer within 0\.5 s"):
+        reconcile(away)
+    assert time.monotonic() - began < 5
+
+
+def test_when_it_is_back_one_batch_goes_first_and_then_all_drains(
+    away: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    lago.clear_faults()
+    been_away(proxy_db, "2 hours", "5 minutes")
+    assert reconcile(away).delivered.accepted == 250
+    assert_exact(proxy_db, lago)
+    assert proxy_db.fetch("SELECT away_since FROM reconciler.lago") == [(None,)]
+
+
+def test_a_lago_that_answers_and_takes_nothing_is_still_away(
+    away: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    lago.clear_faults()
+    lago.faults({"kind": "status", "status": 503, "count": None, "path": BATCH})
+    been_away(proxy_db, "2 hours", "5 minutes")
+    with pytest.raises(LagoAwayError):
+        reconcile(away)
+    [(long,)] = proxy_db.fetch("SELECT clock_timestamp() - away_since > interval '1 hour' FROM reconciler.lago")
+    assert long
+
+
+def test_several_meters_wait_for_a_dead_lago_only_once(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
+    config = tmp_path / "reconcile.toml"
+    config.write_text(
+        """[meters.cost]
+lago_api_event_code = "cost"
+[meters.tokens]
+lago_api_event_code = "tokens"
+"""
+    )
+    environ = environment(proxy_db, lago)
+    del environ["LAGO_API_EVENT_CODE"]
+    settings = load_settings(environ=environ, config=config)
+    proxy_db.insert(spend_row())
+    lago.faults({"kind": "status", "status": 503, "count": None})
+    summaries = Pass(settings).run(Request(since=partial(parse_when, "2h")))
+    assert [str(summary.error).partition(" can't")[0] for summary in summaries] == 2 * [
+        f"Lago at LAGO_API_BASE ({lago.url})"
+    ]
+    assert asked(lago) == 4, "the first meter's tries"
+
+
+def test_the_oldest_usage_goes_first_and_fresh_usage_gets_its_share(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=10))
+    old = [spend_row(end_user=f"old {number}", startTime=_ago(hours=20)) for number in range(200)]
+    fresh = [spend_row(end_user=f"fresh {number}", startTime=_ago(minutes=30)) for number in range(20)]
+    proxy_db.insert(*old, *fresh)
+    reconcile(environment(proxy_db, lago), since="24h")
+    names = {event["transaction_id"]: event["external_subscription_id"] for event in lago.events()}
+    batches = [[names[id_] for id_ in request["ids"]] for request in lago.requests() if request["path"] == BATCH]
+    kinds = [{name.split()[0] for name in batch} for batch in batches]
+    assert kinds[:4] == [{"old"}, {"fresh"}, {"old"}, {"fresh"}]
+    assert_exact(proxy_db, lago)
+
+
+def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=2, batch=10))
+    environ = environment(proxy_db, lago, RECONCILE_DEADLINE="2s")
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(300)))
+    lago.faults({"kind": "slow", "seconds": 0.4, "count": None, "path": BATCH})
+    began = time.monotonic()
+    done = reconcile(environ, since="2h")
+    assert time.monotonic() - began < 8
+    assert done.exit_code == 0
+    assert done.standing is not None
+    assert 0 < done.standing.planned_events < 300
+    lago.clear_faults()
+    assert reconcile(environment(proxy_db, lago)).exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_batch_size_finds_the_limit_and_stays_there(proxy_db: Database) -> None:
+    with Sandbox(batch_max_length=37) as lago:
+        proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(800)))
+        assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 800
+        taken = [request["events"] for request in lago.requests() if request["status"] == 200 and request["events"]]
+        assert max(taken) == 37
+        assert len([request for request in lago.requests() if request["status"] == 422]) <= 20
+
+
+def _ago(**span: float) -> datetime:
+    return datetime.now(UTC) - timedelta(**span)

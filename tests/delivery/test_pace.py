@@ -1,0 +1,120 @@
+"""Requests go as fast as Lago lets them: evenly under its rate limits, and at once when it lets them again."""
+
+from collections import deque
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.pace import LONGEST_WAIT, Pace
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Limited:
+    """A server that lets so many requests through in each second, as Lago's cloud does, and tells whole seconds."""
+
+    def __init__(self, time: Time, limit: int, *, others: float = 0.0, headers: bool = True) -> None:
+        self.time, self.limit, self.others, self.headers = time, limit, others, headers
+        self.taken: deque[float] = deque()
+        self.refused = 0
+
+    def ask(self, pace: Pace) -> None:
+        pace.wait()
+        second = int(self.time.now)
+        used = sum(int(moment) == second for moment in self.taken) + self.others * (self.time.now % 1)
+        told = {"x-ratelimit-limit": str(self.limit), "x-ratelimit-reset": "1"} if self.headers else {}
+        if used < self.limit:
+            self.taken.append(self.time.now)
+            pace.learn(told)
+        else:
+            self.refused += 1
+            pace.refused(told)
+        self.time.now += 0.001
+
+    def rate(self, seconds: float, pace: Pace) -> float:
+        while self.time.now < seconds:
+            self.ask(pace)
+        return len(self.taken) / seconds
+
+
+def paced(time: Time, ceiling: float | None = None) -> Pace:
+    return Pace(ceiling, clock=time, sleep=time.sleep)
+
+
+def test_the_ceiling_spreads_requests_evenly() -> None:
+    time = Time()
+    pace = paced(time, 5)
+    moments = []
+    for _ in range(11):
+        pace.wait()
+        moments.append(time.now)
+    assert moments[-1] == pytest.approx(2.0, abs=0.21)
+    assert all(later - earlier <= 0.2 + 1e-9 for earlier, later in pairwise(moments))
+
+
+def test_a_pause_is_not_made_up_for_by_a_burst() -> None:
+    time = Time()
+    pace = paced(time, 10)
+    pace.wait()
+    time.now += 60
+    began = time.now
+    for _ in range(11):
+        pace.wait()
+    assert time.now - began >= 0.9
+
+
+@pytest.mark.parametrize("limit", [5, 50, 200])
+def test_a_limit_that_lago_tells_is_used_to_the_full_and_hardly_ever_met(limit: int) -> None:
+    time = Time()
+    lago = Limited(time, limit)
+    assert lago.rate(60, paced(time)) >= 0.9 * limit
+    assert lago.refused <= 20
+
+
+def test_a_limit_that_others_use_too_is_shared_without_timid_waits() -> None:
+    time = Time()
+    lago = Limited(time, 50, others=25)
+    assert lago.rate(120, paced(time)) >= 0.6 * 25
+
+
+def test_a_429_that_says_nothing_is_waited_for_longer_each_time_and_soon_forgotten() -> None:
+    time = Time()
+    pace = paced(time)
+    waits = [pace.refused({}) for _ in range(12)]
+    assert waits[0] <= 0.2
+    assert waits == sorted(waits)
+    assert waits[-1] <= LONGEST_WAIT
+    pace.learn({})
+    assert pace.refused({}) == waits[0]
+
+
+def test_retry_after_goes_before_the_reset_and_is_waited_for() -> None:
+    time = Time()
+    pace = paced(time)
+    assert pace.refused({"retry-after": "7", "x-ratelimit-reset": "2"}) == 7
+    pace.wait()
+    assert time.now >= 7
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-limit", "x-ratelimit-reset"]), st.text()))
+def test_no_header_makes_it_wait_for_ever(headers: dict[str, str]) -> None:
+    time = Time()
+    pace = paced(time)
+    assert 0 <= pace.refused(headers) <= LONGEST_WAIT
+    pace.learn(headers)
+    pace.wait()
+    pace.wait()
+    assert time.now <= 2 * LONGEST_WAIT

@@ -1,0 +1,48 @@
+"""What Lago is known to choke on or to count wrongly is quarantined before it is sent."""
+
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.process import run
+from tests.support import assert_exact, environment, reconcile
+
+HUGE = 2_000_000_000  # tokens in one row; 600 of them are more than ClickHouse can count
+
+
+def test_a_subscription_that_is_too_long_for_lagos_index(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(), spend_row(end_user="x" * 2621), spend_row(end_user="y" * 2622))
+    done = reconcile(environment(proxy_db, lago), since="2h")
+    assert (done.exit_code, done.delivered.accepted, done.delivered.quarantined) == (3, 2, 1)
+    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert answer == "not sent: its subscription's name has 2622 bytes, Lago's index takes 2621"
+    assert_exact(proxy_db, lago, where="length(end_user) < 2622", undelivered=1)
+    assert all(len(request["ids"]) == 2 for request in lago.requests() if request["ids"])
+
+
+def test_clickhouse_takes_long_names_and_no_number_of_a_trillion(proxy_db: Database) -> None:
+    with Sandbox(store="clickhouse") as lago:
+        proxy_db.insert(spend_row(end_user="x" * 3000), *(spend_row(prompt_tokens=HUGE) for _ in range(500)))
+        done = reconcile(environment(proxy_db, lago), since="2h")
+        assert (done.delivered.accepted, done.delivered.quarantined) == (1, 1)
+        [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event WHERE state = 'quarantined'")
+        assert answer.startswith("not sent: input_tokens is 1000000000000")
+
+
+@pytest.mark.parametrize("column", ["end_user", "model"])
+def test_text_that_only_looks_like_a_nul_is_sent(proxy_db: Database, lago: Sandbox, column: str) -> None:
+    proxy_db.insert(spend_row(**{column: r"a\u0000b"}))
+    assert reconcile(environment(proxy_db, lago), since="2h").exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_a_person_can_have_it_sent_all_the_same(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(), spend_row(end_user="y" * 2622))
+    reconcile(environ, since="2h")
+    assert run(environ, "quarantine", "retry", "--all").returncode == 0
+    proxy_db.insert(spend_row(model="another"))
+    done = reconcile(environ)
+    assert (done.delivered.accepted, done.delivered.quarantined) == (1, 1)
+    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert "500" in answer
