@@ -1,6 +1,6 @@
 """Billable metrics and plans: what an event's code measures and what it costs.
 
-Only what the stand-in can also count is taken: `sum_agg` and `count_agg` without expression or filters,
+Only what the stand-in can also count is taken: `sum_agg` and `count_agg` without filters,
 monthly plans, standard charges without filters. Anything else is answered with a 501 of the stand-in's own,
 never accepted and then ignored.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 from reconciler.sandbox.call import Call, paged
 from reconciler.sandbox.errors import invalid, not_found, unsupported
+from reconciler.sandbox.expression import is_expression
 from reconciler.sandbox.grammar import counted_number, format_instant
 from reconciler.sandbox.store import Thing, new_id
 
@@ -49,10 +50,12 @@ def create_metric(call: Call) -> dict[str, Any]:
         errors["aggregation_type"] = ["value_is_invalid"]
     if aggregation not in {"count_agg", "custom_agg"} and not params.get("field_name"):
         errors["field_name"] = ["value_is_mandatory"]
+    if not is_expression(params.get("expression")):
+        errors["expression"] = ["invalid_expression"]
     _check_new(call, METRIC, params, errors)
     if aggregation not in _COUNTED_HERE:
         raise unsupported(f"aggregation_type {aggregation}")
-    if refused := [name for name in ("expression", "filters", "recurring", "rounding_function") if params.get(name)]:
+    if refused := [name for name in ("filters", "recurring", "rounding_function") if params.get(name)]:
         raise unsupported(f"billable_metric {', '.join(refused)}")
     metric = {
         "lago_id": new_id(),
@@ -66,7 +69,7 @@ def create_metric(call: Call) -> dict[str, Any]:
         "rounding_precision": None,
         "created_at": format_instant(call.lago.now()),
         "field_name": params.get("field_name"),
-        "expression": None,
+        "expression": params.get("expression"),
         "filters": [],
     }
     return {METRIC: _save(call, METRIC, metric)}

@@ -78,8 +78,8 @@ def not_allowed(code: str) -> RefusalError:
     return RefusalError(405, code=code)
 
 
-def invalid(details: dict[str, Any]) -> RefusalError:
-    """Return the 422 that names what is wrong with which field, or with which event of a batch."""
+def invalid(details: dict[str, Any] | str) -> RefusalError:
+    """Return the 422 that names what is wrong with which field or with which event of a batch, or says it."""
     return RefusalError(422, code="validation_errors", error_details=details)
 
 

@@ -4,8 +4,9 @@ Lago checks little: that an id and a code are there, that the timestamp is a num
 is new. Whether the subscription or the metric exists, or a property is numeric, nobody asks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -16,7 +17,10 @@ from reconciler.sandbox.catalog import METRIC
 from reconciler.sandbox.chance import Named
 from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.errors import forbidden, invalid, not_found
+from reconciler.sandbox.expression import EvaluationError, Expression, parse
+from reconciler.sandbox.expression import Event as Evaluated
 from reconciler.sandbox.grammar import (
+    SECOND,
     decimal128,
     format_instant,
     parse_iso,
@@ -28,13 +32,14 @@ from reconciler.sandbox.store import Draft, Event, EventFilter, Thing
 from reconciler.sandbox.subscriptions import SUBSCRIPTION
 
 _DUPLICATE = {"transaction_id": ["value_already_exist"]}
+_Expressions = Callable[[str | None], tuple[str, Expression] | None]
 _PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
 class InvalidEventError(Exception):
-    """What is wrong with one event: field to error codes."""
+    """What is wrong with one event: field to error codes or, if its expression failed, a sentence."""
 
-    def __init__(self, details: dict[str, list[str]]) -> None:
+    def __init__(self, details: dict[str, list[str]] | str) -> None:
         super().__init__(details)
         self.details = details
 
@@ -45,7 +50,9 @@ class InvalidEventError(Exception):
 def create(call: Call) -> dict[str, Any]:
     """POST /events: take one event in."""
     try:
-        draft = _read(call, call.root("event"), presence=call.store.checks_presence)
+        draft = _evaluated(_read(call, call.root("event")), _expressions(call))
+        if call.store.checks_presence:
+            _check_presence(draft)
     except InvalidEventError as error:
         raise invalid(error.details) from None
     with call.store.transaction():
@@ -66,9 +73,12 @@ def create_batch(call: Call) -> dict[str, Any]:
 
     drafts: list[Draft] = []
     errors: dict[str, Any] = {}
+    expressions = _expressions(call)
     for position, event_params in enumerate(params):
         try:
-            drafts.append(_read(call, event_params))
+            draft = _read(call, event_params)
+            _check_presence(draft)
+            drafts.append(_evaluated(draft, expressions))
         except InvalidEventError as error:
             errors[str(position)] = error.details
     if errors:
@@ -137,32 +147,65 @@ def sent(body: Mapping[str, Any]) -> list[Named]:
     ]
 
 
-def _read(call: Call, params: Mapping[str, Any], *, presence: bool = True) -> Draft:
+def _read(call: Call, params: Mapping[str, Any]) -> Draft:
     """Read the parameters that Lago permits; all others are ignored.
 
     Raises:
-        InvalidEventError: a timestamp that is no number, or else, with `presence`, a missing id or code.
+        InvalidEventError: a timestamp that is no number.
     """
     received_at = call.lago.now()
     try:
         timestamp = _timestamp(params.get("timestamp"), received_at)
     except ValueError:
         raise InvalidEventError({"timestamp": ["invalid_format"]}) from None
-    transaction_id, code = _scalar(params.get("transaction_id")), _scalar(params.get("code"))
-    named = (("transaction_id", transaction_id), ("code", code))
-    if presence and (missing := [name for name, text in named if not (text and text.strip())]):
-        raise InvalidEventError({name: ["value_is_mandatory"] for name in missing})
     properties = params.get("properties")
     return Draft(
         organization=call.organization,
-        transaction_id=transaction_id,
+        transaction_id=_scalar(params.get("transaction_id")),
         subscription=_scalar(params.get("external_subscription_id")),
-        code=code,
+        code=_scalar(params.get("code")),
         timestamp=timestamp,
         cents=params.get("precise_total_amount_cents"),
         properties=properties if isinstance(properties, dict) else {},
         received_at=received_at,
     )
+
+
+def _check_presence(draft: Draft) -> None:
+    """Raise `InvalidEventError` unless there are an id and a code."""
+    named = (("transaction_id", draft.transaction_id), ("code", draft.code))
+    if missing := [name for name, text in named if not (text and text.strip())]:
+        raise InvalidEventError({name: ["value_is_mandatory"] for name in missing})
+
+
+def _expressions(call: Call) -> _Expressions:
+    """Return what finds the expression of a code's metric and the field for its result, asking once a request."""
+
+    @cache
+    def find(code: str | None) -> tuple[str, Expression] | None:
+        for metric in call.store.things(call.organization, METRIC, code) if code else ():
+            if metric["expression"]:
+                return str(metric["field_name"]), parse(metric["expression"])
+        return None
+
+    return find
+
+
+def _evaluated(draft: Draft, expressions: _Expressions) -> Draft:
+    """Return the event with the result of its metric's expression, if it has one.
+
+    Raises:
+        InvalidEventError: the expression does not fit the event.
+    """
+    found = expressions(draft.code)
+    if found is None:
+        return draft
+    field, expression = found
+    try:
+        result = expression.evaluate(Evaluated(draft.code or "", draft.timestamp // SECOND, draft.properties))
+    except EvaluationError as error:
+        raise InvalidEventError(f"expression_evaluation_failed: {error}") from None
+    return draft._replace(properties={**draft.properties, field: result})
 
 
 def _timestamp(given: Any, received_at: int) -> int:

@@ -62,7 +62,7 @@ def test_a_metric_without_its_fields_is_unprocessable(api: Api) -> None:
 
 
 def test_what_the_stand_in_does_not_count_it_does_not_take(api: Api) -> None:
-    for change in ({"aggregation_type": "max_agg"}, {"expression": "event.properties.a"}):
+    for change in ({"aggregation_type": "max_agg"}, {"recurring": True}):
         assert api.post("billable_metrics", {"billable_metric": METRIC | change}).status_code == 501
 
 
