@@ -36,6 +36,7 @@ from reconciler.sandbox.errors import (
 from reconciler.sandbox.faults import Cut, Fault, Faults, play
 from reconciler.sandbox.grammar import UnstorableError
 from reconciler.sandbox.limits import Limits
+from reconciler.sandbox.permissions import Permissions
 from reconciler.sandbox.postgres import PostgresStore
 from reconciler.sandbox.requests import Asked, LoggedRequest, RequestLog
 
@@ -126,6 +127,7 @@ def create_app(
         clock=clock,
         faults=Faults(),
         limits=Limits(),
+        permissions=Permissions(),
         log=RequestLog(),
     )
 
@@ -178,6 +180,7 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
                     raise malformed()
                 if organization is None:
                     raise unauthorized()
+                lago.permissions.check(organization, asked)
                 path = {name: unquote(value) for name, value in request.path_params.items()}
                 answered = handler(Call(lago, organization, path, parse_query(request.url.query), body))
                 return answered if isinstance(answered, Response) else json_response(answered)

@@ -13,6 +13,7 @@ from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.errors import missing_parameter
 from reconciler.sandbox.faults import Faults
 from reconciler.sandbox.limits import Limits
+from reconciler.sandbox.permissions import Permissions
 from reconciler.sandbox.requests import RequestLog
 from reconciler.sandbox.store import Store
 
@@ -30,6 +31,7 @@ class Lago:
         clock: what Lago takes for the time.
         faults: what goes wrong next.
         limits: how much may be asked.
+        permissions: what may be asked.
         log: what was asked.
     """
 
@@ -39,6 +41,7 @@ class Lago:
     clock: Clock
     faults: Faults
     limits: Limits
+    permissions: Permissions
     log: RequestLog
 
     def now(self) -> int:

@@ -8,6 +8,7 @@
 | `DELETE /sandbox/faults` | `[]` |
 | `GET /sandbox/limits` | the rate limits |
 | `POST /sandbox/limits` with a list of them | the rate limits, which these replace, or 400 and what is wrong |
+| `POST /sandbox/permissions` with `{"event": ["read"]}` | the same; the API key may do only that with events |
 | `POST /sandbox/outage` with `{"seconds": 2}` | `{"seconds": 2}`; then every connection is refused for so long |
 | `GET /sandbox/clock` | `{"now": "2026-11-24T15:00:00.000Z", "moved": false}`: what Lago takes for the time |
 | `POST /sandbox/clock` with a `Move` | the same, moved, or 400 and what is wrong |
@@ -21,7 +22,7 @@
 | `GET /sandbox/totals` | sums by subscription, code and model; see `usage.totals` |
 | `GET /sandbox/events` | every event as Lago serializes it, oldest timestamp first |
 
-The last two speak of the first API key's organization unless `?api_key=` names another.
+Permissions, totals and events are those of the first API key's organization unless `?api_key=` names another.
 """
 
 from collections.abc import Awaitable, Callable
@@ -41,6 +42,7 @@ from reconciler.sandbox.events import render
 from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.grammar import SECOND, datetime_instant, format_instant
 from reconciler.sandbox.limits import Limit
+from reconciler.sandbox.permissions import Action
 from reconciler.sandbox.store import EventFilter
 from reconciler.sandbox.usage import totals
 
@@ -94,6 +96,7 @@ class Control:
             ("DELETE", "/faults", self._clear_faults),
             ("GET", "/limits", self._list_limits),
             ("POST", "/limits", self._set_limits),
+            ("POST", "/permissions", self._set_permissions),
             ("POST", "/outage", self._go_away),
             ("GET", "/clock", self._show_clock),
             ("POST", "/clock", self._move_clock),
@@ -134,6 +137,15 @@ class Control:
         self._lago.limits.set(msgspec.json.decode(await request.body(), type=list[Limit]))
         return await self._list_limits(request)
 
+    async def _set_permissions(self, request: Request) -> Response:
+        allowed = msgspec.json.decode(await request.body(), type=dict[str, list[Action]])
+
+        def change(organization: str) -> dict[str, list[Action]]:
+            self._lago.permissions.set(organization, allowed)
+            return allowed
+
+        return self._of_organization(request, change)
+
     async def _go_away(self, request: Request) -> Response:
         outage = msgspec.json.decode(await request.body(), type=Outage)
         response = json_response(outage, headers={"Connection": "close"})
@@ -161,6 +173,7 @@ class Control:
         self._lago.clock.reset()
         self._lago.faults.clear()
         self._lago.limits.set([])
+        self._lago.permissions.clear()
         self._lago.log.clear()
         return await self._health(request)
 

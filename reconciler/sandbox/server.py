@@ -125,6 +125,10 @@ class Sandbox:
         """Replace the rate limits, such as `{"requests": 50, "path": "/api/v1/events/batch"}`."""
         self._control("POST", "/limits", json=limits)
 
+    def permissions(self, api_key: str | None = None, **allowed: list[str]) -> None:
+        """Let a key only do so much, such as `event=["read"]`; what is not named it may do."""
+        self._control("POST", "/permissions", json=allowed, params={"api_key": api_key or self.api_key})
+
     def refuse(self, seconds: float | None = None) -> None:
         """Cut all connections and refuse new ones, for so long or until `accept`."""
         self._in_loop(lambda server: server.refuse(seconds))

@@ -35,3 +35,36 @@ def test_an_unknown_route_is_not_found(api: Api) -> None:
     assert response.status_code == 404
     assert response.json() == {"status": 404, "error": "Not Found", "code": "resource_not_found"}
     assert api.client.delete("events/txn").status_code == 404
+
+
+def forbidden(code: str) -> dict[str, object]:
+    return {"status": 403, "error": "Forbidden", "code": code}
+
+
+def test_a_key_can_be_kept_from_writing_events(lago: Sandbox, api: Api) -> None:
+    lago.permissions(event=["read"])
+    for response in (api.send(event()), api.post("events", {"event": event()})):
+        assert response.status_code == 403
+        assert response.json() == forbidden("write_action_not_allowed_for_event")
+    assert api.get("events").status_code == 200
+    lago.permissions(event=[], customer_usage=["write"])
+    assert api.get("events/txn").json() == forbidden("read_action_not_allowed_for_event")
+    assert api.get("events_enriched").json() == forbidden("read_action_not_allowed_for_event")
+    assert api.get("customers/x/current_usage").json() == forbidden("read_action_not_allowed_for_customer_usage")
+    assert api.get("customers").status_code == 200
+
+
+def test_permissions_are_those_of_one_key(lago: Sandbox, api: Api) -> None:
+    lago.permissions("other-key", event=["read"])
+    other = Api(lago, "other-key")
+    with other.client:
+        assert (api.send(event()).status_code, other.send(event()).status_code) == (200, 403)
+        lago.reset()
+        assert other.send(event()).status_code == 200
+
+
+def test_a_permission_that_makes_no_sense_is_refused(lago: Sandbox) -> None:
+    with pytest.raises(ValueError, match="error"):
+        lago.permissions(event=["look"])
+    with pytest.raises(ValueError, match="no organization has this API key"):
+        lago.permissions("wrong-key", event=["read"])

@@ -1,6 +1,7 @@
 """What a sender sees of the ClickHouse store: answers, what may come twice, what can be read back."""
 
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -36,6 +37,13 @@ def test_an_event_may_come_again_and_again(ch: Api) -> None:
     assert [ch.send(event(), event()).status_code for _ in range(2)] == [200, 200]
     assert [ch.post("events", {"event": event()}).status_code for _ in range(2)] == [200, 200]
     assert ch.ids() == ["txn"] * 6
+
+
+def test_an_event_without_timestamp_is_another_one_each_time(ch: Api, clickhouse: Sandbox) -> None:
+    for _ in range(2):
+        create(ch, timestamp=...)
+        clickhouse.set_clock(advance=timedelta(seconds=1))
+    assert [total["events"] for total in clickhouse.totals()] == [2]
 
 
 def test_one_id_in_two_subscriptions_of_a_batch_is_fine(ch: Api) -> None:
@@ -156,8 +164,3 @@ def test_enriched_events_are_those_of_a_metric_that_was_there(ch: Api) -> None:
     }
     assert (empty["transaction_id"], empty["value"], empty["decimal_value"]) == ("empty", "<nil>", "0.0")
     assert response.json()["meta"]["total_count"] == 2
-
-
-def test_postgres_has_no_enriched_events(api: Api) -> None:
-    response = api.get("events_enriched")
-    assert response.json() == {"status": 403, "error": "Forbidden", "code": "endpoint_not_available"}

@@ -118,6 +118,18 @@ def test_a_number_over_the_float_range_becomes_null(api: Api) -> None:
     assert answer.json()["event"]["properties"] == {"a": None, "b": 2}
 
 
+def test_properties_are_ordered_as_jsonb_orders_them(api: Api) -> None:
+    sent = {"bb": 1, "a": {"zz": [True, None], "y": "é"}, "B": 2.5}
+    assert list(api.post("events", {"event": event(properties=sent)}).json()["event"]["properties"]) == ["B", "a", "bb"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'"text"', b"null"])
+def test_a_body_that_is_no_object_carries_no_parameters(api: Api, content: bytes) -> None:
+    response = api.client.post("events", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert "param is missing" in response.text
+
+
 @pytest.mark.parametrize(
     ("cents", "shown"),
     [
