@@ -29,6 +29,10 @@ test: $(DEV)  ## run the tests, about 3 minutes on 2 cores
 proof: $(DEV)  ## run the longer proofs: crashes at every step, concurrency, volume
 	$(BIN)/pytest -n auto -m proof
 
+contract: $(DEV)  ## run the contract suite against the Lago of LAGO_CONTRACT_URL
+	@test -n "$(LAGO_CONTRACT_URL)" || { echo "Set LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY, see docs/sandbox.md." >&2; exit 2; }
+	$(BIN)/pytest tests/contract/test_contract.py
+
 lint: $(DEV)  ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -43,4 +47,4 @@ wheel: $(DEV)  ## build the wheel into dist/
 clean:  ## remove what was made
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
 
-.PHONY: help demo test proof lint bench wheel clean
+.PHONY: help demo test proof contract lint bench wheel clean

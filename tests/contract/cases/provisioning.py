@@ -1,0 +1,292 @@
+"""Billable metrics, plans, customers and subscriptions, as far as billing needs them."""
+
+from typing import Any
+
+from tests.contract.case import INSTANT, RECENT, UUID, WHOLE, Ask, AtLeast, Case
+from tests.contract.cases.common import error, get, invalid, post
+
+VALUES = "api config/locales/en.yml:69"
+
+
+def metric(code: str = "$run", **fields: Any) -> Ask:
+    plain = {"name": "Cost", "code": code, "aggregation_type": "sum_agg", "field_name": "response_cost"}
+    return post("billable_metrics", {"billable_metric": plain | fields})
+
+
+def charge(**fields: Any) -> dict[str, Any]:
+    plain = {"billable_metric_id": "$billable_metric", "charge_model": "standard", "properties": {"amount": "1"}}
+    return plain | fields
+
+
+def plan(*charges: dict[str, Any], code: str = "$run", **fields: Any) -> Ask:
+    plain = {
+        "name": "Pay as you go",
+        "code": code,
+        "interval": "monthly",
+        "amount_cents": 0,
+        "amount_currency": "USD",
+        "pay_in_advance": False,
+        "charges": list(charges),
+    }
+    return post("plans", {"plan": {name: value for name, value in (plain | fields).items() if value is not ...}})
+
+
+def customer(external_id: str = "$run", **fields: Any) -> Ask:
+    return post("customers", {"customer": {"external_id": external_id, "currency": "USD"} | fields})
+
+
+def subscription(external_id: str = "$run", customer: str = "$run", **fields: Any) -> Ask:
+    plain = {"external_customer_id": customer, "plan_code": "$run", "external_id": external_id}
+    return post("subscriptions", {"subscription": plain | {"subscription_at": "$month"} | fields})
+
+
+def mandatory(*names: str) -> dict[str, Any]:
+    return invalid({name: ["value_is_mandatory"] for name in names})
+
+
+METRIC = {
+    "lago_id": UUID,
+    "name": "Cost",
+    "code": "$run",
+    "aggregation_type": "sum_agg",
+    "field_name": "response_cost",
+    "recurring": False,
+    "expression": None,
+    "created_at": RECENT,
+    "filters": [],
+}
+PLAN = {
+    "lago_id": UUID,
+    "name": "Pay as you go",
+    "code": "$run",
+    "interval": "monthly",
+    "amount_cents": 0,
+    "amount_currency": "USD",
+    "pay_in_advance": False,
+    "created_at": RECENT,
+}
+SUBSCRIPTION = {
+    "lago_id": UUID,
+    "external_id": "$run",
+    "lago_customer_id": UUID,
+    "external_customer_id": "$run",
+    "plan_code": "$run",
+    "status": "active",
+    "billing_time": "calendar",
+    "started_at": INSTANT,
+    "terminated_at": None,
+    "canceled_at": None,
+    "current_billing_period_started_at": INSTANT,
+    "current_billing_period_ending_at": INSTANT,
+}
+PRICED = [metric(), plan(charge())]
+SUBSCRIBED = [*PRICED, subscription()]
+
+CASES = [
+    Case(
+        "a metric is answered as stored",
+        metric(),
+        200,
+        {"billable_metric": AtLeast(METRIC)},
+        source="oa BillableMetricObject",
+    ),
+    Case(
+        "a metric is found by its code",
+        get("billable_metrics/$run"),
+        200,
+        {"billable_metric": AtLeast(METRIC)},
+        before=[metric()],
+        source="oa BillableMetricObject",
+    ),
+    Case(
+        "a metric's code is taken once",
+        metric(),
+        422,
+        invalid({"code": ["value_already_exist"]}),
+        before=[metric()],
+        source=VALUES,
+    ),
+    Case(
+        "a metric of a sum needs a field",
+        metric(field_name=None),
+        422,
+        mandatory("field_name"),
+        source="api app/models/billable_metric.rb",
+    ),
+    Case(
+        "a metric that counts needs none",
+        metric(aggregation_type="count_agg", field_name=None),
+        200,
+        {"billable_metric": AtLeast({"aggregation_type": "count_agg", "field_name": None})},
+        source="api app/models/billable_metric.rb",
+    ),
+    Case(
+        "an unknown metric is not found",
+        get("billable_metrics/$run"),
+        404,
+        error(404, "Not Found", "billable_metric_not_found"),
+        source="api api_errors.rb",
+    ),
+    Case(
+        "a plan is answered with its charges",
+        plan(charge()),
+        200,
+        {
+            "plan": AtLeast(
+                PLAN
+                | {
+                    "charges": [
+                        AtLeast(
+                            {
+                                "lago_id": UUID,
+                                "lago_billable_metric_id": "$billable_metric",
+                                "billable_metric_code": "$run",
+                                "charge_model": "standard",
+                                "pay_in_advance": False,
+                                "invoiceable": True,
+                                "properties": AtLeast({"amount": "1"}),
+                                "filters": [],
+                            }
+                        )
+                    ]
+                }
+            )
+        },
+        before=[metric()],
+        source="oa PlanObject",
+    ),
+    Case(
+        "a plan is found by its code",
+        get("plans/$run"),
+        200,
+        {"plan": AtLeast(PLAN)},
+        before=PRICED,
+        source="oa PlanObject",
+    ),
+    Case(
+        "a plan's code is taken once",
+        plan(),
+        422,
+        invalid({"code": ["value_already_exist"]}),
+        before=[plan()],
+        source=VALUES,
+    ),
+    Case(
+        "a charge names its metric by a lago_id that is known",
+        plan(charge(billable_metric_id="00000000-0000-0000-0000-000000000000")),
+        404,
+        error(404, "Not Found", "billable_metric_not_found"),
+        source="api app/services/plans/create_service.rb",
+    ),
+    Case(
+        "an amount is a decimal in text",
+        plan(charge(properties={"amount": "much"})),
+        422,
+        AtLeast({"code": "validation_errors"}),
+        before=[metric()],
+        source="api validators/decimal_amount_service.rb",
+    ),
+    Case(
+        "an unknown plan is not found",
+        get("plans/$run"),
+        404,
+        error(404, "Not Found", "plan_not_found"),
+        source="api api_errors.rb",
+    ),
+    Case(
+        "a customer is answered as stored",
+        customer(name="Acme"),
+        200,
+        {"customer": AtLeast({"lago_id": UUID, "external_id": "$run", "name": "Acme", "currency": "USD"})},
+        source="oa CustomerObject",
+    ),
+    Case(
+        "a customer posted again is changed",
+        customer(name="Acme & Co."),
+        200,
+        {"customer": AtLeast({"lago_id": "$customer", "name": "Acme & Co."})},
+        before=[customer(name="Acme")],
+        source="api app/services/customers/upsert_from_api_service.rb",
+    ),
+    Case(
+        "a customer is found by its external id",
+        get("customers/$run"),
+        200,
+        {"customer": AtLeast({"lago_id": "$customer", "external_id": "$run"})},
+        before=[customer()],
+        source="oa CustomerObject",
+    ),
+    Case(
+        "an unknown customer is not found",
+        get("customers/$run"),
+        404,
+        error(404, "Not Found", "customer_not_found"),
+        source="api api_errors.rb",
+    ),
+    Case(
+        "a subscription makes its customer and is active",
+        subscription(),
+        200,
+        {"subscription": AtLeast(SUBSCRIPTION)},
+        before=PRICED,
+        source="api app/services/subscriptions/create_service.rb",
+    ),
+    Case(
+        "the same subscription once more is the same",
+        subscription(),
+        200,
+        {"subscription": AtLeast(SUBSCRIPTION | {"lago_id": "$subscription"})},
+        before=SUBSCRIBED,
+        source="api app/services/subscriptions/create_service.rb:60-90",
+    ),
+    Case(
+        "an external id belongs to one customer",
+        subscription(customer="$run-other"),
+        422,
+        invalid({"external_id": ["value_already_exist"]}),
+        before=SUBSCRIBED,
+        source="api app/services/subscriptions/create_service.rb:60-90",
+    ),
+    Case(
+        "a subscription to an unknown plan is not found",
+        subscription(),
+        404,
+        error(404, "Not Found", "plan_not_found"),
+        source="api app/services/subscriptions/create_service.rb",
+    ),
+    Case(
+        "a subscription is found by its external id",
+        get("subscriptions/$run"),
+        200,
+        {"subscription": AtLeast(SUBSCRIPTION)},
+        before=SUBSCRIBED,
+        source="oa SubscriptionObject",
+    ),
+    Case(
+        "a terminated subscription is answered with its end",
+        Ask("DELETE", "subscriptions/$run"),
+        200,
+        {"subscription": AtLeast({"status": "terminated", "terminated_at": RECENT})},
+        before=SUBSCRIBED,
+        source="api app/services/subscriptions/terminate_service.rb",
+    ),
+    Case(
+        "a terminated subscription is not found among the active",
+        get("subscriptions/$run"),
+        404,
+        error(404, "Not Found", "subscription_not_found"),
+        before=[*SUBSCRIBED, Ask("DELETE", "subscriptions/$run")],
+        source="api app/controllers/api/v1/subscriptions_controller.rb",
+    ),
+    *(
+        Case(
+            f"the list of {name} has pages",
+            get(name, {"per_page": "1"}),
+            200,
+            AtLeast({"meta": AtLeast({"current_page": 1, "total_count": WHOLE})}),
+            before=SUBSCRIBED,
+            source="api app/controllers/concerns/pagination.rb:11-36",
+        )
+        for name in ("billable_metrics", "plans", "customers", "subscriptions")
+    ),
+]

@@ -1,0 +1,212 @@
+"""`GET /customers/:external_id/current_usage`: what counts, and what it costs."""
+
+from typing import Any
+
+from tests.contract.case import INSTANT, TEXT, UUID, Ask, AtLeast, Case, PerStore, decimal
+from tests.contract.cases.common import error, event, get, send
+from tests.contract.cases.provisioning import PRICED, SUBSCRIBED, charge, metric, plan, subscription
+
+PATTERN = "api app/services/events/stores/postgres_store.rb:508-517"
+SERIALIZER = "api app/serializers/v1/customers/charge_usage_serializer.rb"
+CURRENT = get("customers/$run/current_usage", {"external_subscription_id": "$run"})
+NO_SUBSCRIPTION = error(405, "Method Not Allowed", "no_active_subscription")
+
+
+def cost(value: Any, transaction_id: str = "$run-1", **fields: Any) -> dict[str, Any]:
+    properties = {"response_cost": value, "model": "a"}
+    return event(transaction_id, **{"timestamp": "$now", "properties": properties} | fields)
+
+
+def usage(**charge: Any) -> dict[str, Any]:
+    """An answer with one charge, of which at least so much is known."""
+    return {"customer_usage": AtLeast({"charges_usage": [AtLeast(charge)]})}
+
+
+def counts(units: str, events: int = 1) -> dict[str, Any]:
+    return usage(units=decimal(units), events_count=events)
+
+
+NOT_COUNTED = PerStore(counts("2", 1), counts("2", 2))
+"""Postgres leaves out what is no plain number, ClickHouse counts it as 0; beside it is one event of 2."""
+
+CASES = [
+    Case(
+        "usage has each charge, also without events",
+        CURRENT,
+        200,
+        {
+            "customer_usage": AtLeast(
+                {
+                    "from_datetime": INSTANT,
+                    "to_datetime": INSTANT,
+                    "issuing_date": TEXT,
+                    "currency": "USD",
+                    "amount_cents": 0,
+                    "total_amount_cents": 0,
+                    "taxes_amount_cents": 0,
+                    "lago_invoice_id": None,
+                    "charges_usage": [
+                        AtLeast(
+                            {
+                                "units": "0.0",
+                                "events_count": 0,
+                                "amount_cents": 0,
+                                "amount_currency": "USD",
+                                "charge": AtLeast({"lago_id": UUID, "charge_model": "standard"}),
+                                "billable_metric": {
+                                    "lago_id": "$billable_metric",
+                                    "name": "Cost",
+                                    "code": "$run",
+                                    "aggregation_type": "sum_agg",
+                                },
+                                "filters": [],
+                                "grouped_usage": [],
+                            }
+                        )
+                    ],
+                }
+            )
+        },
+        before=SUBSCRIBED,
+        source="api spec/scenarios/current_usage/zero_fees_spec.rb",
+    ),
+    *(
+        Case(
+            f"a sum counts {value!r} as {units}",
+            CURRENT,
+            200,
+            counts(units),
+            before=[*SUBSCRIBED, send(cost(value))],
+            source=PATTERN,
+        )
+        for value, units in {"-5": "-5", "007.50": "7.5", 1.5: "1.5", "0.00000035": "0.00000035", 7: "7"}.items()
+    ),
+    Case(
+        "a small number of JSON counts, for Postgres writes it plainly",
+        CURRENT,
+        200,
+        counts("0.00000035"),
+        before=[*SUBSCRIBED, send(cost(3.5e-07))],
+        source=PATTERN,
+        only="postgres",
+    ),
+    *(
+        Case(
+            f"a sum does not count {value!r}",
+            CURRENT,
+            200,
+            NOT_COUNTED,
+            before=[*SUBSCRIBED, send(cost(value), cost("2", "$run-2"))],
+            source=PATTERN,
+        )
+        for value in ("1,000", "", "much", True, None, [1])
+    ),
+    *(
+        Case(
+            f"a sum on Postgres does not count {value!r}",
+            CURRENT,
+            200,
+            counts("2", 1),
+            before=[*SUBSCRIBED, send(cost(value), cost("2", "$run-2"))],
+            source=PATTERN,
+            only="postgres",
+        )
+        for value in ("3.5e-07", "1e3", ".5", "5.", "+5", " 5", "5\n")
+    ),
+    Case(
+        "an event without the property does not count",
+        CURRENT,
+        200,
+        NOT_COUNTED,
+        before=[*SUBSCRIBED, send(cost(0, properties={}), cost("2", "$run-2"))],
+        source=PATTERN,
+    ),
+    Case(
+        "events of another code, subscription or period do not count",
+        CURRENT,
+        200,
+        counts("2"),
+        before=[
+            *SUBSCRIBED,
+            send(
+                cost("10", "$run-1", code="$run-other"),
+                cost("10", "$run-2", external_subscription_id="$run-other"),
+                cost("10", "$run-3", timestamp="1710421740.590"),
+                cost("2", "$run-4"),
+            ),
+        ],
+        source="api app/services/events/stores/postgres_store.rb:6-23",
+    ),
+    Case(
+        "an event sent before its subscription was made counts",
+        CURRENT,
+        200,
+        counts("2"),
+        before=[send(cost("2")), *SUBSCRIBED],
+        source="api spec/scenarios/create_event_spec.rb",
+        only="postgres",
+    ),
+    Case(
+        "a standard charge costs its amount a unit, rounded to cents",
+        CURRENT,
+        200,
+        usage(units=decimal("0.125"), amount_cents=13),
+        before=[*SUBSCRIBED, send(cost("0.1"), cost("0.025", "$run-2"))],
+        source="api app/services/fees/charge_service.rb:295",
+    ),
+    Case(
+        "pricing groups are charged one by one",
+        CURRENT,
+        200,
+        usage(
+            units=decimal("0.011"),
+            events_count=3,
+            amount_cents=1,
+            grouped_usage=[
+                AtLeast({"grouped_by": {"model": "x"}, "units": decimal("0.007"), "amount_cents": 1}),
+                AtLeast({"grouped_by": {"model": "y"}, "units": decimal("0.004"), "amount_cents": 0}),
+            ],
+        ),
+        before=[
+            metric(),
+            plan(charge(properties={"amount": "1", "pricing_group_keys": ["model"]})),
+            subscription(),
+            send(
+                cost("0.004", "$run-1", properties={"response_cost": "0.004", "model": "x"}),
+                cost("0.003", "$run-2", properties={"response_cost": "0.003", "model": "x"}),
+                cost("0.004", "$run-3", properties={"response_cost": "0.004", "model": "y"}),
+            ),
+        ],
+        source=f"{SERIALIZER}; api app/services/fees/charge_service.rb:295",
+    ),
+    Case(
+        "usage is had of one metric",
+        get("customers/$run/current_usage", {"external_subscription_id": "$run", "billable_metric_code": "$run"}),
+        200,
+        counts("2"),
+        before=[*SUBSCRIBED, send(cost("2"))],
+        source="api usage_filters.rb",
+    ),
+    Case(
+        "usage of a metric that has no charge is not found",
+        get("customers/$run/current_usage", {"external_subscription_id": "$run", "billable_metric_code": "$run-none"}),
+        404,
+        error(404, "Not Found", "charge_not_found"),
+        before=SUBSCRIBED,
+        source="api usage_filters.rb",
+    ),
+    Case(
+        "usage of an unknown customer is not found",
+        CURRENT,
+        404,
+        AtLeast({"status": 404, "error": "Not Found"}),
+        source="api spec/requests/api/v1/customers/usage_controller_spec.rb",
+    ),
+    *(
+        Case(name, CURRENT, 405, NO_SUBSCRIPTION, before=before, source="api usage_controller.rb")
+        for name, before in {
+            "usage of an unknown subscription is not allowed": [*PRICED, subscription("$run-other")],
+            "usage of a terminated subscription is not allowed": [*SUBSCRIBED, Ask("DELETE", "subscriptions/$run")],
+        }.items()
+    ),
+]

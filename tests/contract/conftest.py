@@ -1,0 +1,61 @@
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.contract.case import Target
+from tests.contract.cases import CASES
+
+URL, KEY = os.environ.get("LAGO_CONTRACT_URL"), os.environ.get("LAGO_CONTRACT_KEY")
+
+STORES = ["postgres", "clickhouse"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Ask the real Lago if there is one, or else both stand-ins what is known of their stores."""
+    if "target" in metafunc.fixturenames:
+        targets = [URL] if URL else STORES
+        pairs = [(target, case) for target in targets for case in CASES if URL or case.only in {None, target}]
+        names = [f"{case.name}-{'lago' if URL else target}" for target, case in pairs]
+        metafunc.parametrize(("target", "case"), pairs, indirect=["target"], ids=names, scope="session")
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest) -> Iterator[Target]:
+    """The Lago to ask; which event store it has is found as any client would."""
+    with ExitStack() as running:
+        if URL:
+            if not KEY:
+                pytest.exit("LAGO_CONTRACT_URL is set: set LAGO_CONTRACT_KEY to an API key of that Lago.", 2)
+            url, key, patience = URL.rstrip("/"), KEY, 15.0
+        else:
+            stand_in = running.enter_context(Sandbox(store=request.param))
+            url, key, patience = stand_in.url, stand_in.api_key, 0.5
+        headers = {"Authorization": f"Bearer {key}"}
+        client = running.enter_context(httpx.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=30))
+        enriched = client.get("events_enriched")
+        stores: dict[int, Any] = {403: "postgres", 200: "clickhouse"}
+        if enriched.status_code not in stores:
+            pytest.exit(
+                f"{url} does not answer as Lago does: GET /api/v1/events_enriched is {enriched.status_code}, where "
+                "403 means the Postgres store and 200 ClickHouse. Look at LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY.",
+                2,
+            )
+        yield Target(client, stores[enriched.status_code], patience)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the answers that differ."""
+    different = [
+        dict(report.user_properties)["differs"]
+        for report in terminalreporter.getreports("failed")
+        if "differs" in dict(report.user_properties)
+    ]
+    if different:
+        terminalreporter.section(f"answers that differ: {len(different)}")
+        for text in different:
+            terminalreporter.line(str(text))

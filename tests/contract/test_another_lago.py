@@ -1,0 +1,70 @@
+"""The contract suite is asked of a Lago elsewhere: here a `reconcile sandbox` of its own, as if it were a real one."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+SUITE = ["-m", "pytest", "-p", "no:cacheprovider", "tests/contract/test_contract.py"]
+SOME = "properties or timestamp"
+
+
+@contextmanager
+def another_lago(*options: str) -> Iterator[str]:
+    """Run a stand-in in another process; its URL."""
+    command = [sys.executable, "-m", "reconciler", "sandbox", "--port", "0", "--key", "its-key", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().strip().removeprefix("LAGO_API_BASE=")
+        finally:
+            process.terminate()
+
+
+def suite(url: str, *arguments: str, key: str = "its-key") -> tuple[int, str]:
+    """Run the suite on a Lago; return its exit code and what it printed."""
+    environ = os.environ | {"LAGO_CONTRACT_URL": url, "LAGO_CONTRACT_KEY": key}
+    command = [sys.executable, *SUITE, *arguments]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=200, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_each_answer_that_differs_fails_and_is_listed() -> None:
+    with another_lago() as url:
+        events = {"method": "POST", "path": "/api/v1/events", "kind": "status"}
+        faults = [{"status": 200, "body": '{"event": {"code": null}}'}, {"status": 503, "body": "away"}]
+        httpx.post(f"{url}/sandbox/faults", json=[events | fault for fault in faults]).raise_for_status()
+        code, printed = suite(url, "-k", SOME)
+    assert code == 1
+    assert re.search(r"2 failed, \d\d passed", printed)
+    listed = printed.partition("answers that differ: 2")[2]
+    assert "POST events\n  body.event.lago_id: expected, but missing\n" in listed
+    assert "\n  body.event.code: expected 'contract-" in listed
+    assert "\n  status: expected 200, got 503 away" in listed
+
+
+@pytest.mark.proof
+def test_a_wrong_key_is_said_at_once() -> None:
+    with another_lago() as url:
+        code, printed = suite(url, "-k", SOME, key="wrong")
+    assert code == 2
+    assert "GET /api/v1/events_enriched is 401" in printed
+    assert "Look at LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY." in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("options", [[], ["--store", "clickhouse", "--lag", "0.3"]], ids=["postgres", "clickhouse"])
+def test_the_whole_suite_passes_on_another_lago_that_is_not_empty(options: list[str]) -> None:
+    with another_lago(*options) as url:
+        for _ in range(2):
+            code, printed = suite(url)
+            assert code == 0, printed
+            assert "differ" not in printed
