@@ -1,4 +1,4 @@
-"""`python -m bench`: hold passes against what the database itself needs, show a table, write docs/benchmarks.md.
+"""`python -m bench`: hold passes against what they could cost at least, show tables, write docs/benchmarks.md.
 
 A benchmark, not a test: a missed target is marked and does not set the exit code.
 """
@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 
 from bench import report
-from bench.figures import PARTS, measure
+from bench.callback import side_by_side
+from bench.figures import FIGURES, NEW, measure
 from bench.ground import SERVER
 from bench.volume import SHAPES, Kind
 from reconciler.demo.postgres import EmbeddedPostgres
@@ -21,6 +22,8 @@ TOP = Path(__file__).parent.parent
 DATA = TOP / ".bench"
 PAGE = TOP / "docs" / "benchmarks.md"
 ROWS = 2_000_000
+PARTS = (*FIGURES, "callback")
+WIDTH = 110
 
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -39,6 +42,7 @@ def main(
 ) -> None:
     """Measure; a whole run writes docs/benchmarks.md."""
     console = Console()
+    console.width = max(console.width, WIDTH)
     parts = only.split(",") if only else PARTS
     if unknown := set(parts) - set(PARTS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: not one of {', '.join(PARTS)}", param_hint="--only")
@@ -51,18 +55,24 @@ def main(
                 "Postgres": f"{server.version}; " + ", ".join(f"{name} = {value}" for name, value in SERVER.items()),
                 "Rows": f"{rows:,}; {runs} runs of the long looks, more of the short ones",
             }
-            figures = []
+            figures, sides = [], []
             for figure in measure(server, rows=rows, runs=runs, kinds=kinds, parts=parts, doing=status.update):
                 figures.append(figure)
                 console.log(f"{figure.traffic:6} {figure.what}: {figure.value:.2f}")
+            for side in side_by_side(server, rows // NEW, status.update) if "callback" in parts else ():
+                sides.append(side)
+                console.log(f"{side.who}, {side.faults} faults: {side.lost.requests} requests lost")
     finally:
         if not keep:
             shutil.rmtree(DATA, ignore_errors=True)
-    console.print(report.table(figures, f"{rows:,} rows, medians of {runs} runs, of the short ones more"))
+    if figures:
+        console.print(report.table(figures, f"{rows:,} rows, medians of {runs} runs, of the short ones more"))
+    if sides:
+        console.print(report.side_table(sides, f"LiteLLM's own callback beside a pass, {rows // NEW:,} spend rows"))
     for what, value in circumstances.items():
         console.print(f"[dim]{what}: {value}[/]", highlight=False)
     if rows == ROWS and only is None and kind is None:
-        PAGE.write_text(report.page(figures, circumstances, rows=rows))
+        PAGE.write_text(report.page(figures, sides, circumstances, rows=rows))
         console.print(f"Written to {PAGE.relative_to(TOP)}.")
 
 

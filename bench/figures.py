@@ -5,20 +5,23 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Literal, get_args
 
+from bench import delivery
+from bench.delivery import Sent
 from bench.ground import WINDOW, Ground, drop_database, make_database
+from bench.responder import Responder
 from bench.volume import Kind
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.sandbox import Sandbox
 
 Look = Literal["first", "deep", "probe", "new", "fresh"]
-PARTS: tuple[str, ...] = (*get_args(Look), "memory", "help")
+FIGURES: tuple[str, ...] = (*get_args(Look), "memory", "delivery", "help")
 
 # How many times what they are compared with looks may take.
 TARGETS: Mapping[Kind, Mapping[Look, float]] = {
@@ -28,6 +31,13 @@ TARGETS: Mapping[Kind, Mapping[Look, float]] = {
 PEAK_MB = 150.0
 PEAK_GROWTH = 1.1
 HELP_SECONDS = 0.4
+DELIVERY_RATE = 0.8
+RESPONDER_RATE = 2.0
+
+SENDERS = (4, 8)
+"""How many senders deliver: the default, and more."""
+CROWD = 48
+"""How many connections show what the responder can do."""
 
 SMALL = 20
 """How many times fewer rows the small table has."""
@@ -52,18 +62,20 @@ class Figure:
     Attributes:
         what: what is measured, and what it is divided by.
         traffic: busy, sparse, or empty.
-        ours: seconds or megabytes.
+        ours: seconds, megabytes or events a second.
         against: what it is divided by, in the same unit; None where the figure itself has the target.
-        target: the most that the ratio, or else the figure, may be.
+        target: the most that the ratio, or else the figure, may be; None if it is only shown.
         unit: of `ours` and `against`.
+        more_is_better: whether the target is the least instead.
     """
 
     what: str
     traffic: str
     ours: float
     against: float | None
-    target: float
-    unit: Literal["s", "MB"] = "s"
+    target: float | None
+    unit: Literal["s", "MB", "/s"] = "s"
+    more_is_better: bool = False
 
     @property
     def value(self) -> float:
@@ -71,9 +83,11 @@ class Figure:
         return self.ours if self.against is None else self.ours / self.against
 
     @property
-    def met(self) -> bool:
-        """Whether the target is met."""
-        return self.value <= self.target
+    def met(self) -> bool | None:
+        """Whether the target is met; None if there is none."""
+        if self.target is None:
+            return None
+        return self.value >= self.target if self.more_is_better else self.value <= self.target
 
 
 def measure(
@@ -95,7 +109,7 @@ def measure(
         parts: which figures.
         doing: is told what goes on.
     """
-    for kind in kinds if set(parts) - {"help"} else ():
+    for kind in kinds if set(parts) - {"delivery", "help"} else ():
         doing(f"{kind}: filling {rows:,} rows")
         large = Ground(server, kind, rows)
         if {"first", "deep"} & set(parts):
@@ -111,6 +125,8 @@ def measure(
                 yield _fresh(large, small, runs, doing)
             if "memory" in parts:
                 yield from _memory(server, large, small, doing)
+    if "delivery" in parts:
+        yield from _delivery(server, rows // SMALL, runs, doing)
     if "help" in parts:
         doing("reconcile --help")
         yield Figure("`reconcile --help`", "", median(_help() for _ in range(2 * runs + 1)), None, HELP_SECONDS)
@@ -220,6 +236,41 @@ def _peak(ground: Ground, environ: Mapping[str, str]) -> tuple[int, float]:
     )
     code, size = map(int, outcome.stdout.split())
     return code, size / 1e6 if sys.platform == "darwin" else size * 1024 / 1e6
+
+
+def _delivery(server: EmbeddedPostgres, rows: int, runs: int, doing: Callable[[str], None]) -> Iterator[Figure]:
+    """What a pass delivers in a second ÷ what a bare loop does, and proof that the responder could do far more."""
+    doing(f"delivery: filling {rows:,} rows")
+    with Responder() as responder:
+        ground = Ground(server, "sparse", rows, responder.url)
+        ground.first_look()
+        fastest, busiest = 0.0, 0.0
+        for senders in SENDERS:
+            bare, ours = [], []
+            for run in range(1, runs + 1):
+                doing(f"delivery, {senders} senders, run {run} of {runs}")
+                began = responder.cpu_seconds()
+                bare.append(delivery.bare(ground, senders))
+                busiest = max(busiest, (responder.cpu_seconds() - began) / bare[-1].seconds)
+                ours.append(delivery.ours(ground, senders))
+            fastest = max(fastest, _median(bare, lambda sent: sent.rate))
+            yield from _compared(senders, bare, ours)
+        crowd = [delivery.bare(ground, CROWD) for _ in range(runs)]
+    what = f"responder, {CROWD} connections ÷ the bare loop's {senders} (which take {busiest:.0%} of its core)"
+    rate = _median(crowd, lambda sent: sent.rate)
+    yield Figure(what, "sparse", rate, fastest, RESPONDER_RATE, "/s", more_is_better=True)
+
+
+def _compared(senders: int, bare: Sequence[Sent], ours: Sequence[Sent]) -> Iterator[Figure]:
+    rate, cpu = (lambda sent: sent.rate), (lambda sent: sent.cpu_of_thousand)
+    what, target = f"{ours[0].events:,} events delivered, {senders} senders ÷ bare httpx loop", DELIVERY_RATE
+    yield Figure(what, "sparse", _median(ours, rate), _median(bare, rate), target, "/s", more_is_better=True)
+    what = f"CPU seconds of the client for 1,000 events, {senders} senders ÷ bare httpx loop"
+    yield Figure(what, "sparse", _median(ours, cpu), _median(bare, cpu), None)
+
+
+def _median(runs: Sequence[Sent], what: Callable[[Sent], float]) -> float:
+    return median(map(what, runs))
 
 
 def _help() -> float:

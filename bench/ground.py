@@ -39,6 +39,8 @@ SERVER: Mapping[str, str] = MappingProxyType(
 WINDOW = timedelta(minutes=15)
 SETTLE = timedelta(minutes=2)
 NO_LOOKBACK = timedelta()
+NOBODY = "http://127.0.0.1:9"
+"""Where no Lago is."""
 
 # OFFSET: every group is made and every sum computed, but no row is sent.
 _GROUP_BY = sql.SQL("""
@@ -77,15 +79,22 @@ def drop_database(server: EmbeddedPostgres, name: str) -> None:
 class Ground:
     """A database with so many rows of one kind of traffic, and the ledger beside them."""
 
-    def __init__(self, server: EmbeddedPostgres, kind: Kind, rows: int) -> None:
-        """Fill the database, unless an earlier run left it there whole."""
+    def __init__(self, server: EmbeddedPostgres, kind: Kind, rows: int, lago: str = NOBODY) -> None:
+        """Fill the database, unless an earlier run left it there whole.
+
+        Args:
+            server: where.
+            kind: of traffic.
+            rows: how many.
+            lago: the address that passes send to, without `/api/v1`.
+        """
         self.kind: Kind = kind
         self.rows = rows
         self.name = f"{kind}_{rows}"
         self.url = server.socket_url(self.name)
         self.environ = {
             "DATABASE_URL": self.url,
-            "LAGO_API_BASE": "http://127.0.0.1:9",  # nothing is sent
+            "LAGO_API_BASE": lago,
             "LAGO_API_KEY": "none",
             "LAGO_API_EVENT_CODE": "openai_tokens",
             "LAGO_API_CHARGE_BY": "end_user_id",
@@ -189,6 +198,12 @@ class Ground:
         self.check_billed()
         self._billed = True
         return seconds
+
+    def payloads(self) -> list[str]:
+        """Return what is to be sent of each event, oldest window first."""
+        with psycopg.connect(self.url) as connection:
+            rows = connection.execute("SELECT payload FROM reconciler.event ORDER BY window_start, bucket").fetchall()
+        return [payload for (payload,) in rows]
 
     def check_billed(self) -> None:
         """Raise `RuntimeError` unless the ledger's events are worth exactly what the table says."""

