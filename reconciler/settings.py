@@ -10,8 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -78,6 +80,23 @@ class Settings:
     http: str
     http_token: SecretStr | None
     meters: tuple[MeterSettings, ...]
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """What works and is not safe, one sentence each."""
+        address = urlsplit(self.lago_api_base)
+        if address.scheme == "http" and not _is_loopback(address.hostname or ""):
+            yield (
+                f"LAGO_API_BASE ({self.lago_api_base}) is plain http: whoever is on the way can read the API key and "
+                "the usage. Use https, as in https://lago.example.com."
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def load_settings(

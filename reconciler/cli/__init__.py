@@ -12,7 +12,7 @@ import typer
 
 from reconciler import __version__
 from reconciler.cli import alarm, ledger, quarantine
-from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
+from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of, warn
 from reconciler.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def _pass(
                 parse_when(when, datetime.now(UTC))  # nonsense is told before anything is asked of a database
         settings = settings_of(config, meter)
         meters = settings.meters
+        warn(settings)
         with show.progress() as bar:
             summaries = Pass(settings).run(request, bar, run_id=run_id)
     except ReconcileError as error:
@@ -145,6 +146,7 @@ def serve(context: typer.Context, config: Config = None) -> None:
         settings = settings_of(config or given_config(context), given_meter(context))
         from reconciler import service
 
+        warn(settings)
         service.serve(settings)
 
 

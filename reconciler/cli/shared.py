@@ -45,6 +45,12 @@ def settings_of(config: Path | None, meter: str | None, *, require_lago: bool = 
     return replace(settings, meters=chosen)
 
 
+def warn(settings: "Settings") -> None:
+    """Say on standard error what works and is not safe."""
+    for sentence in settings.warnings:
+        print(f"reconcile: warning: {sentence}", file=sys.stderr)  # noqa: T201
+
+
 def given_config(context: typer.Context) -> Path | None:
     """The `--config` that stands before the command."""
     value: Path | None = (context.find_root().obj or {}).get("config")
