@@ -141,10 +141,10 @@ def _chosen(events: Sequence[Quarantined], wanted: Sequence[str]) -> list[Quaran
     for text in wanted:
         found = [event for event in events if event.transaction_id.startswith(text)] if text else []
         if len(found) != 1:
-            said = (
-                "No quarantined event has" if not found else f"{len(found)} quarantined events have ids that begin with"
+            said = f"{len(found)} quarantined events have" if found else "No quarantined event has"
+            raise UsageError(
+                f"{said} an id that begins with {text!r}; `reconcile quarantine` lists them. Nothing was done."
             )
-            raise UsageError(f"{said} the id {text!r}; `reconcile quarantine` lists them. Nothing was done.")
         chosen[found[0].transaction_id] = found[0]
     return list(chosen.values())
 

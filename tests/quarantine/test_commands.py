@@ -1,0 +1,164 @@
+"""`reconcile quarantine`: see what Lago refuses for good, send it again, or give it up with a reason."""
+
+import json
+from typing import Any
+
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.process import only_object, run, sentences
+from tests.support import assert_exact, environment, reconcile
+
+BATCH = "/api/v1/events/batch"
+
+
+@pytest.fixture
+def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+    """The settings of a meter with three events accepted, and two that Lago calls invalid."""
+    names = ("acme", "globex", "initech", "poor", "worse")
+    proxy_db.insert(*(spend_row(end_user=name, spend=0.25) for name in names))
+    for name in ("poor", "worse"):
+        lago.faults({"kind": "status", "count": None, "external_subscription_id": name, "path": BATCH})
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="2h")
+    return environ
+
+
+def quarantined(environ: dict[str, str]) -> list[dict[str, Any]]:
+    listed = run(environ, "quarantine", "--json")
+    assert listed.returncode == 0
+    found: list[dict[str, Any]] = only_object(listed)["quarantined"]
+    return found
+
+
+def states(database: Database) -> dict[str, str]:
+    return dict(database.fetch("SELECT customer, state FROM reconciler.event"))
+
+
+def test_it_lists_them_for_people_and_for_programs(environ: dict[str, str]) -> None:
+    found = quarantined(environ)
+    assert {(event["customer"], event["cost"]) for event in found} == {("poor", "0.25"), ("worse", "0.25")}
+    assert all("500" in event["answer"] for event in found)
+    shown = run(environ, "quarantine")
+    assert shown.returncode == 0
+    assert "poor" in shown.stdout
+    assert "2 events, 0.5 USD" in shown.stdout
+    for event in found:
+        assert event["transaction_id"][:10] in shown.stdout
+
+
+def test_list_says_the_same_and_an_empty_one_says_so(environ: dict[str, str], proxy_db: Database) -> None:
+    assert run(environ, "quarantine", "list").stdout == run(environ, "quarantine").stdout
+    proxy_db.fetch("UPDATE reconciler.event SET state = 'accepted'")
+    assert run(environ, "quarantine", "list").stdout == "No event is quarantined.\n"
+
+
+def test_show_has_all_of_one_by_the_beginning_of_its_id(environ: dict[str, str]) -> None:
+    [event, _] = quarantined(environ)
+    shown = run(environ, "quarantine", "show", event["transaction_id"][:16])
+    assert shown.returncode == 0
+    assert event["transaction_id"] in shown.stdout
+    assert event["answer"] in shown.stdout
+    as_json = only_object(run(environ, "quarantine", "show", event["transaction_id"], "--json"))
+    assert as_json == event
+    assert as_json["event"]["properties"]["response_cost"] == "0.25"
+
+
+def test_retry_sends_the_same_bytes_with_the_next_pass(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    [event, other] = quarantined(environ)
+    before = dict(proxy_db.fetch("SELECT customer, payload FROM reconciler.event"))
+    lago.clear_faults()
+    done = run(environ, "quarantine", "retry", event["transaction_id"])
+    assert (done.returncode, done.stdout) == (0, "1 event planned again; the next pass sends it.\n")
+    assert reconcile(environ).delivered.accepted == 1
+    assert states(proxy_db)[other["customer"]] == "quarantined"
+    assert run(environ, "quarantine", "retry", "--all").stdout == "1 event planned again; the next pass sends it.\n"
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+    assert dict(proxy_db.fetch("SELECT customer, payload FROM reconciler.event")) == before
+
+
+def test_discard_keeps_the_reason_and_clears_the_alarm(environ: dict[str, str], proxy_db: Database) -> None:
+    ids = [event["transaction_id"] for event in quarantined(environ)]
+    done = run(environ, "quarantine", "discard", *ids, "--reason", "a test customer")
+    assert (done.returncode, done.stdout) == (0, "2 events discarded: a test customer\n")
+    kept = proxy_db.fetch(
+        "SELECT DISTINCT state, reason, decided_at IS NOT NULL FROM reconciler.event WHERE state <> 'accepted'"
+    )
+    assert kept == [("discarded", "a test customer", True)]
+    again = reconcile(environ)
+    assert (again.exit_code, again.tally.events_planned) == (0, 0), "what is discarded counts as billed"
+
+
+def test_what_is_asked_for_must_be_there_and_nothing_is_done_otherwise(
+    environ: dict[str, str], proxy_db: Database
+) -> None:
+    before = states(proxy_db)
+    [event, _] = quarantined(environ)
+    for arguments, said in {
+        ("show", "r1_nothing"): "No quarantined event has an id that begins with 'r1_nothing'",
+        ("retry", event["transaction_id"], "r1_nothing"): "Nothing was done",
+        ("retry", "r1_"): "2 quarantined events have an id that begins with 'r1_'",
+        ("retry",): "Say which",
+        ("retry", "--all", event["transaction_id"]): "Say which",
+        ("discard", "--reason", "x"): "Say which",
+        ("discard", event["transaction_id"]): "needs a reason",
+        ("discard", event["transaction_id"], "--reason", "  "): "needs a reason",
+    }.items():
+        refused = run(environ, "quarantine", *arguments)
+        assert refused.returncode == 2, arguments
+        assert said in sentences(refused)[0]
+    assert states(proxy_db) == before
+
+
+def test_a_meter_can_be_chosen(environ: dict[str, str]) -> None:
+    assert only_object(run(environ, "quarantine", "--json", "--meter", "another")) == {"quarantined": []}
+    assert len(only_object(run(environ, "quarantine", "--json", "--meter", "default"))["quarantined"]) == 2
+
+
+def test_without_a_ledger_it_says_what_to_do(proxy_db: Database, lago: Sandbox) -> None:
+    refused = run(environment(proxy_db, lago), "quarantine")
+    assert refused.returncode == 1
+    assert sentences(refused) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
+
+
+@pytest.mark.parametrize("decision", ["retry", "discard"])
+def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    row = spend_row(spend=0.25)
+    proxy_db.insert(row)
+    reconcile(environ, since="2h")
+    # The ledger says something else than Lago took; a late row then waits behind the conflict.
+    change = """UPDATE reconciler.event SET state = 'planned', payload = replace(payload, {})
+                WHERE revision = 0"""
+    proxy_db.fetch(change.format("""'"0.25"', '"0.5"'"""))
+    proxy_db.insert(spend_row(spend=0.125, startTime=row["startTime"]))
+    assert reconcile(environ).exit_code == 3
+    assert proxy_db.fetch("SELECT revision, state, held_for FROM reconciler.event ORDER BY 1") == [
+        (0, "quarantined", None),
+        (1, "held", "conflict"),
+    ]
+    [event] = only_object(run(environ, "quarantine", "--json"))["quarantined"]
+    assert event["conflict"]
+    if decision == "retry":
+        proxy_db.fetch(change.replace("'planned'", "state").format("""'"0.5"', '"0.25"'"""))  # the cause is mended
+        assert run(environ, "quarantine", "retry", "--all").returncode == 0
+    else:
+        assert run(environ, "quarantine", "discard", "r1_", "--reason", "Lago's stands").returncode == 0
+    done = reconcile(environ)
+    assert done.exit_code == 0
+    assert sorted(event["properties"]["response_cost"] for event in lago.events()) == ["0.125", "0.25"]
+
+
+def test_a_huge_customer_is_shown_in_brief(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago, LAGO_API_CHARGE_BY="user_id")
+    proxy_db.insert(spend_row(), spend_row(user="x" * 1_000_000))
+    reconcile(environ, since="2h")
+    shown = run(environ, "quarantine")
+    assert "(1,000,000 characters)" in shown.stdout.replace("\n", "")
+    assert len(shown.stdout) < 10_000
+    assert len(run(environ, "quarantine", "show", "r1_").stdout) < 20_000
+    assert len(json.dumps(quarantined(environ))) > 1_000_000
