@@ -120,17 +120,31 @@ def index_enriched(call: Call) -> Response:
 
 
 def _wanted(call: Call) -> EventFilter:
+    """Read the filters of a list.
+
+    Raises:
+        RefusalError: 422, a filter makes no sense.
+    """
     query = call.query
-    subscription = query.get("external_subscription_id")
-    since = _instant(query, "timestamp_from")
-    if query.get("timestamp_from_started_at") == "true":
-        if "timestamp_from" in query:
-            raise invalid({"timestamp_from": ["cannot be used with timestamp_from_started_at"]})
-        if not subscription:
-            raise invalid({"external_subscription_id": ["required with timestamp_from_started_at"]})
-        known = call.store.things(call.organization, SUBSCRIPTION, subscription)
-        since = known[0]["started_at"] if known else None
+    subscription, from_start = query.get("external_subscription_id"), query.get("timestamp_from_started_at", "false")
+    errors: dict[str, Any] = {}
+    if from_start not in {"true", "false"}:
+        errors["timestamp_from_started_at"] = ["must be one of: true, false"]
+    if from_start == "true" and query.get("timestamp_from"):
+        errors["timestamp_from"] = ["cannot be used with timestamp_from_started_at"]
+    if from_start == "true" and not subscription:
+        errors["external_subscription_id"] = ["required with timestamp_from_started_at"]
+    if errors:
+        raise invalid(errors)
+    since = _start(call, subscription or "") if from_start == "true" else _instant(query, "timestamp_from")
     return EventFilter(call.organization, subscription, query.get("code"), since, _instant(query, "timestamp_to"))
+
+
+def _start(call: Call, external_id: str) -> int | None:
+    """Return when the subscription began: the one that lives, or else the last that ended; None if there is none."""
+    known = call.store.things(call.organization, SUBSCRIPTION, external_id)
+    ended = [(one["terminated_at"] is None, one["terminated_at"] or 0, one["started_at"] or 0) for one in known]
+    return max(ended)[-1] if ended else None
 
 
 # -- in

@@ -25,6 +25,8 @@ EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN, rounding=ROUND_HALF
 
 SECOND = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_YEAR_2000 = datetime(2000, 1, 1, tzinfo=UTC)
+_YEAR_2000_INSTANT = 946_684_800 * SECOND
 _DAYS_IN_400_YEARS = 146_097
 _MICROSECONDS_IN_400_YEARS = _DAYS_IN_400_YEARS * 86_400 * SECOND
 
@@ -197,8 +199,8 @@ def ruby_decimal(number: Decimal) -> str:
 
 def format_instant(instant: int, *, milliseconds: bool = False) -> str:
     """Write an instant as ISO 8601 in UTC to the second or to the millisecond, cut, never rounded."""
-    cycles, rest = divmod(instant - datetime_instant(datetime(2000, 1, 1, tzinfo=UTC)), _MICROSECONDS_IN_400_YEARS)
-    moment = datetime(2000, 1, 1, tzinfo=UTC) + timedelta(microseconds=rest)
+    cycles, rest = divmod(instant - _YEAR_2000_INSTANT, _MICROSECONDS_IN_400_YEARS)
+    moment = _YEAR_2000 + timedelta(microseconds=rest)
     year = moment.year + 400 * cycles  # the calendar repeats every 400 years
     sign = "-" if year < 0 else ""
     text = f"{sign}{abs(year):04d}{moment:-%m-%dT%H:%M:%S}"

@@ -123,7 +123,11 @@ def _row(draft: Draft) -> Event:
 
 
 def _jsonb(value: Any) -> Any:
-    """Return the value as Postgres' jsonb keeps it: keys by length, then bytewise."""
+    """Return the value as Postgres' jsonb keeps it: keys by length, then bytewise.
+
+    Raises:
+        UnstorableError: a text has a NUL character.
+    """
     match value:
         case str():
             if "\0" in value:
@@ -132,9 +136,13 @@ def _jsonb(value: Any) -> Any:
         case float():
             return finite(value)
         case dict():
-            keys = sorted((len(key.encode()), key.encode(), key) for key in value)
-            return {_jsonb(key): _jsonb(value[key]) for *_, key in keys}
+            return {_jsonb(key): _jsonb(value[key]) for key in sorted(value, key=_jsonb_order)}
         case list():
             return [_jsonb(item) for item in value]
         case _:
             return value
+
+
+def _jsonb_order(key: str) -> tuple[int, bytes]:
+    encoded = key.encode()
+    return len(encoded), encoded

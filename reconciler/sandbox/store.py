@@ -80,7 +80,7 @@ class EventFilter(NamedTuple):
 
 
 class StoreFileError(UsageError):
-    """The file holds the data of another kind of store."""
+    """The file is none that the store can keep its data in."""
 
 
 class Store(ABC):
@@ -102,14 +102,23 @@ class Store(ABC):
         """Open the file at `path`, or a database in memory.
 
         Raises:
-            StoreFileError: the file was written by the other store, or by another version.
+            StoreFileError: it can't be opened, or was written by the other store, another version or something else.
         """
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            self._db = sqlite3.connect(path or ":memory:", isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise StoreFileError(f"{path}: {error}. Give another file.") from None
+        try:
+            self._open()
+        except (sqlite3.Error, StoreFileError):
+            self._db.close()
+            raise StoreFileError(f"{path} holds no {self.name} store of this version. Give another file.") from None
+
+    def _open(self) -> None:
         found = self._db.execute("PRAGMA user_version").fetchone()[0]
         tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and found != self._schema_number:
-            self._db.close()
-            raise StoreFileError(f"{path} holds no {self.name} store of this version: give another file.")
+            raise StoreFileError
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(f"{_THINGS}{self._schema}PRAGMA user_version = {self._schema_number};")

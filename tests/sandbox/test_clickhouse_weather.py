@@ -162,8 +162,12 @@ def test_messages_and_events_survive_in_a_file(tmp_path: Path) -> None:
         assert len(lago.events()) == 3
 
 
-def test_a_file_of_the_other_store_is_refused(tmp_path: Path) -> None:
+def test_a_file_of_the_other_store_or_of_anything_else_is_refused(tmp_path: Path) -> None:
     with Sandbox(tmp_path / "lago"):
         pass
-    with pytest.raises(StoreFileError, match="holds no clickhouse store"):
-        Sandbox(tmp_path / "lago", store="clickhouse").start()
+    (tmp_path / "text").write_text("no database" * 100)
+    for name in ("lago", "text"):
+        with pytest.raises(StoreFileError, match=f"{name} holds no clickhouse store of this version"):
+            Sandbox(tmp_path / name, store="clickhouse").start()
+    with pytest.raises(StoreFileError, match="unable to open database file"):
+        Sandbox(tmp_path / "no folder" / "lago").start()

@@ -76,6 +76,33 @@ def test_a_bad_date_is_unprocessable(api: Api, name: str) -> None:
     assert response.json() == invalid({name: ["invalid_date"]})
 
 
+@pytest.mark.parametrize(
+    ("query", "details"),
+    [
+        ({"timestamp_from_started_at": "yes"}, {"timestamp_from_started_at": ["must be one of: true, false"]}),
+        (
+            {"timestamp_from_started_at": "true"},
+            {"external_subscription_id": ["required with timestamp_from_started_at"]},
+        ),
+        (
+            {"timestamp_from_started_at": "true", "external_subscription_id": "sub", "timestamp_from": "2024-03-01"},
+            {"timestamp_from": ["cannot be used with timestamp_from_started_at"]},
+        ),
+    ],
+)
+def test_filters_that_make_no_sense_are_unprocessable(
+    api: Api, query: dict[str, str], details: dict[str, list[str]]
+) -> None:
+    response = api.get("events", **query)
+    assert response.status_code == 422
+    assert response.json() == invalid(details)
+
+
+def test_the_start_of_an_unknown_subscription_filters_nothing(api: Api) -> None:
+    api.send(event())
+    assert api.ids(timestamp_from_started_at="true", external_subscription_id="sub") == ["txn"]
+
+
 def test_enriched_events_are_forbidden_on_the_postgres_store(api: Api) -> None:
     response = api.get("events_enriched")
     assert response.status_code == 403
