@@ -216,8 +216,10 @@ class ClickHouseStore(Store):
         """Return the latest copy of each event or, without deduplication, every unmerged one; see `Store.counted`."""
         self._read_messages()
         where, values = wanted.where()
-        copies = "TRUE" if not self.deduplication else "place = 1"
-        sql = f"SELECT {_COLUMNS} FROM ({_PLACED.format(where=where)}) WHERE {copies}"  # noqa: S608 -- of constants
+        if self.deduplication:
+            sql = f"SELECT {_COLUMNS} FROM ({_PLACED.format(where=where)}) WHERE place = 1"  # noqa: S608 -- of constants
+        else:
+            sql = f"SELECT {_COLUMNS} FROM event WHERE {where} AND state IN ('enriched', ?)"  # noqa: S608 -- of constants
         return map(Event._make, self._db.execute(sql, [*values, "dead" if dead_letters else ""]))
 
     def number(self, value: object) -> Decimal | None:

@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
@@ -257,6 +258,19 @@ def test_the_session_with_clickhouse_bills_twice() -> None:
         printed = shell(lago, code_blocks(section(DOCS["sandbox.md"], CLICKHOUSE), "sh"))
     assert '{"released":2}' in printed
     assert '"events":2,"sums":{"response_cost":"1"}' in printed
+
+
+def test_the_example_in_python_holds() -> None:
+    (example,) = code_blocks(DOCS["sandbox.md"], "python")
+    done = subprocess.run([sys.executable, "-c", example], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_option_of_the_stand_in_is_documented() -> None:
+    assert isinstance(ROOT, TyperGroup)
+    options = {option for parameter in ROOT.commands["sandbox"].params for option in parameter.opts}
+    described = set(table(section(DOCS["sandbox.md"], "The stand-in of Lago")))
+    assert {name.replace("--no-", "--") for name in described} == options - {"--help"}
 
 
 async def control_requests() -> set[str]:
