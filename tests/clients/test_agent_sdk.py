@@ -204,6 +204,23 @@ def test_what_was_stored_unnoticed_is_sent_again_and_refused(start: Start, lago:
     assert batches(lago) == [(500, 2), (422, 2), (422, 1), (422, 1)]
 
 
+@pytest.mark.parametrize(("deduplication", "counted"), [(True, ["10", "20"]), (False, ["20", "40"])])
+def test_on_clickhouse_that_is_billed_once_with_deduplication_only(deduplication: bool, counted: list[str]) -> None:
+    with Sandbox(store="clickhouse", deduplication=deduplication) as lago:
+        for code in ("llm_input_tokens", "llm_output_tokens"):
+            metric = {"name": code, "code": code, "aggregation_type": "sum_agg", "field_name": "value"}
+            headers = {"Authorization": f"Bearer {lago.api_key}"}
+            url = f"{lago.url}/api/v1/billable_metrics"
+            httpx.post(url, json={"billable_metric": metric}, headers=headers).raise_for_status()
+        lago.faults({"kind": "commit_then_500"})
+        sdk = LagoSDK(lago.api_key, f"{lago.url}/api/v1", "sub")
+        sdk.emit(USAGE)
+        assert sdk.flush(timeout=10)
+        sdk.shutdown()
+        assert batches(lago) == [(500, 2), (200, 2)]
+        assert [total["sums"]["value"] for total in lago.totals()] == counted
+
+
 def test_one_bad_event_does_not_keep_others_from_lago(sdk: LagoSDK, lago: Sandbox) -> None:
     sdk.emit(CanonicalUsage(input=1), event_id="taken")
     assert sdk.flush()

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 SUITE = ["-m", "pytest", "-p", "no:cacheprovider", "tests/contract/test_contract.py"]
-SOME = "properties or timestamp"
+SOME = "properties"
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def test_each_answer_that_differs_fails_and_is_listed() -> None:
         httpx.post(f"{url}/sandbox/faults", json=[events | fault for fault in faults]).raise_for_status()
         code, printed = suite(url, "-k", SOME)
     assert code == 1
-    assert re.search(r"2 failed, \d\d passed", printed)
+    assert re.search(r"2 failed, \d+ passed", printed)
     listed = printed.partition("answers that differ: 2")[2]
     assert "POST events\n  body.event.lago_id: expected, but missing\n" in listed
     assert "\n  body.event.code: expected 'contract-" in listed

@@ -69,3 +69,5 @@ def bad_request(name: str) -> dict[str, Any]:
 TAKEN = {"transaction_id": ["value_already_exist"]}
 MISSING = {"transaction_id": ["value_is_mandatory"]}
 UNAUTHORIZED = {"status": 401, "error": "Unauthorized"}
+NOTHING = {"current_page": 0, "next_page": None, "prev_page": None, "total_pages": 0, "total_count": 0}
+"""The `meta` of an empty list."""

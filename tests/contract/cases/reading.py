@@ -1,11 +1,10 @@
 """`GET /events`, `GET /events/:transaction_id` and `GET /events_enriched`."""
 
 from tests.contract.case import INSTANT, AtLeast, Case, PerStore
-from tests.contract.cases.common import error, event, get, invalid, post, read, send
+from tests.contract.cases.common import NOTHING, error, event, get, invalid, post, read, send
 from tests.contract.cases.provisioning import metric
 
 QUERY = "api app/queries/events_query.rb"
-EMPTY = {"current_page": 0, "next_page": None, "prev_page": None, "total_pages": 0, "total_count": 0}
 MINE = {"external_subscription_id": "$run"}
 NOT_FOUND = error(404, "Not Found", "event_not_found")
 
@@ -58,7 +57,7 @@ CASES = [
         "the page of an empty list is 0",
         get("events", MINE),
         200,
-        {"events": [], "meta": EMPTY},
+        {"events": [], "meta": NOTHING},
         source="api app/controllers/concerns/pagination.rb:11-36",
     ),
     Case(
@@ -152,10 +151,30 @@ CASES = [
         for name in ("timestamp_from", "timestamp_to")
     ),
     Case(
+        "a timestamp_from_started_at of false is as if it were absent",
+        get("events", MINE | {"timestamp_from_started_at": "false"}),
+        200,
+        first_and_second(page(1, 1, 2)),
+        before=TWO,
+        source="api spec/requests/api/v1/events_controller_spec.rb",
+    ),
+    Case(
+        "timestamp_from_started_at excludes timestamp_from and needs a subscription",
+        get("events", {"timestamp_from": "2024-03-14", "timestamp_from_started_at": "true"}),
+        422,
+        invalid(
+            {
+                "timestamp_from": ["cannot be used with timestamp_from_started_at"],
+                "external_subscription_id": ["required with timestamp_from_started_at"],
+            }
+        ),
+        source="api spec/queries/events_query_spec.rb",
+    ),
+    Case(
         "enriched events are of the ClickHouse store only",
         get("events_enriched", {"external_subscription_id": "$run"}),
         PerStore(403, 200),
-        PerStore(error(403, "Forbidden", "endpoint_not_available"), AtLeast({"meta": EMPTY})),
+        PerStore(error(403, "Forbidden", "endpoint_not_available"), AtLeast({"meta": NOTHING})),
         source="api app/controllers/api/base_controller.rb:22-24",
     ),
 ]
