@@ -5,6 +5,10 @@
 --         back, an event waits until what may have been sent can be seen.
 -- Writes  the attempt, before the request: it is open until an answer closes it. A sender that dies leaves a lease
 --         that ends, and an open attempt with the reason.
+--
+-- Both questions are subqueries of the row's own key, and the coalesce keeps the index of what is not accepted out of the
+-- second: a ledger that has no statistics yet would else be joined with itself, row by row.
+--
 -- Returns key, payload and subscription of each, how often it was claimed, since when an earlier attempt is open, and
 --         whether a person has decided that it goes.
 UPDATE reconciler.event
@@ -21,16 +25,15 @@ FROM (SELECT meter, window_start, bucket, revision, open_since
         AND window_start >= %(since)s
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
         AND (open_since IS NULL OR open_since <= clock_timestamp() - %(visible_after)s::interval)
-        AND EXISTS (SELECT FROM reconciler."window"
-                    WHERE "window".meter = event.meter
-                      AND "window".start = event.window_start
-                      AND "window".asked_at IS NOT NULL)
-        AND NOT EXISTS (SELECT FROM reconciler.event AS earlier
-                        WHERE earlier.meter = event.meter
-                          AND earlier.window_start = event.window_start
-                          AND earlier.bucket = event.bucket
-                          AND earlier.revision < event.revision
-                          AND earlier.state = 'planned')
+        AND (SELECT asked_at FROM reconciler."window"
+             WHERE "window".meter = event.meter AND "window".start = event.window_start) IS NOT NULL
+        AND (revision = 0
+             OR NOT EXISTS (SELECT FROM reconciler.event AS earlier
+                            WHERE earlier.meter = event.meter
+                              AND earlier.window_start = event.window_start
+                              AND earlier.bucket = event.bucket
+                              AND earlier.revision < event.revision
+                              AND coalesce(earlier.state, '') = 'planned'))
       ORDER BY window_start
       LIMIT %(limit)s
       FOR UPDATE SKIP LOCKED) AS due

@@ -1,0 +1,80 @@
+"""Five sender processes on one backlog share it: nothing goes twice without a reason."""
+
+import random
+import time
+from collections import Counter
+from contextlib import ExitStack
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.crash.runner import Reconcile
+from tests.support import assert_exact, environment, reconcile
+
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
+
+BATCH = "/api/v1/events/batch"
+
+
+def backlog(source: Database, lago: Sandbox, events: int) -> dict[str, str]:
+    """Plan so many events that Lago refuses for now; return the settings."""
+    environ = environment(source, lago)
+    source.insert(*(spend_row(end_user=f"customer {number}") for number in range(events)))
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError, match="401"):
+        reconcile(environ, since="2h")
+    lago.clear_faults()
+    lago.clear_requests()
+    return environ
+
+
+def times_sent(lago: Sandbox) -> Counter[str]:
+    return Counter(id_ for request in lago.requests() if request["method"] == "POST" for id_ in request["ids"])
+
+
+def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox) -> None:
+    environ = backlog(proxy_db, lago, 6000)
+    lago.faults({"kind": "slow", "seconds": 0.6, "count": None, "path": BATCH})
+    with ExitStack() as running:
+        passes = [running.enter_context(Reconcile(environ, senders=8)) for _ in range(5)]
+        assert {each.wait(): each.err for each in passes} == {0: ""}
+    assert_exact(proxy_db, lago)
+    assert set(times_sent(lago).values()) == {1}
+    summaries = proxy_db.fetch("SELECT (summary ->> 'events_accepted')::int FROM reconciler.run WHERE outcome = 'done'")
+    assert sum(accepted > 0 for (accepted,) in summaries) >= 3, "so many took part"
+
+
+def test_what_goes_again_has_its_reason_in_the_ledger(proxy_db: Database, lago: Sandbox) -> None:
+    environ = backlog(proxy_db, lago, 3000)
+    odds = {"path": BATCH, "probability": 0.1}
+    lago.faults(
+        {"kind": "commit_then_500", "seed": 1, **odds},
+        {"kind": "drop", "seed": 2, **odds},
+        {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}, "seed": 3, **odds},
+        {"kind": "slow", "seconds": 0.2, "count": None, "path": BATCH},
+    )
+    draw = random.Random(1)
+    with ExitStack() as running:
+        passes = [running.enter_context(Reconcile(environ, senders=8)) for _ in range(5)]
+        for killed in passes[:3]:
+            time.sleep(draw.uniform(0.2, 0.8))
+            killed.kill()
+        for each in passes:
+            each.wait()
+        log = "\n".join(each.err for each in passes)
+    assert "events go again" in log
+
+    proxy_db.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
+    lago.clear_faults()
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+    again = {id_ for id_, times in times_sent(lago).items() if times > 1}
+    reasons = dict(
+        proxy_db.fetch(
+            "SELECT payload::json ->> 'transaction_id', failure FROM reconciler.event WHERE failure IS NOT NULL"
+        )
+    )
+    assert len(again) > 100
+    assert again <= reasons.keys()
