@@ -98,6 +98,18 @@ def of(standing: Standing) -> Iterator[Alarm]:
         )
 
 
+def overtaken(mark: datetime, watermark: datetime) -> Alarm:
+    """The incident that retention has come to where no pass had looked."""
+    return Alarm(
+        "overtaken",
+        f"Retention has come to the window of {mark:%Y-%m-%d %H:%M} UTC before it was billed: passes had come to "
+        f"{watermark:%Y-%m-%d %H:%M} UTC only. What is deleted from there on can't be billed, what is left up to that "
+        "window's end is not billed (the alarm `late` says how much it is). Run passes more often, or let retention "
+        "keep rows longer.",
+        Decimal(1),
+    )
+
+
 def review(connection: Connection, meter: str, standing: Standing) -> None:
     """Raise, refresh and clear the alarms that follow from how the meter stands."""
     standing_alarms = list(of(standing))

@@ -1,13 +1,12 @@
 """One chunk: compare a span of windows with the source and plan what differs, in one ledger transaction.
 
 The order is what makes concurrent passes safe: the meter's turn first, then the source's totals, then how far
-retention has come, then what is billed. Each statement sees all that was committed before it.
+retention has come and what is billed. In one database the last three are one statement, so of one snapshot; in two,
+each statement sees all that was committed before it.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,14 +14,15 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
+from reconciler import alarms
 from reconciler.durations import iso_duration
 from reconciler.ledger.store import Ledger
-from reconciler.ledger.terms import Stretch, Terms, Timeline
+from reconciler.ledger.terms import Stretch, Terms
 from reconciler.mapping import Subscriptions
 from reconciler.meter_settings import MeterSettings
 from reconciler.postgres import cursor
 from reconciler.source import Sight, Source, copy
-from reconciler.statements import statement
+from reconciler.statements import escaped, statement
 
 
 @dataclass
@@ -45,19 +45,6 @@ class Tally:
             setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
 
 
-@dataclass(frozen=True)
-class Found:
-    """One chunk's result.
-
-    Attributes:
-        tally: its figures.
-        overtaken: the purge mark, if it moved in this chunk and is now past the watermark.
-    """
-
-    tally: Tally
-    overtaken: datetime | None
-
-
 class Planner:
     """Compares and plans chunks of one meter."""
 
@@ -72,84 +59,70 @@ class Planner:
         self._one_database = one_database
         self._subscriptions = Subscriptions(meter)
 
-    def plan(self, connection: Connection, stretch: Stretch, timeline: Timeline) -> Found:
+    def plan(self, connection: Connection, stretch: Stretch) -> Tally:
         """Compare the stretch's windows, plan their deltas, and record what was seen.
 
         Args:
             connection: the ledger's transaction, which holds the meter's turn.
             stretch: whole settled windows in scope.
-            timeline: the meter's terms; the oldest row may lie in a window of others than the stretch's.
         """
-        work = cursor(connection)
-        span = {
+        self._subscriptions.load(connection)
+        values = {
             "meter": self._meter.name,
             "since": stretch.since,
             "until": stretch.until,
             "length": stretch.terms.window,
+            **self._plan_values(stretch.terms),
         }
-        work.execute(statement("totals_table"))
-        with self.reading(connection) as read:
-            self._gather(read, connection, stretch)
-            oldest = self._source.oldest(read)
-        overtaken, purge_mark = self._purged(connection, timeline, oldest)
-        self._subscriptions.load(connection)
-        work.execute(
-            statement("compare").format(subscription=self._subscriptions.expression, mapping=self._subscriptions.join),
-            {**span, "purge_mark": purge_mark},
-        )
-        if not self._ledger.is_dry:
-            work.execute(self._plan_statement(), self._plan_values(stretch.terms))
-        recorded = work.connection.cursor(row_factory=dict_row)
-        row = recorded.execute(statement("record_windows"), {**span, "purge_mark": purge_mark}).fetchone()
+        whole = self._statement(*self._totals(connection, stretch))
+        row = cursor(connection).connection.cursor(row_factory=dict_row).execute(whole, values).fetchone()
         assert row is not None
-        work.execute("DROP TABLE IF EXISTS pg_temp.totals, pg_temp.delta, pg_temp.mapping")
-        return Found(Tally(**row), overtaken)
-
-    @contextmanager
-    def reading(self, connection: Connection) -> Iterator[Connection]:
-        """The transaction that reads the source: the ledger's own where the two are one database."""
-        if self._one_database:
-            yield connection
-        else:
-            with self._source.transaction() as read:
-                yield read
+        mark, watermark = row.pop("overtaken"), row.pop("watermark")
+        if mark is not None and not self._ledger.is_dry:
+            alarms.ring(connection, self._meter.name, alarms.overtaken(mark, watermark))
+        return Tally(**row)
 
     def counts(self, connection: Connection, stretch: Stretch) -> None:
         """Count the stretch's rows by window into the temp table counts."""
+        counts, table = (
+            self._source.counts(stretch.terms, stretch.since, stretch.until),
+            sql.Identifier("pg_temp", "counts"),
+        )
         cursor(connection).execute(statement("counts_table"))
-        counts = self._source.counts(stretch.terms, stretch.since, stretch.until)
-        with self.reading(connection) as read:
-            self._bring(read, connection, counts, "counts")
-
-    def _gather(self, read: Connection, connection: Connection, stretch: Stretch) -> None:
-        totals = self._source.totals(self._sight, stretch.terms, stretch.since, stretch.until)
-        self._bring(read, connection, totals, "totals")
-
-    def _bring(self, read: Connection, write: Connection, rows: sql.Composed, table: str) -> None:
-        into = sql.Identifier("pg_temp", table)
-        if read is write:
-            cursor(write).execute(sql.SQL("INSERT INTO {} {}").format(into, rows))
+        if self._one_database:
+            cursor(connection).execute(sql.SQL("INSERT INTO {} {}").format(table, counts))
         else:
-            copy(rows, into, read, write)
+            with self._source.transaction() as read:
+                copy(counts, table, read, connection)
 
-    def _purged(
-        self, connection: Connection, timeline: Timeline, oldest: datetime | None
-    ) -> tuple[datetime | None, datetime | None]:
-        """Move the purge mark if retention went on; return it as (overtaken, mark)."""
-        work = cursor(connection)
-        moved = None
-        if oldest is not None:
-            values = {"meter": self._meter.name, "oldest_window": timeline.floor(oldest)}
-            moved = work.execute(statement("purge_mark"), values).fetchone()
-        if moved is not None:
-            mark, watermark = moved
-            assert isinstance(mark, datetime)
-            assert isinstance(watermark, datetime)
-            return (mark.astimezone(UTC) if mark > watermark else None), mark
-        row = work.execute("SELECT purge_mark FROM reconciler.meter WHERE name = %s", (self._meter.name,)).fetchone()
-        mark = row[0] if row else None
-        assert mark is None or isinstance(mark, datetime)
-        return None, mark
+    def _totals(self, connection: Connection, stretch: Stretch) -> tuple[sql.Composable, sql.Composable]:
+        """The totals, and the start of the oldest row: as SQL for the ledger's transaction.
+
+        Where the source is another database, how far retention has come is asked after the totals: so what it deleted
+        before them is known for deleted.
+        """
+        totals = self._source.totals(self._sight, stretch.terms, stretch.since, stretch.until)
+        if self._one_database:
+            return escaped(totals), escaped(self._source.oldest())
+        cursor(connection).execute(statement("totals_table"))
+        with self._source.transaction() as read:
+            copy(totals, sql.Identifier("pg_temp", "totals"), read, connection)
+            row = cursor(read).execute(self._source.oldest()).fetchone()
+        assert row is not None
+        return sql.SQL("TABLE pg_temp.totals"), sql.SQL("SELECT {}::timestamptz").format(sql.Literal(row[0]))
+
+    def _statement(self, totals: sql.Composable, oldest: sql.Composable) -> sql.Composed:
+        """The chunk's statement, put together from those in sql/."""
+        return statement("chunk").format(
+            totals=totals,
+            purge_mark=statement("purge_mark").format(oldest=oldest),
+            compare=statement("compare").format(
+                subscription=self._subscriptions.expression, mapping=self._subscriptions.join
+            ),
+            plan=sql.SQL("TABLE delta") if self._ledger.is_dry else self._plan_statement(),
+            look_at_windows=statement("look_at_windows"),
+            record_windows=statement("record_windows"),
+        )
 
     def _plan_statement(self) -> sql.Composed:
         documented = sql.SQL("""'"input_tokens":', input_tokens, ',"output_tokens":', output_tokens""")
@@ -190,8 +163,8 @@ class ChunkSize:
     TARGET_SECONDS = 2.0
 
     def __init__(self) -> None:
-        """Begin with an hour of usage."""
-        self._span = timedelta(hours=1)
+        """Begin with what a usual fresh look takes: its look-back and what is new."""
+        self._span = timedelta(hours=2)
 
     def until(self, stretch: Stretch, position: datetime) -> datetime:
         """Where the chunk that begins at the position ends: at least one whole window further."""

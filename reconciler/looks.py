@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from reconciler.chunk import ChunkSize, Found, Planner, Tally
+from reconciler.chunk import ChunkSize, Planner, Tally
 from reconciler.errors import ReconcileError
 from reconciler.ledger import meters, tables
 from reconciler.ledger.meters import Meter
@@ -50,20 +50,17 @@ class Seen:
         tally: their figures.
         since: the earliest window looked at; None if there was none.
         until: the end of the latest.
-        overtaken: how far retention has come beyond the watermark, if it did in this pass.
     """
 
     tally: Tally = field(default_factory=Tally)
     since: datetime | None = None
     until: datetime | None = None
-    overtaken: datetime | None = None
 
-    def add(self, stretch: Stretch, found: Found) -> None:
+    def add(self, stretch: Stretch, tally: Tally) -> None:
         """Take in one chunk."""
-        self.tally.add(found.tally)
+        self.tally.add(tally)
         self.since = min(self.since or stretch.since, stretch.since)
         self.until = max(self.until or stretch.until, stretch.until)
-        self.overtaken = found.overtaken or self.overtaken
 
 
 class Looks:
@@ -191,7 +188,6 @@ class Looks:
                 "scope": self._meter.start,
             }
             rows = cursor(connection).execute(statement("differing_windows"), values).fetchall()
-            cursor(connection).execute("DROP TABLE pg_temp.counts")
         return [start.astimezone(UTC) for (start,) in rows if isinstance(start, datetime)]
 
     def _walk(self, kind: Kind, stretch: Stretch, bookmark: "Bookmark") -> None:
@@ -206,9 +202,9 @@ class Looks:
                 self._working_since = time.monotonic()
                 if bookmark.is_past(connection, chunk.until):
                     return
-                found = self._planner.plan(connection, chunk, self._meter.timeline)
+                tally = self._planner.plan(connection, chunk)
                 bookmark.move(connection, chunk.until)
-            self.seen.add(chunk, found)
+            self.seen.add(chunk, tally)
             self._progress(kind, stretch.since, stretch.until, chunk.until)
 
         self._by_chunks(stretch, plan)

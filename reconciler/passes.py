@@ -266,8 +266,6 @@ class Pass:
         with self._ledger.transaction() as connection:
             now = standing(connection, meter.name, horizon)
             if not summary.dry_run:
-                if looks.seen.overtaken is not None:
-                    alarms.ring(connection, meter.name, _overtaken(looks.seen.overtaken, meter.watermark))
                 alarms.review(connection, meter.name, now)
             summary.standing = now
             summary.alarms = [alarms.as_json(row) for row in alarms.list_standing(connection, meter.name)]
@@ -285,12 +283,3 @@ def _check_span(since: datetime | None, until: datetime | None, now: datetime) -
         raise UsageError(f"--since {iso(since)} is in the future; the source's clock says {iso(now)}.")
     if until is not None and until <= since:
         raise UsageError(f"--until {iso(until)} leaves no window after --since {iso(since)}.")
-
-
-def _overtaken(mark: datetime, watermark: datetime) -> alarms.Alarm:
-    return alarms.Alarm(
-        "overtaken",
-        f"Retention has deleted spend rows up to {iso(mark)} before they were billed: passes had come to "
-        f"{iso(watermark)} only. Run passes more often, or let retention keep rows longer.",
-        Decimal(1),
-    )

@@ -126,12 +126,9 @@ class Source:
         """The statement that counts the rows of each window in [since, until), index-only."""
         return statement("counts").format(**self._span(terms, since, until))
 
-    def oldest(self, connection: Connection) -> datetime | None:
-        """The start of the oldest row, None if there is no row."""
-        row = cursor(connection).execute(statement("oldest").format(spend_logs=self._table)).fetchone()
-        assert row is not None
-        oldest = row[0]
-        return oldest.astimezone(UTC) if isinstance(oldest, datetime) else None
+    def oldest(self) -> sql.Composed:
+        """The statement that finds the start of the oldest row, NULL if there is no row."""
+        return statement("oldest").format(spend_logs=self._table)
 
     def _span(self, terms: Terms, since: datetime, until: datetime) -> dict[str, sql.Composable]:
         return {

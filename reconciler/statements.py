@@ -19,3 +19,8 @@ def statement(name: str) -> sql.SQL:
     text = "\n".join(line for line in lines if not line.startswith("--"))
     # The text is part of this program, as a literal in the source would be.
     return sql.SQL(text)
+
+
+def escaped(composed: sql.Composable) -> sql.SQL:
+    """The text for a statement that has values: in one, psycopg takes a single % for the start of a name."""
+    return sql.SQL(composed.as_string().replace("%", "%%"))

@@ -1,14 +1,13 @@
 -- compare: delta = source total - billed, for every bucket of the windows in [since, until) where they differ.
 --
--- Reads   the temp table totals and the meter's events of these windows, whatever their state: the events are the
---         ledger, billed is derived from them and stored nowhere.
--- Makes   the temp table delta, one row a differing bucket, with its subscription and its fate:
+-- Reads   totals, and the meter's events of these windows, whatever their state: the events are the ledger, billed is
+--         derived from them and stored nowhere.
+-- Returns delta: one row a differing bucket, with its subscription and its fate:
 --   plan      becomes one more event
 --   frozen    some measure is below billed: nothing is planned and nothing credited
 --   purged    retention has begun to delete this window: no longer compared
 --   unmapped  the operator's mapping lacks this customer: left as it is, so the next look finds it again
 -- A bucket without tokens and cost of which nothing is billed differs from nothing.
-CREATE TEMP TABLE delta ON COMMIT DROP AS
 WITH billed AS (
     SELECT window_start, customer, model,
            max(revision) AS revision,
@@ -22,7 +21,7 @@ WITH billed AS (
     GROUP BY window_start, customer, model
 ), source AS (
     SELECT window_start, customer, model, input_tokens, output_tokens, cost, requests
-    FROM pg_temp.totals
+    FROM totals
     WHERE verdict = 'billable'
 ), differing AS (
     SELECT window_start, customer, model,
@@ -42,7 +41,7 @@ WITH billed AS (
 )
 SELECT differing.*,
        {subscription} AS subscription,
-       CASE WHEN window_start <= %(purge_mark)s::timestamptz THEN 'purged'
+       CASE WHEN window_start <= (SELECT purge_mark FROM mark) THEN 'purged'
             WHEN least(input_tokens, output_tokens, cost, requests) < 0 THEN 'frozen'
             WHEN {subscription} IS NULL THEN 'unmapped'
             ELSE 'plan' END AS fate

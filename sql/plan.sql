@@ -1,12 +1,12 @@
 -- plan: each delta that may be billed becomes one event, its id and payload text frozen here and never changed.
 --
--- Reads   the temp table delta.
+-- Reads   delta, as compare.sql returns it.
 -- Writes  reconciler.event: state planned, or held where an earlier event of the bucket is in conflict.
 --
 -- The id is "r1_" + hex of SHA-256 over length-prefixed UTF-8 (docs/event-ids.md). Text that many events share (a
 -- customer, a model, a window) is prepared once. In the order of windows, so that the indexes grow page by page.
 WITH due AS (
-    SELECT * FROM pg_temp.delta WHERE fate = 'plan'
+    SELECT * FROM delta WHERE fate = 'plan'
     ORDER BY window_start
 ), customers AS MATERIALIZED (
     SELECT customer,

@@ -14,8 +14,9 @@
 SELECT window_start AT TIME ZONE 'UTC' AS window_start,
        customer,
        model,
-       CASE WHEN verdict = 'billable' AND btrim(customer, E' \t\n\x0b\f\r') = '' THEN 'unattributed'
-            ELSE verdict END AS verdict,
+       -- ascii() looks at the first character only: that rules out nearly all of them.
+       CASE WHEN verdict = 'billable' AND ascii(customer) <= 32 AND btrim(customer, E' \t\n\x0b\f\r') = ''
+            THEN 'unattributed' ELSE verdict END AS verdict,
        input_tokens,
        output_tokens,
        cost,

@@ -17,7 +17,6 @@ IN_A_TRANSACTION = {
     "while the ledger is made": "statement INSERT INTO reconciler.alembic_version",
     "while the source is looked at": "statement SELECT attname",
     "while the meter is made": "statement INSERT INTO reconciler.terms",
-    "while totals are summed": 'INSERT INTO "pg_temp"."totals"',
     "while events are planned": "INSERT INTO reconciler.event",
     "before a chunk is committed": "statement UPDATE reconciler.meter SET watermark",
     "while a batch is claimed": "statement UPDATE reconciler.event SET attempts",

@@ -3,6 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from reconciler.looks import Seen
 from reconciler.sandbox import Sandbox
 from reconciler.summary import Summary
 from tests.conftest import Database, spend_row
@@ -139,12 +142,36 @@ def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
     assert _kinds(done) == ["late", "overtaken", "purged"]
     assert done.tally.rows == 23, "what is above the mark is billed"
     overtaken = next(alarm for alarm in done.alarms if alarm["kind"] == "overtaken")
-    assert "before they were billed" in overtaken["message"]
+    assert "before it was billed" in overtaken["message"]
     assert done.exit_code == 3
     # It happened: the watermark has gone on, the alarm stays.
     again = reconcile(environ)
     assert next(alarm for alarm in again.alarms if alarm["kind"] == "overtaken")["id"] == overtaken["id"]
     assert again.exit_code == 3
+
+
+def test_a_pass_killed_after_the_chunk_that_moved_the_mark_has_rung(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
+    reconcile(environ, since="5d")
+    proxy_db.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '2 days'")
+    proxy_db.insert(spend_row(startTime=window()))
+    _delete_before(proxy_db, window())
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Seen, "add", killed)  # right after the chunk's commit
+        with pytest.raises(KeyboardInterrupt):
+            reconcile(environ)
+
+    assert _mark(proxy_db) == window()
+    assert proxy_db.fetch("SELECT kind FROM reconciler.alarm WHERE cleared_at IS NULL") == [("overtaken",)]
+    done = reconcile(environ)
+    assert "overtaken" in _kinds(done)
+    assert done.exit_code == 3
 
 
 def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
@@ -158,7 +185,10 @@ def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
     _delete_before(proxy_db, window())
 
     done = reconcile(environ)
-    assert _kinds(done) == ["late", "purged"]
+    assert _kinds(done) == ["late", "overtaken", "purged"]
     assert lago.totals()[0]["sums"]["response_cost"] == "0.0000135"
     assert done.standing is not None
     assert (done.standing.late_rows, done.standing.late_cost) == (1, Decimal("0.5"))
+    messages = {alarm["kind"]: alarm["message"] for alarm in done.alarms}
+    assert f"the window of {window():%Y-%m-%d %H:%M} UTC before it was billed" in messages["overtaken"]
+    assert "1 rows (0.5 USD)" in messages["late"]

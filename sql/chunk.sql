@@ -1,0 +1,36 @@
+-- chunk: compares, plans and records a chunk, all in one statement and so of one snapshot, taken after the meter's turn.
+--
+-- Reads   totals: what totals.sql says where source and ledger are one database, else what COPY has brought.
+-- Writes  the meter's purge mark (purge_mark.sql), its events (plan.sql; not in a dry run), its windows
+--         (record_windows.sql).
+-- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
+--         that mark and the watermark.
+WITH totals AS (
+{totals}
+), moved AS (
+{purge_mark}
+), mark AS MATERIALIZED (
+    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark
+    FROM reconciler.meter
+    WHERE name = %(meter)s
+), delta AS MATERIALIZED (
+{compare}
+), planned AS (
+{plan}
+), looked AS MATERIALIZED (
+{look_at_windows}
+), recorded AS (
+{record_windows}
+)
+SELECT count(*) AS windows,
+       coalesce(sum(planned_events), 0)::bigint AS events_planned,
+       coalesce(sum(planned_rows), 0)::bigint AS rows,
+       coalesce(sum(planned_cost), 0) AS cost_planned,
+       coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
+       coalesce(sum(unattributed_cost), 0) AS unattributed_cost,
+       coalesce(sum(suspect_rows), 0)::bigint AS suspect_rows,
+       coalesce(sum(frozen_buckets), 0)::bigint AS frozen_buckets,
+       coalesce(sum(unmapped_buckets), 0)::bigint AS unmapped_buckets,
+       (SELECT purge_mark FROM moved WHERE purge_mark >= watermark) AS overtaken,
+       (SELECT watermark FROM moved) AS watermark
+FROM looked
