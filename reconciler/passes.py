@@ -135,7 +135,7 @@ class Pass:
 
         meter, backfill = self._agree(wanted, terms, request, sight, since, until, summary)
         with runs.recorded(self._ledger, summary) if not request.dry_run else nullcontext():
-            meter = self._pull_back(meter, sight.now)
+            meter = self._pull_back(meter, sight)
             looks = self._looks(wanted, meter, sight, progress, patient=since is not None)
 
             def deliver() -> LagoError | None:
@@ -238,8 +238,11 @@ class Pass:
             progress=progress.looked,
         )
 
-    def _pull_back(self, meter: Meter, now: datetime) -> Meter:
+    def _pull_back(self, meter: Meter, sight: Sight) -> Meter:
         """A watermark in the future came from a clock that ran ahead: pull it back and say so."""
+        if meter.watermark <= sight.now:
+            return meter
+        now = self._source.sight().now  # another pass may have begun after this one looked, and moved the watermark
         if meter.watermark <= now:
             return meter
         newest = meter.timeline.floor(now - self._settings.settle)

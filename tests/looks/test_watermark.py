@@ -1,8 +1,12 @@
 """The watermark says where to look first; it is never what makes the bill right."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from reconciler.sandbox import Sandbox
+from reconciler.source import Sight, Source
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import window
 from tests.support import assert_exact, let_time_pass, reconcile
@@ -26,6 +30,29 @@ def test_a_watermark_in_the_future_is_pulled_back_and_reported(
 
     # It happened: the alarm stays until a person has seen it.
     assert [alarm["kind"] for alarm in reconcile(environ).alarms] == ["clock"]
+
+
+def test_a_pass_that_another_has_overtaken_meanwhile_rings_no_alarm(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looked at the clock and waited for its turn; a pass that began later moved the watermark beyond that."""
+    reconcile(environ, since="2d")
+    proxy_db.insert(spend_row(startTime=window()))
+    looked = Source.sight
+
+    def long_ago(source: Source) -> Sight:
+        monkeypatch.undo()
+        sight = looked(source)
+        return replace(sight, now=sight.now - timedelta(minutes=40))
+
+    monkeypatch.setattr(Source, "sight", long_ago)
+    slow = reconcile(environ)
+
+    assert (slow.exit_code, slow.alarms) == (0, [])
+    assert slow.watermark is not None
+    assert slow.watermark > datetime.now(UTC) - timedelta(minutes=20), "nor is the watermark pulled back"
+    reconcile(environ)
+    assert_exact(proxy_db, lago)
 
 
 def test_a_watermark_that_went_too_far_loses_nothing(
