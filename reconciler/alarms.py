@@ -65,8 +65,9 @@ def of(standing: Standing) -> Iterator[Alarm]:
     if count := standing.unmapped_buckets:
         yield Alarm(
             "unmapped",
-            f"RECONCILE_MAPPING lacks the customers of {count} buckets ({standing.unmapped_cost} USD): they are billed "
-            "once it has them.",
+            f"RECONCILE_MAPPING lacks the customers of {count} buckets ({standing.unmapped_cost} USD), the oldest of "
+            f"{standing.unmapped_since:%Y-%m-%d %H:%M} UTC: add them, and the next daily look bills them. Windows "
+            "older than RECONCILE_HORIZON need a `reconcile --since` then; what retention has reached stays unbilled.",
             Decimal(count),
         )
     if count := standing.suspect_rows:

@@ -13,7 +13,7 @@ from reconciler.statements import statement
 
 @dataclass(frozen=True)
 class Standing:
-    """The figures of one meter; events of all time, windows of the horizon, costs in USD.
+    """The figures of one meter, of all time; unattributed usage over the horizon. Costs in USD.
 
     Attributes:
         planned_events: waiting to be delivered.
@@ -23,6 +23,7 @@ class Standing:
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
         unmapped_buckets: usage of customers that the operator's mapping lacks.
+        unmapped_since: the earliest window that has some.
         unattributed_rows: rows without a customer.
         suspect_rows: rows with negative, NaN or infinite spend, or negative tokens.
         late_rows: rows that arrived in windows which retention has reached.
@@ -43,6 +44,7 @@ class Standing:
     frozen_cost: Decimal
     unmapped_buckets: int
     unmapped_cost: Decimal
+    unmapped_since: datetime | None
     unattributed_rows: int
     unattributed_cost: Decimal
     suspect_rows: int
@@ -53,7 +55,7 @@ class Standing:
 
 
 def standing(connection: Connection, meter: str, horizon: datetime) -> Standing:
-    """Read how the meter stands, its windows from `horizon` on."""
+    """Read how the meter stands, its unattributed usage from `horizon` on."""
     reading = cursor(connection).connection.cursor(row_factory=class_row(Standing))
     row = reading.execute(statement("standing"), {"meter": meter, "horizon": horizon}).fetchone()
     assert row is not None, "a meter has been made before it is asked about"
