@@ -264,6 +264,21 @@ class Ground:
         )
         self._vacuum_ledger()
 
+    def write_appended(self) -> float:
+        """Return the seconds of writing the appended rows' events once more: ready as they are, committed."""
+        self.execute(
+            "CREATE TABLE public.ready AS SELECT * FROM reconciler.event "
+            f"WHERE window_start >= '{self.until.isoformat()}' ORDER BY window_start",
+        )
+        self.forget_appended()
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT count(*) FROM reconciler.event JOIN public.ready USING (bucket)")  # warms up
+            seconds = self._stopwatch(
+                lambda: connection.execute("INSERT INTO reconciler.event SELECT * FROM public.ready")
+            )
+        self.execute("DROP TABLE public.ready")
+        return seconds
+
     def cut_appended(self) -> None:
         """Delete appended rows, and forget them."""
         self.forget_appended()

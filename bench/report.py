@@ -145,7 +145,9 @@ second with about 2. Times are inside the pass, start-up apart: medians of runs 
 - **deep look**: everything is billed; exact totals of all rows, compared with all events.
 - **probe**: row counts of all windows, compared with those recorded.
 - **new rows**: {new:,} rows in windows of their own, beside {rows:,} that are billed; the GROUP BY is that of the new
-  rows alone, so the look-back is nil here.
+  rows alone, so the look-back is nil here. In brackets the least that it can be: the GROUP BY, and an INSERT of the
+  ready events with their indexes, committed, over the GROUP BY. Sparse traffic has so many events for its rows that
+  to read and to write them alone comes to the target or above: there it is out of reach.
 - **fresh look that finds nothing**: the usual look-back (an hour; for busy traffic a window, since the small table
   spans no more), in a table of {rows:,} rows and in one of {small:,}.
 - **peak memory**: `ru_maxrss` of a real `reconcile --since …` process. With busy traffic it bills and sends everything

@@ -65,6 +65,9 @@ class Planner:
         Args:
             connection: the ledger's transaction, which holds the meter's turn.
             stretch: whole settled windows in scope.
+
+        Returns:
+            The chunk's figures. That retention has overtaken the watermark is rung in the same transaction.
         """
         self._subscriptions.load(connection)
         values = {
@@ -84,10 +87,8 @@ class Planner:
 
     def counts(self, connection: Connection, stretch: Stretch) -> None:
         """Count the stretch's rows by window into the temp table counts."""
-        counts, table = (
-            self._source.counts(stretch.terms, stretch.since, stretch.until),
-            sql.Identifier("pg_temp", "counts"),
-        )
+        counts = self._source.counts(stretch.terms, stretch.since, stretch.until)
+        table = sql.Identifier("pg_temp", "counts")
         cursor(connection).execute(statement("counts_table"))
         if self._one_database:
             cursor(connection).execute(sql.SQL("INSERT INTO {} {}").format(table, counts))
