@@ -34,7 +34,7 @@ def litellm_process() -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
     with subprocess.Popen(command, text=True, env=environ, stdin=pipe, stdout=pipe) as process:
         yield process
-        process.communicate(timeout=30)
+        process.terminate()
 
 
 Callback = Callable[..., dict[str, Any]]

@@ -16,6 +16,8 @@ from typing import Any, Literal, NamedTuple
 
 import httpx
 
+_PATIENCE_WITH_LIMITS = 10
+
 StoreName = Literal["postgres", "clickhouse"]
 
 
@@ -127,6 +129,13 @@ def differences(case: Case, target: Target) -> list[str]:
 
     What is read is asked for again while it differs, as long as the target may lag behind what was written.
     """
+    try:
+        return _differences(case, target)
+    except httpx.TransportError as error:
+        return [f"no answer: {error or type(error).__name__}"]
+
+
+def _differences(case: Case, target: Target) -> list[str]:
     now = datetime.now(UTC)
     values = {
         "run": f"contract-{uuid.uuid4().hex[:12]}",
@@ -162,7 +171,12 @@ def _send(ask: Ask, client: httpx.Client, values: Mapping[str, str]) -> httpx.Re
     if ask.content is not None:
         body["content"] = _fill(ask.content, values)
     query = _fill(ask.query, values) or None
-    return client.request(ask.method, _fill(ask.path, values), params=query, headers=headers, **body)
+    for _ in range(_PATIENCE_WITH_LIMITS):
+        answer = client.request(ask.method, _fill(ask.path, values), params=query, headers=headers, **body)
+        if answer.status_code != 429:
+            break
+        time.sleep(float(answer.headers.get("X-RateLimit-Reset", "1")))
+    return answer
 
 
 def _fill(value: Any, values: Mapping[str, str]) -> Any:

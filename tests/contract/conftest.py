@@ -37,7 +37,10 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
             url, key, patience = stand_in.url, stand_in.api_key, 0.5
         headers = {"Authorization": f"Bearer {key}"}
         client = running.enter_context(httpx.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=30))
-        enriched = client.get("events_enriched")
+        try:
+            enriched = client.get("events_enriched")
+        except httpx.TransportError as error:
+            pytest.exit(f"{url} can't be reached: {error}. Look at LAGO_CONTRACT_URL.", 2)
         stores: dict[int, Any] = {403: "postgres", 200: "clickhouse"}
         if enriched.status_code not in stores:
             pytest.exit(

@@ -39,15 +39,21 @@ def suite(url: str, *arguments: str, key: str = "its-key") -> tuple[int, str]:
 def test_each_answer_that_differs_fails_and_is_listed() -> None:
     with another_lago() as url:
         events = {"method": "POST", "path": "/api/v1/events", "kind": "status"}
-        faults = [{"status": 200, "body": '{"event": {"code": null}}'}, {"status": 503, "body": "away"}]
-        httpx.post(f"{url}/sandbox/faults", json=[events | fault for fault in faults]).raise_for_status()
+        faults = [
+            events | {"status": 429, "headers": {"X-RateLimit-Reset": "0"}},  # is waited for
+            events | {"status": 200, "body": '{"event": {"code": null}}'},
+            events | {"status": 503, "body": "away"},
+            events | {"kind": "drop"},
+        ]
+        httpx.post(f"{url}/sandbox/faults", json=faults).raise_for_status()
         code, printed = suite(url, "-k", SOME)
     assert code == 1
-    assert re.search(r"2 failed, \d+ passed", printed)
-    listed = printed.partition("answers that differ: 2")[2]
+    assert re.search(r"3 failed, \d+ passed", printed)
+    listed = printed.partition("answers that differ: 3")[2]
     assert "POST events\n  body.event.lago_id: expected, but missing\n" in listed
     assert "\n  body.event.code: expected 'contract-" in listed
     assert "\n  status: expected 200, got 503 away" in listed
+    assert "\n  no answer: " in listed
 
 
 @pytest.mark.proof
@@ -58,6 +64,15 @@ def test_a_wrong_key_is_said_at_once() -> None:
     assert "GET /api/v1/events_enriched is 401" in printed
     assert "Look at LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY." in printed
     assert "Traceback" not in printed
+
+
+@pytest.mark.proof
+def test_a_lago_that_is_away_is_said_at_once() -> None:
+    with another_lago() as url:
+        pass
+    code, printed = suite(url, "-k", SOME)
+    assert code == 2
+    assert f"{url} can't be reached" in printed
 
 
 @pytest.mark.proof
