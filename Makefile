@@ -38,7 +38,7 @@ lint: $(DEV)  ## check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(DEV)  ## measure against the bare GROUP BY and write docs/benchmarks.md
+bench: $(DEV)  ## measure, against what it could cost at least and LiteLLM's callback
 	$(BIN)/python -m bench
 
 wheel: $(DEV)  ## build the wheel into dist/

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import multiprocessing
 import os
-import random
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -35,13 +34,18 @@ SEED = 3
 PASSES = 5
 """How many passes may follow one another until nothing is left to send, as cron's would."""
 
-_STORED = ({"kind": "commit_then_500"}, {"kind": "commit_then_drop"})
-_NOT_STORED = (
-    {"kind": "status", "status": 500},
+_STORED: tuple[Mapping[str, Any], ...] = (
+    {"kind": "status", "commit": True},
+    {"kind": "drop", "commit": True},
+    {"kind": "truncate"},
+)
+_NOT_STORED: tuple[Mapping[str, Any], ...] = (
+    {"kind": "status"},
     {"kind": "drop"},
     {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "1"}},
 )
-_WELL = {"kind": "slow", "seconds": 0}
+_MANY = 10**9
+"""A count that never runs out, and tells at the end how often a fault hit."""
 
 _CALLS = """
 SELECT request_id, model_group, end_user, prompt_tokens, completion_tokens, spend
@@ -130,7 +134,6 @@ def side_by_side(server: EmbeddedPostgres, rows: int, doing: Callable[[str], Non
         environ = ground.environ | {"LAGO_API_KEY": lago.api_key}
         since = ground.since.isoformat()
         for share in (0.0, FAULTS):
-            fates = _fates(share, 2 * rows)
             for who, bill, truth, held in (
                 ("LiteLLM's callback", partial(_by_callback, environ), _BY_REQUEST, _requests),
                 ("a pass", partial(_by_pass, environ, since), _BY_BUCKET, _buckets),
@@ -138,30 +141,22 @@ def side_by_side(server: EmbeddedPostgres, rows: int, doing: Callable[[str], Non
                 doing(f"side by side, {share:.0%} faults: {who}")
                 ground.drop_ledger()
                 lago.reset()
-                lago.faults(*fates)
+                lago.faults(*_faults(share))
                 wire = _alone(bill)
-                events, met = lago.events(), _bad(fates) - _bad(lago.pending_faults())
+                hits, events = _hits(lago.pending_faults()), lago.events()
                 used, counted = _used(ground, truth), held(events)
-                yield Side(who, met, wire, len(events), _beyond(used, counted), _beyond(counted, used))
+                yield Side(who, hits, wire, len(events), beyond(used, counted), beyond(counted, used))
 
 
-def _fates(share: float, requests: int) -> list[dict[str, Any]]:
-    """What happens to each request, in order, as the stand-in's faults; the n-th is the same for both sides."""
-    rng = random.Random(SEED)
-    fates: list[dict[str, Any]] = []
-    well = 0
-    for _ in range(requests if share else 0):
-        if rng.random() >= share:
-            well += 1
-            continue
-        fates += [_WELL | {"count": well}] if well else []
-        fates.append(dict(rng.choice(rng.choice((_STORED, _NOT_STORED)))))
-        well = 0
-    return fates
+def _faults(share: float) -> list[dict[str, Any]]:
+    """Faults that hit such a share of all requests; the n-th request has the same fate on both sides."""
+    kinds = (*_STORED, *_NOT_STORED) if share else ()
+    odds: dict[str, Any] = {"count": _MANY, "probability": share / (len(_STORED) + len(_NOT_STORED))}
+    return [{**kind, **odds, "seed": SEED + place} for place, kind in enumerate(kinds)]
 
 
-def _bad(fates: Collection[Mapping[str, Any]]) -> int:
-    return sum(fate["kind"] != _WELL["kind"] for fate in fates)
+def _hits(faults: Collection[Mapping[str, Any]]) -> int:
+    return sum(_MANY - int(fault["count"]) for fault in faults)
 
 
 # The callback.
@@ -250,7 +245,8 @@ def _used(ground: Ground, query: str) -> Usages:
     return {tuple(key): Usage(requests, cost) for *key, requests, cost in rows}
 
 
-def _beyond(here: Usages, there: Usages) -> Usage:
+def beyond(here: Usages, there: Usages) -> Usage:
+    """Sum what is here and not there, key by key: what is too much at one makes up for nothing at another."""
     total = Usage()
     for key, usage in here.items():
         total = total.plus(usage.beyond(there.get(key, Usage())))

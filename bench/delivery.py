@@ -15,7 +15,7 @@ import httpx
 
 from bench.ground import Ground
 from reconciler.deliver import Delivery
-from reconciler.lago import BATCH
+from reconciler.lago import BATCH, Lago
 from reconciler.passes import Pass, Request
 from reconciler.progress import Silent
 from reconciler.settings import load_settings
@@ -64,23 +64,26 @@ class _Watch(Silent):
         return Sent(sum(events for *_, events in self._marks), ended - began, cpu_ended - cpu_began)
 
 
-def ours(ground: Ground, senders: int) -> Sent:
+def ours(ground: Ground, connections: int) -> Sent:
     """Run a real pass over a ledger full of planned events; raise `RuntimeError` if it leaves any.
 
-    A pass has no setting for its number of senders, so it is given a delivery that has them.
+    A pass has no setting for its number of connections, so it is given a Lago and a delivery that have them.
     """
     ground.first_look()
     ground.execute("CHECKPOINT")
     planned = ground.events()
-    sent = _alone(partial(_pass, dict(ground.environ), senders))
+    sent = _alone(partial(_pass, dict(ground.environ), connections))
     if sent.events != planned:
         raise RuntimeError(f"{ground.name}: {sent.events} of {planned} events were delivered")
     return sent
 
 
-def _pass(environ: dict[str, str], senders: int) -> Sent:
+def _pass(environ: dict[str, str], connections: int) -> Sent:
     watch = _Watch()
-    with patch("reconciler.passes.Delivery", partial(Delivery, senders=senders)):
+    with (
+        patch("reconciler.dispatch.Lago", partial(Lago, connections=connections)),
+        patch("reconciler.dispatch.Delivery", partial(Delivery, senders=2 * connections)),
+    ):
         for summary in Pass(load_settings(environ=environ)).run(Request(), watch):
             if summary.error:
                 raise summary.error

@@ -34,8 +34,8 @@ HELP_SECONDS = 0.4
 DELIVERY_RATE = 0.8
 RESPONDER_RATE = 2.0
 
-SENDERS = (4, 8)
-"""How many senders deliver: the default, and more."""
+CONNECTIONS = (4, 8)
+"""How many batches are on their way at once: a pass's default, and more."""
 CROWD = 48
 """How many connections show what the responder can do."""
 
@@ -246,27 +246,27 @@ def _delivery(server: EmbeddedPostgres, rows: int, runs: int, doing: Callable[[s
         ground = Ground(server, "sparse", rows, responder.url)
         ground.first_look()
         fastest, busiest = 0.0, 0.0
-        for senders in SENDERS:
+        for connections in CONNECTIONS:
             bare, ours = [], []
             for run in range(1, runs + 1):
-                doing(f"delivery, {senders} senders, run {run} of {runs}")
+                doing(f"delivery, {connections} connections, run {run} of {runs}")
                 began = responder.cpu_seconds()
-                bare.append(delivery.bare(ground, senders))
+                bare.append(delivery.bare(ground, connections))
                 busiest = max(busiest, (responder.cpu_seconds() - began) / bare[-1].seconds)
-                ours.append(delivery.ours(ground, senders))
+                ours.append(delivery.ours(ground, connections))
             fastest = max(fastest, _median(bare, lambda sent: sent.rate))
-            yield from _compared(senders, bare, ours)
+            yield from _compared(connections, bare, ours)
         crowd = [delivery.bare(ground, CROWD) for _ in range(runs)]
-    what = f"responder, {CROWD} connections ÷ the bare loop's {senders} (which take {busiest:.0%} of its core)"
+    what = f"responder, {CROWD} connections ÷ the bare loop's {connections} (which take {busiest:.0%} of its core)"
     rate = _median(crowd, lambda sent: sent.rate)
     yield Figure(what, "sparse", rate, fastest, RESPONDER_RATE, "/s", more_is_better=True)
 
 
-def _compared(senders: int, bare: Sequence[Sent], ours: Sequence[Sent]) -> Iterator[Figure]:
+def _compared(connections: int, bare: Sequence[Sent], ours: Sequence[Sent]) -> Iterator[Figure]:
     rate, cpu = (lambda sent: sent.rate), (lambda sent: sent.cpu_of_thousand)
-    what, target = f"{ours[0].events:,} events delivered, {senders} senders ÷ bare httpx loop", DELIVERY_RATE
+    what, target = f"{ours[0].events:,} events delivered, {connections} connections ÷ bare httpx loop", DELIVERY_RATE
     yield Figure(what, "sparse", _median(ours, rate), _median(bare, rate), target, "/s", more_is_better=True)
-    what = f"CPU seconds of the client for 1,000 events, {senders} senders ÷ bare httpx loop"
+    what = f"CPU seconds of the client for 1,000 events, {connections} connections ÷ bare httpx loop"
     yield Figure(what, "sparse", _median(ours, cpu), _median(bare, cpu), None)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from bench.callback import FAULTS, Side
-from bench.figures import CROWD, NEW, SENDERS, SMALL, Figure
+from bench.figures import CONNECTIONS, CROWD, NEW, SMALL, Figure
 from bench.responder import LATENCY
 from bench.volume import SHAPES
 
@@ -48,7 +48,7 @@ def page(figures: Sequence[Figure], sides: Iterable[Side], circumstances: Mappin
         table="\n".join(lines),
         side_table="\n".join(side_lines),
         latency=1000 * LATENCY,
-        senders=" and ".join(map(str, SENDERS)),
+        connections=" and ".join(map(str, CONNECTIONS)),
         crowd=CROWD,
         faults=FAULTS,
         circumstances="\n".join(f"- {what}: {value}" for what, value in circumstances.items()),
@@ -165,7 +165,7 @@ ago.
 
 - **bare httpx loop**: the bodies of the same events, made beforehand, posted by as many threads over as many
   connections; it looks at the status and at nothing else. Bare and ours run in turn, each in a process of its own.
-- **senders**: {senders}; the first is the default.
+- **connections**: batches on their way at once, {connections}; the first is the default.
 - **CPU seconds of the client**: user and system time of the sending process between the same two moments.
 - **responder**: the bare loop with {crowd} connections. It shows that the responder had far more to give.
 
@@ -176,8 +176,8 @@ What it never bills (`/v1/messages`, streams that break and cost, customers name
 are rows without a customer. The callback is the real `LagoLogger`, run by the real worker with which the proxy logs,
 with that worker's own concurrency; the pass is a first `reconcile --since`, followed by others while events are left,
 as cron's would. Both post to the stand-in of Lago, in another process. Whether a request goes wrong is drawn from a
-seed, also if it only asks. Half of those that do are stored, then answered with a 500 or a cut connection; the other
-half are not stored, and answered with a 500, a 429 or a cut connection.
+seed, also if it only asks. Half of those that do are stored, then answered with a 500, a cut connection or half an
+answer; the other half are not stored, and answered with a 500, a cut connection or a 429.
 
 - **requests**, **bodies**: what httpx sent, repetitions among them, and the bytes of the bodies.
 - **time**: until all is sent, start-up and imports apart. The stand-in answers at once. The pass makes its ledger.
