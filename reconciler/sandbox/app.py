@@ -20,7 +20,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reconciler.sandbox import catalog, events, subscriptions, usage
+from reconciler.sandbox import (
+    customers,
+    elsewhere,
+    events,
+    invoices,
+    metrics,
+    organizations,
+    plans,
+    removal,
+    subscriptions,
+    usage,
+)
+from reconciler.sandbox.biller import catch_up
 from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query
 from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.clock import Clock
@@ -53,20 +65,38 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/events", events.index),
     ("GET", "/events/{transaction_id}", events.show),
     ("GET", "/events_enriched", events.index_enriched),
-    ("POST", "/billable_metrics", catalog.create_metric),
-    ("GET", "/billable_metrics", catalog.list_metrics),
-    ("GET", "/billable_metrics/{code}", catalog.show_metric),
-    ("POST", "/plans", catalog.create_plan),
-    ("GET", "/plans", catalog.list_plans),
-    ("GET", "/plans/{code}", catalog.show_plan),
-    ("POST", "/customers", subscriptions.upsert_customer),
-    ("GET", "/customers", subscriptions.list_customers),
-    ("GET", "/customers/{external_id}", subscriptions.show_customer),
+    ("POST", "/billable_metrics", metrics.create_metric),
+    ("POST", "/billable_metrics/evaluate_expression", metrics.evaluate_expression),
+    ("GET", "/billable_metrics", metrics.list_metrics),
+    ("GET", "/billable_metrics/{code}", metrics.show_metric),
+    ("PUT", "/billable_metrics/{code}", metrics.update_metric),
+    ("DELETE", "/billable_metrics/{code}", metrics.delete_metric),
+    ("POST", "/plans", plans.create_plan),
+    ("GET", "/plans", plans.list_plans),
+    ("GET", "/plans/{code}", plans.show_plan),
+    ("PUT", "/plans/{code}", plans.update_plan),
+    ("DELETE", "/plans/{code}", removal.delete_plan),
+    ("POST", "/customers", customers.upsert_customer),
+    ("GET", "/customers", customers.list_customers),
+    ("GET", "/customers/{external_id}", customers.show_customer),
+    ("DELETE", "/customers/{external_id}", removal.delete_customer),
     ("GET", "/customers/{external_id}/current_usage", usage.current_usage),
+    ("GET", "/customers/{external_id}/past_usage", invoices.past_usage),
+    ("GET", "/customers/{external_id}/projected_usage", usage.projected_usage),
     ("POST", "/subscriptions", subscriptions.create_subscription),
     ("GET", "/subscriptions", subscriptions.list_subscriptions),
     ("GET", "/subscriptions/{external_id}", subscriptions.show_subscription),
+    ("PUT", "/subscriptions/{external_id}", subscriptions.update_subscription),
     ("DELETE", "/subscriptions/{external_id}", subscriptions.terminate_subscription),
+    ("GET", "/organizations", organizations.show_organization),
+    ("PUT", "/organizations", organizations.update_organization),
+    ("GET", "/invoices", invoices.list_invoices),
+    ("GET", "/invoices/{lago_id}", invoices.show_invoice),
+    ("PUT", "/invoices/{lago_id}/refresh", invoices.refresh_invoice),
+    ("PUT", "/invoices/{lago_id}/finalize", invoices.finalize_invoice),
+    ("GET", "/fees", invoices.list_fees),
+    ("GET", "/fees/{lago_id}", invoices.show_fee),
+    *elsewhere.ROUTES,
 ]
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -181,6 +211,7 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
                 if organization is None:
                     raise unauthorized()
                 lago.permissions.check(organization, asked)
+                catch_up(lago)
                 path = {name: unquote(value) for name, value in request.path_params.items()}
                 answered = handler(Call(lago, organization, path, parse_query(request.url.query), body))
                 return answered if isinstance(answered, Response) else json_response(answered)

@@ -1,7 +1,7 @@
 """One request as the handlers see it, and the Lago that answers it."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.responses import Response
 
+from reconciler.sandbox.agenda import Agenda
+from reconciler.sandbox.cache import UsageCache
 from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.errors import missing_parameter
 from reconciler.sandbox.faults import Faults
@@ -33,6 +35,8 @@ class Lago:
         limits: how much may be asked.
         permissions: what may be asked.
         log: what was asked.
+        cache: usage that has been reckoned, and the worker that drops it.
+        agenda: what is due when.
     """
 
     store: Store
@@ -43,6 +47,8 @@ class Lago:
     limits: Limits
     permissions: Permissions
     log: RequestLog
+    cache: UsageCache = field(default_factory=UsageCache)
+    agenda: Agenda = field(default_factory=Agenda)
 
     def now(self) -> int:
         """Return Lago's time, in microseconds since 1970."""
@@ -97,8 +103,10 @@ def _to_i(text: str | None, default: int) -> int:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """Read a query string; of a repeated parameter the last counts."""
-    return dict(parse_qsl(query, keep_blank_values=True))
+    """Read a query string; of a repeated parameter the last counts, those of a list `name[]` with commas between."""
+    sent = parse_qsl(query, keep_blank_values=True)
+    lists = {name: ",".join(value for other, value in sent if other == name) for name, _ in sent if name.endswith("[]")}
+    return dict(sent) | lists
 
 
 def page_meta(page: int, per_page: int, total: int) -> dict[str, int | None]:

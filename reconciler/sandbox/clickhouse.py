@@ -229,9 +229,11 @@ class ClickHouseStore(Store):
     def subscription_of(self, event: Event) -> Thing | None:
         """Return the subscription whose life holds the event, to the millisecond, looked up when it is read."""
         for one in self.things(event.organization, "subscription", event.subscription):
-            ended = one["terminated_at"]
-            if one["started_at"] // _MILLISECOND * _MILLISECOND <= event.timestamp and (
-                ended is None or ended // _MILLISECOND * _MILLISECOND >= event.timestamp
+            started, ended = one["started_at"], one["terminated_at"]
+            if (
+                started is not None
+                and started // _MILLISECOND * _MILLISECOND <= event.timestamp
+                and (ended is None or ended // _MILLISECOND * _MILLISECOND >= event.timestamp)
             ):
                 return one
         return None

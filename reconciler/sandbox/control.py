@@ -19,7 +19,10 @@
 | `POST /sandbox/clickhouse` with some of `Weather` | changes that, or 400 and what is wrong |
 | `POST /sandbox/clickhouse/release` | lets it see all that waits: `{"released": 3}` |
 | `POST /sandbox/clickhouse/merge` | merges the copies of each event: `{"merged": 1}` |
-| `GET /sandbox/totals` | sums by subscription, code and model; see `usage.totals` |
+| `POST /sandbox/worker` with `{"paused": true}` | the same; until it is false again, cached usage goes stale |
+| `POST /sandbox/biller` with `{"paused": true}` | the same; until it is false again, nothing is billed by itself |
+| `POST /sandbox/biller` without a body | bills what is over at once: `{"invoices": ["..."]}`, new or final ones |
+| `GET /sandbox/totals` | sums by subscription, code and model; see `totals.totals` |
 | `GET /sandbox/events` | every event as Lago serializes it, oldest timestamp first |
 
 Permissions, totals and events are those of the first API key's organization unless `?api_key=` names another.
@@ -35,6 +38,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from reconciler.sandbox.biller import run_now
 from reconciler.sandbox.call import Lago, json_response
 from reconciler.sandbox.chance import Chance
 from reconciler.sandbox.clickhouse import ClickHouseStore
@@ -44,7 +48,7 @@ from reconciler.sandbox.grammar import SECOND, datetime_instant, format_instant
 from reconciler.sandbox.limits import Limit
 from reconciler.sandbox.permissions import Action
 from reconciler.sandbox.store import EventFilter
-from reconciler.sandbox.usage import totals
+from reconciler.sandbox.totals import totals
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -81,6 +85,12 @@ class Weather(msgspec.Struct, forbid_unknown_fields=True):
     losses: list[Chance] | msgspec.UnsetType = msgspec.UNSET
 
 
+class Switch(msgspec.Struct, forbid_unknown_fields=True):
+    """What pauses or resumes what Lago does by itself."""
+
+    paused: bool
+
+
 class Control:
     """The control API of one Lago."""
 
@@ -108,6 +118,8 @@ class Control:
             ("POST", "/clickhouse", self._change_clickhouse),
             ("POST", "/clickhouse/release", self._release),
             ("POST", "/clickhouse/merge", self._merge),
+            ("POST", "/worker", self._set_worker),
+            ("POST", "/biller", self._set_biller),
             ("GET", "/totals", self._list_totals),
             ("GET", "/events", self._list_events),
         ]
@@ -175,6 +187,8 @@ class Control:
         self._lago.limits.set([])
         self._lago.permissions.clear()
         self._lago.log.clear()
+        self._lago.cache.clear()
+        self._lago.agenda.clear()
         return await self._health(request)
 
     async def _list_requests(self, _request: Request) -> Response:
@@ -220,6 +234,22 @@ class Control:
         if not isinstance(store, ClickHouseStore):
             return json_response({"error": "this is the Postgres store; start the stand-in with store clickhouse"}, 409)
         return json_response(do(store))
+
+    async def _set_worker(self, request: Request) -> Response:
+        return await self._pause(request, self._lago.cache.pause, self._lago.cache.resume)
+
+    async def _set_biller(self, request: Request) -> Response:
+        if not await request.body():
+            return json_response({"invoices": run_now(self._lago)})
+        return await self._pause(request, self._lago.agenda.pause, self._lago.agenda.resume)
+
+    async def _pause(self, request: Request, pause: Callable[[], None], resume: Callable[[], None]) -> Response:
+        try:
+            switch = msgspec.json.decode(await request.body(), type=Switch)
+        except msgspec.MsgspecError as error:
+            return json_response({"error": str(error)}, 400)
+        (pause if switch.paused else resume)()
+        return json_response(switch)
 
     async def _list_totals(self, request: Request) -> Response:
         return self._of_organization(request, lambda organization: totals(self._lago.store, organization))

@@ -13,7 +13,7 @@ import msgspec
 from starlette.responses import Response
 
 from reconciler.sandbox.call import Call, json_response, page_meta, paged
-from reconciler.sandbox.catalog import METRIC
+from reconciler.sandbox.catalog import METRIC, SUBSCRIPTION
 from reconciler.sandbox.chance import Named
 from reconciler.sandbox.clickhouse import ClickHouseStore
 from reconciler.sandbox.errors import forbidden, invalid, not_found
@@ -29,7 +29,7 @@ from reconciler.sandbox.grammar import (
     scalar_text,
 )
 from reconciler.sandbox.store import Draft, Event, EventFilter, Thing
-from reconciler.sandbox.subscriptions import SUBSCRIPTION
+from reconciler.sandbox.worker import usage_changed
 
 _DUPLICATE = {"transaction_id": ["value_already_exist"]}
 _Expressions = Callable[[str | None], tuple[str, Expression] | None]
@@ -59,6 +59,7 @@ def create(call: Call) -> dict[str, Any]:
         (event,) = call.store.add([draft])
         if event is None:
             raise invalid(_DUPLICATE)
+    usage_changed(call, [event])
     return {"event": render(event)}
 
 
@@ -88,6 +89,7 @@ def create_batch(call: Call) -> dict[str, Any]:
         events = call.store.add(drafts)
         if taken := [str(position) for position, event in enumerate(events) if event is None]:
             raise invalid(dict.fromkeys(taken, _DUPLICATE))
+    usage_changed(call, events)
     return {"events": [render(event) for event in events if event]}
 
 

@@ -1,9 +1,19 @@
-"""Billing periods: calendar months in UTC, cut to the subscription's life."""
+"""Billing periods: calendar or anniversary, in the customer's time zone, cut to the subscription's life.
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+Instants are microseconds since 1970. A period begins at a midnight of the customer's time zone, so its length
+in hours varies with daylight saving.
+"""
 
-from reconciler.sandbox.grammar import datetime_instant
+from calendar import monthrange
+from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from reconciler.sandbox.grammar import SECOND, datetime_instant
+
+_MONTHS = {"monthly": 1, "quarterly": 3, "semiannual": 6, "yearly": 12}
+INTERVALS = frozenset({"weekly", *_MONTHS})
+PERIODS_A_YEAR = {"weekly": 52, "monthly": 12, "quarterly": 4, "semiannual": 2, "yearly": 1}
 
 
 class Period(NamedTuple):
@@ -13,11 +23,61 @@ class Period(NamedTuple):
     end: int
 
 
-def current_period(subscription: dict[str, Any], now: int) -> Period:
-    """Return the subscription's period that holds `now`, or the first one if it has yet to start."""
-    started, terminated = subscription["started_at"], subscription["terminated_at"]
-    moment = datetime.fromtimestamp(max(now, started) // 1_000_000, UTC)
-    month = moment.replace(day=1, hour=0, minute=0, second=0)
-    next_month = (month + timedelta(days=32)).replace(day=1)
-    end = datetime_instant(next_month) - 1
-    return Period(max(datetime_instant(month), started), end if terminated is None else min(end, terminated))
+class Schedule(NamedTuple):
+    """When periods begin.
+
+    Attributes:
+        interval: one of `INTERVALS`.
+        anchor: the day whose anniversaries begin periods; None is the calendar: Mondays, first days of a
+            month, of a quarter, of a half-year, of a year.
+        zone: where midnight is.
+    """
+
+    interval: str
+    anchor: date | None
+    zone: ZoneInfo
+
+    def day(self, instant: int) -> date:
+        """Return the local day of an instant."""
+        return datetime.fromtimestamp(instant // SECOND, UTC).astimezone(self.zone).date()
+
+    def midnight(self, day: date) -> int:
+        """Return the instant at which a local day begins."""
+        return datetime_instant(datetime.combine(day, time.min, self.zone))
+
+    def holding(self, instant: int) -> Period:
+        """Return the whole period that holds an instant."""
+        first, following = self._bounds(self.day(instant))
+        return Period(self.midnight(first), self.midnight(following) - 1)
+
+    def days(self, period: Period) -> int:
+        """Return how many local days a period touches."""
+        return (self.day(period.end) - self.day(period.start)).days + 1
+
+    def _bounds(self, day: date) -> tuple[date, date]:
+        """Return the first day of the period that holds `day`, and of the next."""
+        if self.interval == "weekly":
+            weekday = self.anchor.weekday() if self.anchor else 0
+            first = day - timedelta(days=(day.weekday() - weekday) % 7)
+            return first, first + timedelta(days=7)
+        step = _MONTHS[self.interval]
+        anchor = self.anchor or date(day.year, 1, 1)
+        months = (day.year - anchor.year) * 12 + day.month - anchor.month
+        months -= months % step
+        if _after(anchor, months) > day:
+            months -= step
+        return _after(anchor, months), _after(anchor, months + step)
+
+
+def _after(anchor: date, months: int) -> date:
+    """Return the anchor's day so many months later, or the last day of a month that is too short for it."""
+    years, month = divmod(anchor.month - 1 + months, 12)
+    year, month = anchor.year + years, month + 1
+    return date(year, month, min(anchor.day, monthrange(year, month)[1]))
+
+
+def lived(whole: Period, started_at: int, terminated_at: int | None) -> Period:
+    """Cut a period to a subscription's life: what is counted is what happened in the result."""
+    start = max(whole.start, started_at)
+    end = whole.end if terminated_at is None else min(whole.end, terminated_at)
+    return Period(start, max(end, started_at))

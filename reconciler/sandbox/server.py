@@ -166,6 +166,19 @@ class Sandbox:
         """Return every stored event as Lago serializes it, oldest timestamp first."""
         return self._list("/events", api_key)
 
+    def worker(self, *, paused: bool) -> None:
+        """Pause the worker that keeps cached usage fresh, or let it catch up."""
+        self._control("POST", "/worker", json={"paused": paused})
+
+    def biller(self, *, paused: bool) -> None:
+        """Let what is due by the clock wait, or do it."""
+        self._control("POST", "/biller", json={"paused": paused})
+
+    def bill(self) -> list[str]:
+        """Bill every period that is over now; return the ids of invoices that are new or final."""
+        invoices: list[str] = self._control("POST", "/biller").json()["invoices"]
+        return invoices
+
     def reset(self) -> None:
         """Forget everything; faults and ClickHouse's weather are as at the start."""
         self._control("POST", "/reset")

@@ -209,9 +209,10 @@ class Store(ABC):
     # -- provisioned things: metrics, plans, customers, subscriptions
 
     def save(self, organization: str, kind: str, key: str, body: Thing) -> None:
-        """Insert or replace the thing with `body["lago_id"]`, to be found by its code or external id."""
+        """Insert or replace the thing with `body["lago_id"]`, to be found by its key: a code or an external id."""
         self._db.execute(
-            "INSERT INTO thing VALUES (?,?,?,?,?) ON CONFLICT (lago_id) DO UPDATE SET body = excluded.body",
+            "INSERT INTO thing VALUES (?,?,?,?,?) "
+            "ON CONFLICT (lago_id) DO UPDATE SET key = excluded.key, body = excluded.body",
             (body["lago_id"], organization, kind, key, msgspec.json.encode(body).decode()),
         )
 
@@ -221,9 +222,21 @@ class Store(ABC):
         rows = self._db.execute(f"{sql} ORDER BY rowid DESC", (organization, kind, key, key))
         return [msgspec.json.decode(body) for (body,) in rows]
 
+    def count_things(self, organization: str, kind: str) -> int:
+        """Return how many things of a kind there have been, deleted ones among them."""
+        sql = "SELECT count(*) FROM thing WHERE organization = ? AND kind IN (?, 'deleted ' || ?)"
+        count: int = self._db.execute(sql, (organization, kind, kind)).fetchone()[0]
+        return count
+
+    def thing(self, lago_id: str) -> Thing:
+        """Return a thing by its `lago_id`, deleted or not."""
+        (body,) = self._db.execute("SELECT body FROM thing WHERE lago_id = ?", (lago_id,)).fetchone()
+        thing: Thing = msgspec.json.decode(body)
+        return thing
+
     def remove(self, thing: Thing) -> None:
-        """Delete a thing."""
-        self._db.execute("DELETE FROM thing WHERE lago_id = ?", (thing["lago_id"],))
+        """Delete a thing: only `thing` finds it any more."""
+        self._db.execute("UPDATE thing SET kind = 'deleted ' || kind WHERE lago_id = ?", (thing["lago_id"],))
 
 
 def new_id() -> str:

@@ -1,51 +1,57 @@
-"""What Lago counts: current usage by its own rule, and the stand-in's totals for proofs.
+"""Current usage: what a subscription's open period comes to so far, by charge, filter and pricing group."""
 
-On Postgres an event counts for a sum only if its property's text is a plain number (`"0.5"`, not `".5"`, `"5e-1"`
-or `true`); otherwise it is in neither the units nor the events count, and nobody is told. On ClickHouse it counts
-as a zero then.
-"""
-
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from decimal import ROUND_HALF_UP, Decimal
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-
+from reconciler.sandbox.billing import charge_usage
+from reconciler.sandbox.cache import Stream
 from reconciler.sandbox.call import Call
-from reconciler.sandbox.catalog import METRIC, PLAN, find
+from reconciler.sandbox.catalog import CUSTOMER, SUBSCRIPTION, premium
 from reconciler.sandbox.errors import not_allowed, not_found, unsupported
-from reconciler.sandbox.grammar import (
-    EXACT,
-    exact_sum,
-    format_instant,
-    plain,
-    property_text,
-    ruby_decimal,
-)
-from reconciler.sandbox.periods import Period, current_period
-from reconciler.sandbox.store import EventFilter, Store, Thing
-from reconciler.sandbox.subscriptions import CUSTOMER, SUBSCRIPTION, status
+from reconciler.sandbox.fees import Fee
+from reconciler.sandbox.grammar import exact_sum, format_instant, ruby_decimal
+from reconciler.sandbox.periods import lived
+from reconciler.sandbox.store import Thing
+from reconciler.sandbox.subscriptions import schedule_of
 
-_MILLISECOND = 1000
-_ZERO_DECIMAL_CURRENCIES = frozenset({"CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"})
-_PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
-
-_Group = tuple[str | None, ...]
+_CHARGE_FILTERS = {
+    "billable_metric_code": "billable_metric_code",
+    "charge_code": "code",
+    "filter_by_charge_code": "code",
+    "charge_id": "lago_id",
+    "filter_by_charge_id": "lago_id",
+}
 
 
 def current_usage(call: Call) -> dict[str, Any]:
     """GET /customers/:external_id/current_usage: one active subscription's current period, by charge."""
-    if any(name.startswith("group[") or name in {"full_usage", "filter_by_group"} for name in call.query):
-        raise unsupported("usage by group and full usage")
     if not call.store.things(call.organization, CUSTOMER, call.path["external_id"]):
         raise not_found("resource")
     subscription = _active_subscription(call)
-    plan = find(call, PLAN, subscription["plan_code"])
-    period = current_period(subscription, call.lago.now())
-    charges = [_charge_usage(call, subscription, plan, charge, period) for charge in _wanted_charges(call, plan)]
-    amount = sum(charge["amount_cents"] for charge in charges)
-    usage = {
+    if call.query.get("full_usage") == "true":
+        raise not_allowed("full_usage_not_allowed")
+    if call.query.get("filter_by_presentation"):
+        raise unsupported("filter_by_presentation")
+    plan = call.store.thing(subscription["plan_id"])
+    now = max(call.lago.now(), subscription["started_at"])
+    whole = schedule_of(call.store, call.organization, subscription).holding(now)
+    period = lived(whole, subscription["started_at"], None)
+    group = _group(call)
+
+    fees: list[Fee] = []
+    for charge in _wanted_charges(call, plan):
+        usage = charge_usage(call, subscription, plan, charge, whole, period, only=group)
+        stream = Stream(call.organization, subscription["external_id"], charge["billable_metric_code"])
+        for chosen in usage.filters:
+            if group or call.store.name == "clickhouse":  # which validates what is cached when it is read
+                fees += usage.fees(chosen)
+            else:
+                fees += call.lago.cache.fees(
+                    stream, subscription, charge, chosen, now=now, expires_at=period.end, reckon=usage.fees
+                )
+    amount = sum(fee.cents for fee in fees)
+    usage_object = {
         "from_datetime": format_instant(period.start),
         "to_datetime": format_instant(period.end),
         "issuing_date": format_instant(period.end)[:-10],
@@ -54,113 +60,100 @@ def current_usage(call: Call) -> dict[str, Any]:
         "total_amount_cents": amount,
         "taxes_amount_cents": 0,
         "lago_invoice_id": None,
-        "charges_usage": charges,
+        "charges_usage": render_charges(fees),
     }
-    return {"customer_usage": usage}
+    return {"customer_usage": usage_object}
 
 
-def totals(store: Store, organization: str) -> list[dict[str, Any]]:
-    """Sum every numeric property of all events that count, whatever their subscription, metric, period or plan.
+def projected_usage(_call: Call) -> dict[str, Any]:
+    """GET /customers/:external_id/projected_usage: needs Lago's licence."""
+    raise premium("projected_usage_not_enabled")
 
-    An event that a ClickHouse without deduplication bills twice is here twice.
 
-    Returns:
-        For each subscription, code and property `model`: how many `events`, and their exact `sums` as text.
-    """
-    events: dict[_Group, int] = defaultdict(int)
-    sums: dict[_Group, dict[str, Decimal]] = defaultdict(dict)
-    for event in store.counted(EventFilter(organization), dead_letters=True):
-        properties = _PROPERTIES.decode(event.properties)
-        group = (event.subscription, event.code, property_text(properties.get("model")))
-        events[group] += 1
-        for name, value in properties.items():
-            number = store.number(value)
-            if number is not None:
-                sums[group][name] = EXACT.add(sums[group].get(name, Decimal(0)), number)
+def render_charges(fees: Iterable[Fee]) -> list[dict[str, Any]]:
+    """Return the fees of charges as Lago lists usage: one entry a charge, by the metric's name."""
+    by_charge: dict[str, list[Fee]] = {}
+    for fee in fees:
+        by_charge.setdefault(fee.item["lago_id"], []).append(fee)
     return [
-        {
-            "external_subscription_id": subscription,
-            "code": code,
-            "model": model,
-            "events": events[subscription, code, model],
-            "sums": {name: plain(total) for name, total in sorted(sums[subscription, code, model].items())},
-        }
-        for subscription, code, model in sorted(
-            events, key=lambda group: [(text is not None, text or "") for text in group]
-        )
+        _render_charge(mine) for mine in sorted(by_charge.values(), key=lambda fees: fees[0].metric["name"].lower())
     ]
 
 
+def _render_charge(fees: Sequence[Fee]) -> dict[str, Any]:
+    first = fees[0]
+    groups: dict[tuple[Any, ...], list[Fee]] = {}
+    for fee in fees:
+        groups.setdefault(tuple(fee.grouped_by.items()), []).append(fee)
+    return {
+        **_sums(fees),
+        "amount_currency": first.currency,
+        "charge": {name: first.item[name] for name in ("lago_id", "code", "charge_model", "invoice_display_name")},
+        "billable_metric": first.metric,
+        "filters": _render_filters(fees),
+        "grouped_usage": [
+            {**_sums(mine), "grouped_by": mine[0].grouped_by, "filters": _render_filters(mine)}
+            for mine in groups.values()
+        ]
+        if any(fee.grouped_by for fee in fees)
+        else [],
+    }
+
+
+def _render_filters(fees: Sequence[Fee]) -> list[dict[str, Any]]:
+    """Return the fees by filter, what matched none of them under `"values": null`."""
+    if not fees[0].item["has_filters"]:
+        return []
+    by_filter: dict[str | None, list[Fee]] = {}
+    for fee in fees:
+        by_filter.setdefault(fee.filter["lago_id"] if fee.filter else None, []).append(fee)
+    return [
+        {
+            **_sums(mine),
+            "invoice_display_name": mine[0].filter["invoice_display_name"] if mine[0].filter else None,
+            "values": mine[0].filter["values"] if mine[0].filter else None,
+        }
+        for mine in by_filter.values()
+    ]
+
+
+def _sums(fees: Sequence[Fee]) -> dict[str, Any]:
+    return {
+        "units": ruby_decimal(exact_sum(fee.units for fee in fees)),
+        "total_aggregated_units": ruby_decimal(exact_sum(fee.total_units for fee in fees)),
+        "events_count": sum(fee.events for fee in fees),
+        "amount_cents": sum(fee.cents for fee in fees),
+        "pricing_unit_details": None,
+        "presentation_breakdowns": [],
+    }
+
+
 def _active_subscription(call: Call) -> Thing:
-    now = call.lago.now()
     wanted = call.query.get("external_subscription_id", "")
     for subscription in call.store.things(call.organization, SUBSCRIPTION, wanted):
         mine = subscription["external_customer_id"] == call.path["external_id"]
-        if mine and status(subscription, now) == "active":
+        if mine and subscription["status"] == "active":
             return subscription
     raise not_allowed("no_active_subscription")
 
 
 def _wanted_charges(call: Call, plan: Thing) -> list[Thing]:
-    names = {"billable_metric_code": "billable_metric_code", "charge_code": "code", "charge_id": "lago_id"}
-    wanted = {names[name]: value for name, value in call.query.items() if name in names}
+    wanted = {_CHARGE_FILTERS[name]: value for name, value in call.query.items() if name in _CHARGE_FILTERS}
     charges = [charge for charge in plan["charges"] if all(charge[name] == value for name, value in wanted.items())]
     if wanted and not charges:
         raise not_found("charge")
     return charges
 
 
-def _charge_usage(call: Call, subscription: Thing, plan: Thing, charge: Thing, period: Period) -> dict[str, Any]:
-    metric = find(call, METRIC, charge["billable_metric_code"])
-    properties = charge["properties"]
-    keys = properties.get("pricing_group_keys") or properties.get("grouped_by") or []
-    start = period.start // _MILLISECOND * _MILLISECOND
-    events = call.store.counted(
-        EventFilter(call.organization, subscription["external_id"], metric["code"], start, period.end)
-    )
-    groups = _count(call.store, metric, keys, (_PROPERTIES.decode(event.properties) for event in events))
-    fees = {group: _fee(numbers, charge, plan) for group, numbers in groups.items()}
-    whole = _fee([number for numbers in groups.values() for number in numbers], charge, plan)
-    return {
-        **whole,
-        "amount_cents": sum(fee["amount_cents"] for fee in fees.values()),
-        "amount_currency": plan["amount_currency"],
-        "charge": {name: charge[name] for name in ("lago_id", "code", "charge_model", "invoice_display_name")},
-        "billable_metric": {name: metric[name] for name in ("lago_id", "name", "code", "aggregation_type")},
-        "filters": [],
-        "grouped_usage": [
-            {**fee, "grouped_by": dict(zip(keys, group, strict=True)), "filters": []}
-            for group, fee in fees.items()
-            if keys
-        ],
+def _group(call: Call) -> dict[str, str]:
+    """Return the pricing group that the client asks for: `group[model]=gpt-4o`, or its old name, in JSON."""
+    group = {
+        name.removeprefix("group[").removesuffix("]"): value
+        for name, value in call.query.items()
+        if name.startswith("group[")
     }
-
-
-def _count(
-    store: Store, metric: Thing, keys: list[str], events: Iterable[Mapping[str, Any]]
-) -> dict[_Group, list[Decimal]]:
-    """Return the numbers that count for a metric, by pricing group."""
-    groups: dict[_Group, list[Decimal]] = defaultdict(list)
-    for properties in events:
-        if metric["aggregation_type"] == "count_agg":
-            number: Decimal | None = Decimal(1)
-        else:
-            number = store.counted_number(properties.get(metric["field_name"]))
-        if number is not None:
-            groups[tuple(property_text(properties.get(key)) for key in keys)].append(number)
-    return dict(sorted(groups.items(), key=lambda item: [text or "" for text in item[0]]))
-
-
-def _fee(numbers: list[Decimal], charge: Thing, plan: Thing) -> dict[str, Any]:
-    """Return one fee's units and amount; the amount is rounded to the currency here, and never negative."""
-    units = exact_sum(numbers)
-    decimals = 0 if plan["amount_currency"] in _ZERO_DECIMAL_CURRENCIES else 2
-    amount = EXACT.multiply(units, Decimal(charge["properties"]["amount"])).scaleb(decimals, EXACT)
-    return {
-        "units": ruby_decimal(units),
-        "total_aggregated_units": ruby_decimal(units),
-        "events_count": len(numbers),
-        "amount_cents": max(int(amount.to_integral_value(ROUND_HALF_UP)), 0),
-        "pricing_unit_details": None,
-        "presentation_breakdowns": [],
-    }
+    try:
+        old = json.loads(call.query.get("filter_by_group", "{}"))
+    except ValueError:
+        old = {}
+    return group | {str(key): str(value) for key, value in old.items()}

@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.sandbox.clock import Clock
 
 
 class Api:
@@ -69,6 +70,33 @@ def clickhouse(clickhouse_server: Sandbox) -> Sandbox:
 @pytest.fixture
 def ch(clickhouse: Sandbox) -> Iterator[Api]:
     api = Api(clickhouse)
+    with api.client:
+        yield api
+
+
+@pytest.fixture(scope="session")
+def clocked_server() -> Iterator[tuple[Sandbox, Clock]]:
+    clock = Clock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reconciler.sandbox.app.Clock", lambda: clock)
+        sandbox = Sandbox()
+        sandbox.start()
+    yield sandbox, clock
+    sandbox.stop()
+
+
+@pytest.fixture
+def clock(clocked_server: tuple[Sandbox, Clock]) -> Clock:
+    """The clock of `timed`: noon of a Friday, 15 May 2026, until a test moves it."""
+    clocked_server[1].put("2026-05-15T12:00:00Z")
+    return clocked_server[1]
+
+
+@pytest.fixture
+def timed(clocked_server: tuple[Sandbox, Clock], clock: Clock) -> Iterator[Api]:
+    """A stand-in that holds nothing yet and lives by `clock`."""
+    clocked_server[0].reset()
+    api = Api(clocked_server[0])
     with api.client:
         yield api
 

@@ -61,11 +61,6 @@ def test_a_metric_without_its_fields_is_unprocessable(api: Api) -> None:
     assert response.json() == invalid(details)
 
 
-def test_what_the_stand_in_does_not_count_it_does_not_take(api: Api) -> None:
-    for change in ({"aggregation_type": "max_agg"}, {"recurring": True}):
-        assert api.post("billable_metrics", {"billable_metric": METRIC | change}).status_code == 501
-
-
 def test_a_plan_has_charges_and_is_found_by_code(api: Api) -> None:
     plan = make_plan(api)
     assert plan["charges"][0]["billable_metric_code"] == "llm_cost"

@@ -79,7 +79,23 @@ CASES = [
             before=[*SUBSCRIBED, send(cost(value))],
             source=PATTERN,
         )
-        for value, units in {"-5": "-5", "007.50": "7.5", 1.5: "1.5", "0.00000035": "0.00000035", 7: "7"}.items()
+        for value, units in {"007.50": "7.5", 1.5: "1.5", "0.00000035": "0.00000035", 7: "7"}.items()
+    ),
+    Case(
+        "a sum below zero is none, and its event counts",
+        CURRENT,
+        200,
+        usage(units="0.0", events_count=1, amount_cents=0),
+        before=[*SUBSCRIBED, send(cost("-5"))],
+        source="api app/services/fees/charge_service.rb:276",
+    ),
+    Case(
+        "a negative number counts against others",
+        CURRENT,
+        200,
+        counts("2", 2),
+        before=[*SUBSCRIBED, send(cost("7"), cost("-5", "$run-2"))],
+        source=PATTERN,
     ),
     Case(
         "a small number of JSON counts, for Postgres writes it plainly",
