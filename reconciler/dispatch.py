@@ -100,6 +100,8 @@ class Dispatch:
             raise self._away
         store, careful = self._ask()
         ask_first(meter, self._ledger, self._lago)
+        with self._ledger.transaction() as connection:
+            alarms.clear(connection, meter.name, "foreign")
         repeatable = store == "postgres" or (store == "clickhouse" and self._settings.deduplication)
         visible_after = timedelta(seconds=REQUEST_SECONDS + RENEW_SECONDS) + self._settings.lag
         progress.delivering(pending)
@@ -119,7 +121,6 @@ class Dispatch:
         finally:
             done.delivered.add(delivery.delivered)
         with self._ledger.transaction() as connection:
-            alarms.clear(connection, meter.name, "foreign")
             lagos.is_back(connection, self._lago.base)
 
     def _ask(self) -> tuple[Store, bool]:

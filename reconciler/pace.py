@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 LONGEST_WAIT = 60.0
 """Seconds; whatever an answer asks for, it is asked again after this."""
@@ -40,7 +42,7 @@ class Limit:
         return cls(
             _number(headers.get("x-ratelimit-limit")),
             _number(headers.get("x-ratelimit-reset")),
-            _number(headers.get("retry-after")),
+            _seconds_from_now(headers.get("retry-after")),
         )
 
 
@@ -118,6 +120,19 @@ class Pace:
         told = max(limit.requests / self._span, 1 / LONGEST_WAIT)
         if told != self._limit:
             self._limit = self._rate = told
+
+
+def _seconds_from_now(text: str | None) -> float | None:
+    """Read `Retry-After`: seconds, or a date (RFC 9110, 10.2.3)."""
+    number = _number(text)
+    if number is not None:
+        return number
+    try:
+        moment = parsedate_to_datetime(text or "")
+    except ValueError:
+        return None
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return max((aware - datetime.now(UTC)).total_seconds(), 0.0)
 
 
 def _number(text: str | None) -> float | None:

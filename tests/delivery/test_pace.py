@@ -1,6 +1,8 @@
 """Requests go as fast as Lago lets them: evenly under its rate limits, and at once when it lets them again."""
 
 from collections import deque
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
@@ -107,6 +109,13 @@ def test_retry_after_goes_before_the_reset_and_is_waited_for() -> None:
     assert pace.refused({"retry-after": "7", "x-ratelimit-reset": "2"}) == 7
     pace.wait()
     assert time.now >= 7
+
+
+def test_retry_after_may_be_a_date() -> None:
+    pace = paced(Time())
+    moment = datetime.now(UTC) + timedelta(seconds=30)
+    assert 28 <= pace.refused({"retry-after": format_datetime(moment, usegmt=True)}) <= 30
+    assert pace.refused({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
 
 
 @given(st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-limit", "x-ratelimit-reset"]), st.text()))
