@@ -121,12 +121,14 @@ def page_meta(page: int, per_page: int, total: int) -> dict[str, int | None]:
     }
 
 
-def paged(call: Call, name: str, things: Iterable[Any]) -> dict[str, Any]:
-    """Return the page of `things` that was asked for, under `name`, with its `meta`."""
+def paged(
+    call: Call, name: str, things: Iterable[Any], render: Callable[[Any], Any] = lambda thing: thing
+) -> dict[str, Any]:
+    """Return the page of `things` that was asked for, each rendered, under `name`, with its `meta`."""
     everything = list(things)
     page, per_page = call.page()
     return {
-        name: everything[(page - 1) * per_page : page * per_page],
+        name: [render(thing) for thing in everything[(page - 1) * per_page : page * per_page]],
         "meta": page_meta(page, per_page, len(everything)),
     }
 

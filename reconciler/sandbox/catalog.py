@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from reconciler.sandbox.call import Call
-from reconciler.sandbox.errors import RefusalError, invalid, not_found, unsupported
+from reconciler.sandbox.errors import RefusalError, forbidden, invalid, not_found, unsupported
 from reconciler.sandbox.grammar import parse_iso, scalar_text
 from reconciler.sandbox.store import Thing
 
@@ -83,7 +83,7 @@ def check_timezone(params: Mapping[str, Any]) -> None:
 
 def premium(code: str = "feature_unavailable") -> RefusalError:
     """Return the 403 of a feature that needs Lago's licence."""
-    return RefusalError(403, code=code)
+    return forbidden(code)
 
 
 def text(params: Mapping[str, Any], name: str) -> str | None:

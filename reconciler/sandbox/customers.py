@@ -64,7 +64,7 @@ def upsert_customer(call: Call) -> dict[str, Any]:
 def list_customers(call: Call) -> dict[str, Any]:
     """GET /customers."""
     known = call.store.things(call.organization, CUSTOMER)
-    return paged(call, "customers", (render_customer(call.store, call.organization, one) for one in known))
+    return paged(call, "customers", known, lambda one: render_customer(call.store, call.organization, one))
 
 
 def show_customer(call: Call) -> dict[str, Any]:

@@ -34,13 +34,13 @@ def list_invoices(call: Call) -> dict[str, Any]:
     refuse_unsupported(call.query, *_NOT_HERE)
     since, until = (_day(call, name) for name in ("issuing_date_from", "issuing_date_to"))
     found = [
-        render_invoice(call, invoice)
+        invoice
         for invoice in _invoices_of(call, call.query.get("external_customer_id"))
         if all(invoice[name] == call.query.get(name, invoice[name]) for name in _EQUAL)
         and (since or "") <= invoice["issuing_date"] <= (until or "9999")
         and call.query.get("invoice_type", "subscription") == "subscription"
     ]
-    return paged(call, "invoices", found)
+    return paged(call, "invoices", found, lambda invoice: render_invoice(call, invoice))
 
 
 def show_invoice(call: Call) -> dict[str, Any]:

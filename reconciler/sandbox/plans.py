@@ -67,7 +67,7 @@ def create_plan(call: Call) -> dict[str, Any]:
 
 def list_plans(call: Call) -> dict[str, Any]:
     """GET /plans."""
-    return paged(call, "plans", map(render_plan, call.store.things(call.organization, PLAN)))
+    return paged(call, "plans", call.store.things(call.organization, PLAN), render_plan)
 
 
 def show_plan(call: Call) -> dict[str, Any]:

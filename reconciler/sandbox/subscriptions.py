@@ -67,11 +67,11 @@ def list_subscriptions(call: Call) -> dict[str, Any]:
     statuses = call.query.get("status[]", "active").split(",")
     wanted = {name: call.query[name] for name in ("plan_code", "external_customer_id") if call.query.get(name)}
     found = [
-        render_subscription(call, one)
+        one
         for one in call.store.things(call.organization, SUBSCRIPTION)
         if one["status"] in statuses and all(one[name] == value for name, value in wanted.items())
     ]
-    return paged(call, "subscriptions", found)
+    return paged(call, "subscriptions", found, lambda one: render_subscription(call, one))
 
 
 def show_subscription(call: Call) -> dict[str, Any]:
