@@ -18,7 +18,7 @@ from reconciler.sandbox.call import Call, Lago
 from reconciler.sandbox.catalog import INVOICE, SUBSCRIPTION
 from reconciler.sandbox.drafts import DRAFT
 from reconciler.sandbox.grammar import SECOND
-from reconciler.sandbox.periods import Period, Schedule, lived
+from reconciler.sandbox.periods import Period, Schedule, after_bill, lived
 from reconciler.sandbox.store import Thing
 from reconciler.sandbox.subscriptions import following_of, keep, schedule_of, terminate
 
@@ -108,14 +108,13 @@ def _next_period(subscription: Thing, schedule: Schedule, ending_day: date | Non
     A period is billed on the day after it by whichever hourly run first sees the subscription. The day on
     which it ends itself is no billing day.
     """
-    billed_until = subscription["billed_until"]
-    cursor = subscription["started_at"] if billed_until is None else billed_until + 1
+    whole = after_bill(schedule, subscription)
     while True:
-        whole = schedule.holding(cursor)
-        cursor = whole.end + 1
-        at = _minutes_past(max(cursor, subscription["created_at"]), 10)
-        if schedule.day(at) == schedule.day(cursor) != ending_day:
+        ready = whole.end + 1
+        at = _minutes_past(max(ready, subscription["created_at"]), 10)
+        if schedule.day(at) == schedule.day(ready) != ending_day:
             return whole, at
+        whole = schedule.holding(ready)
 
 
 def _of_draft(call: Call, invoice: Thing) -> Iterable[Job]:
@@ -181,7 +180,7 @@ def _close(call: Call, subscription: Thing, *, rotate: bool, at: int) -> Closing
     schedule = schedule_of(call.store, call.organization, subscription)
     ending_day = None if subscription["ending_at"] is None else schedule.day(subscription["ending_at"])
     whole, _ = _next_period(subscription, schedule, ending_day)
-    period = lived(whole, subscription["started_at"], None)
+    period = lived(whole, subscription)
     following = following_of(call.store, call.organization, subscription) if rotate else None
     changed: dict[str, Any] = {"billed_until": whole.end}
     if following:
@@ -203,6 +202,6 @@ def _last_closing(call: Call, subscription: Thing) -> Closing:
     unbilled = (subscription["billed_until"] or 0) < before.end and started_at <= before.end
     if unbilled and ended - before.end < _DAY <= ended - started_at:
         whole = before
-    period = lived(whole, started_at, ended)
+    period = lived(whole, subscription)
     kept = keep(call, subscription | {"billed_until": ended})
     return Closing(kept, whole, period, "subscription_terminating")

@@ -10,9 +10,11 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from reconciler.sandbox.grammar import SECOND, datetime_instant
+from reconciler.sandbox.store import Thing
 
 _MONTHS = {"monthly": 1, "quarterly": 3, "semiannual": 6, "yearly": 12}
 INTERVALS = frozenset({"weekly", *_MONTHS})
+_FURTHEST_MIDNIGHTS = 26 * 3600 * SECOND
 PERIODS_A_YEAR = {"weekly": 52, "monthly": 12, "quarterly": 4, "semiannual": 2, "yearly": 1}
 
 
@@ -76,8 +78,26 @@ def _after(anchor: date, months: int) -> date:
     return date(year, month, min(anchor.day, monthrange(year, month)[1]))
 
 
-def lived(whole: Period, started_at: int, terminated_at: int | None) -> Period:
-    """Cut a period to a subscription's life: what is counted is what happened in the result."""
+def lived(whole: Period, subscription: Thing) -> Period:
+    """Cut a period to a subscription's life: what is counted is what happened in the result.
+
+    It begins where the last bill ended, also if the customer's time zone has changed since and midnight was at
+    another time then; so no hour is billed twice or not at all.
+    """
+    started_at, terminated_at, billed_until = (
+        subscription[name] for name in ("started_at", "terminated_at", "billed_until")
+    )
     start = max(whole.start, started_at)
+    if billed_until is not None and terminated_at is None and whole.start - billed_until < _FURTHEST_MIDNIGHTS:
+        start = billed_until + 1
     end = whole.end if terminated_at is None else min(whole.end, terminated_at)
     return Period(start, max(end, started_at))
+
+
+def after_bill(schedule: Schedule, subscription: Thing) -> Period:
+    """Return the first whole period that is not billed; what another time zone leaves of a billed one is none."""
+    billed_until = subscription["billed_until"]
+    if billed_until is None:
+        return schedule.holding(subscription["started_at"])
+    whole = schedule.holding(billed_until + 1)
+    return schedule.holding(whole.end + 1) if whole.end - billed_until < _FURTHEST_MIDNIGHTS else whole

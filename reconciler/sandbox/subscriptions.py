@@ -165,7 +165,7 @@ def render_subscription(call: Call, subscription: Thing) -> dict[str, Any]:
     period = None
     if (started_at := subscription["started_at"]) is not None:
         now = max(call.lago.now(), started_at)
-        period = lived(schedule.holding(now), started_at, subscription["terminated_at"])
+        period = lived(schedule.holding(now), subscription)
 
     def instant(name: str) -> str | None:
         value = subscription[name]

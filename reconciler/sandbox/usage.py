@@ -36,7 +36,7 @@ def current_usage(call: Call) -> dict[str, Any]:
     plan = call.store.thing(subscription["plan_id"])
     now = max(call.lago.now(), subscription["started_at"])
     whole = schedule_of(call.store, call.organization, subscription).holding(now)
-    period = lived(whole, subscription["started_at"], None)
+    period = lived(whole, subscription)
     group = _group(call)
 
     fees: list[Fee] = []

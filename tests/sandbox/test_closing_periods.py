@@ -100,6 +100,29 @@ def test_the_customers_midnight_counts(timed: Api, clock: Clock) -> None:
     assert invoice["issuing_date"] == "2026-06-01"
 
 
+@pytest.mark.parametrize(
+    ("zone", "billing", "start"),
+    [
+        ("America/New_York", "2026-07-01T04:10:00Z", "2026-06-01T00:00:00Z"),
+        ("Asia/Tokyo", "2026-06-30T15:10:00Z", "2026-06-01T00:00:00Z"),
+    ],
+)
+def test_another_time_zone_makes_neither_gap_nor_overlap(
+    subscribed: Api, clock: Clock, zone: str, billing: str, start: str
+) -> None:
+    clock.put("2026-06-01T00:10:00Z")
+    assert len(invoices(subscribed)) == 1
+    subscribed.post("customers", {"customer": {"external_id": "acme", "timezone": zone}})
+    send(subscribed, 10, at="2026-06-01T00:00:00Z")
+    send(subscribed, 100, at="2026-05-31T23:59:59Z")
+    assert units(subscribed) == "10.0"
+    clock.put("2026-06-15T00:00:00Z")
+    assert (len(invoices(subscribed)), units(subscribed)) == (1, "10.0")
+    clock.put(billing)
+    assert (past_usage(subscribed)[0]["from_datetime"], billed(subscribed)[0][2]) == (start, "10.0")
+    assert len(invoices(subscribed)) == 2
+
+
 def test_many_periods_are_caught_up_in_order(subscribed: Api, clock: Clock) -> None:
     send(subscribed, 2, 3, at="2026-07-04T00:00:00Z")
     clock.put("2026-09-15T00:00:00Z")

@@ -154,3 +154,12 @@ def test_a_group_can_be_asked_for_by_text_only(timed: Api) -> None:
     assert charge_usage(timed, **{"group[model]": "4"})["units"] == "1000.0"  # jsonb's @> tells 4 from "4"
     assert charge_usage(timed, **{"group[model]": ""})["units"] == "10000.0"
     assert charge_usage(timed, filter_by_group='{"model": "claude"}')["units"] == "10.0"
+
+
+def test_clickhouse_counts_zeros_in_the_filter_that_they_fall_into(ch: Api) -> None:
+    filtered(ch, {"values": {"model": ["gpt"]}})
+    now = ch.get("subscriptions/sub").json()["subscription"]["created_at"]
+    send(ch, "1e-1", "x", at=now, model="gpt")
+    send(ch, 2, at=now)
+    answer = charge_usage(ch)["filters"]
+    assert [(one["units"], one["events_count"]) for one in answer] == [("0.1", 2), ("2.0", 1)]
