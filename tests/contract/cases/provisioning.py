@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.contract.case import INSTANT, RECENT, UUID, WHOLE, Ask, AtLeast, Case
-from tests.contract.cases.common import error, get, invalid, post
+from tests.contract.cases.common import TAKEN, error, event, get, invalid, post, send
 
 VALUES = "api config/locales/en.yml:69"
 
@@ -99,6 +99,13 @@ CASES = [
         source="oa BillableMetricObject",
     ),
     Case(
+        "a metric has filters",
+        metric(filters=[{"key": "model", "values": ["a", "b"]}]),
+        200,
+        {"billable_metric": AtLeast({"filters": [{"key": "model", "values": ["a", "b"]}]})},
+        source="oa BillableMetricObject",
+    ),
+    Case(
         "a metric's code is taken once",
         metric(),
         422,
@@ -126,6 +133,48 @@ CASES = [
         404,
         error(404, "Not Found", "billable_metric_not_found"),
         source="api api_errors.rb",
+    ),
+    Case(
+        "a metric is changed",
+        Ask("PUT", "billable_metrics/$run", json={"billable_metric": {"name": "Cost in USD"}}),
+        200,
+        {"billable_metric": AtLeast(METRIC | {"lago_id": "$billable_metric", "name": "Cost in USD"})},
+        before=[metric()],
+        source="oa PUT /billable_metrics/{code}",
+    ),
+    Case(
+        "a metric is deleted",
+        Ask("DELETE", "billable_metrics/$run"),
+        200,
+        {"billable_metric": AtLeast({"lago_id": "$billable_metric", "code": "$run"})},
+        before=[metric()],
+        source="oa DELETE /billable_metrics/{code}",
+    ),
+    Case(
+        "a deleted metric is not found",
+        get("billable_metrics/$run"),
+        404,
+        error(404, "Not Found", "billable_metric_not_found"),
+        before=[metric(), Ask("DELETE", "billable_metrics/$run")],
+        source="oa DELETE /billable_metrics/{code}",
+    ),
+    Case(
+        "the events of a deleted metric are not found",
+        get("events/$run-1"),
+        404,
+        error(404, "Not Found", "event_not_found"),
+        before=[metric(), send(event()), Ask("DELETE", "billable_metrics/$run")],
+        source="api app/services/events/delete_for_metric_service.rb:55-70",
+        only="postgres",
+    ),
+    Case(
+        "the ids of a deleted metric's events stay taken",
+        send(event()),
+        422,
+        invalid({"0": TAKEN}),
+        before=[metric(), send(event()), Ask("DELETE", "billable_metrics/$run")],
+        source="api db/structure.sql:11073: the index does not look at deleted_at",
+        only="postgres",
     ),
     Case(
         "a plan is answered with its charges",
@@ -192,6 +241,22 @@ CASES = [
         404,
         error(404, "Not Found", "plan_not_found"),
         source="api api_errors.rb",
+    ),
+    Case(
+        "a plan is changed",
+        Ask("PUT", "plans/$run", json={"plan": {"name": "Other"}}),
+        200,
+        {"plan": AtLeast(PLAN | {"lago_id": "$plan", "name": "Other"})},
+        before=PRICED,
+        source="oa PUT /plans/{code}",
+    ),
+    Case(
+        "a filter of a charge names values that the metric declares",
+        plan(charge(filters=[{"values": {"model": ["z"]}, "properties": {"amount": "2"}}])),
+        422,
+        AtLeast({"code": "validation_errors"}),
+        before=[metric(filters=[{"key": "model", "values": ["x"]}])],
+        source="api app/models/charge_filter_value.rb",
     ),
     Case(
         "a customer is answered as stored",

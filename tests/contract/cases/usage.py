@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.contract.case import INSTANT, TEXT, UUID, Ask, AtLeast, Case, PerStore, decimal
-from tests.contract.cases.common import error, event, get, send
+from tests.contract.cases.common import NOTHING, error, event, get, invalid, send
 from tests.contract.cases.provisioning import PRICED, SUBSCRIBED, charge, metric, plan, subscription
 
 PATTERN = "api app/services/events/stores/postgres_store.rb:508-517"
@@ -194,6 +194,103 @@ CASES = [
             ),
         ],
         source=f"{SERIALIZER}; api app/services/fees/charge_service.rb:295",
+    ),
+    Case(
+        "filters are priced one by one, and so is what matches none",
+        CURRENT,
+        200,
+        usage(
+            units=decimal("4"),
+            amount_cents=500,
+            filters=[
+                AtLeast({"values": {"model": ["x"]}, "units": decimal("1"), "events_count": 1, "amount_cents": 200}),
+                AtLeast({"values": None, "units": decimal("3"), "events_count": 1, "amount_cents": 300}),
+            ],
+        ),
+        before=[
+            metric(filters=[{"key": "model", "values": ["x", "y"]}]),
+            plan(charge(filters=[{"values": {"model": ["x"]}, "properties": {"amount": "2"}}])),
+            subscription(),
+            send(
+                cost("1", "$run-1", properties={"response_cost": "1", "model": "x"}),
+                cost("3", "$run-2", properties={"response_cost": "3", "model": "z"}),
+            ),
+        ],
+        source=SERIALIZER,
+    ),
+    Case(
+        "a package charge costs each package that is begun after the free units",
+        CURRENT,
+        200,
+        usage(units=decimal("21"), amount_cents=200),
+        before=[
+            metric(),
+            plan(charge(charge_model="package", properties={"amount": "1", "free_units": 1, "package_size": 10})),
+            subscription(),
+            send(cost("21")),
+        ],
+        source="api app/services/charge_models/package_service.rb",
+    ),
+    Case(
+        "a percentage charge costs a share",
+        CURRENT,
+        200,
+        usage(units=decimal("20"), amount_cents=100),
+        before=[
+            metric(),
+            plan(charge(charge_model="percentage", properties={"rate": "5"})),
+            subscription(),
+            send(cost("20")),
+        ],
+        source="api app/services/charge_models/percentage_service.rb",
+    ),
+    Case(
+        "a dynamic charge costs what its events say",
+        CURRENT,
+        200,
+        usage(units=decimal("5"), amount_cents=13),
+        before=[
+            metric(),
+            plan(charge(charge_model="dynamic", properties={})),
+            subscription(),
+            send(
+                cost("2", "$run-1", precise_total_amount_cents="5.25"),
+                cost("3", "$run-2", precise_total_amount_cents="7.5"),
+            ),
+        ],
+        source="api app/services/charge_models/dynamic_service.rb:7-13",
+    ),
+    Case(
+        "events of a terminated subscription are taken",
+        send(cost("1", "$run-1"), cost("1", "$run-2", timestamp="1710421740")),
+        200,
+        AtLeast({}),
+        before=[*SUBSCRIBED, Ask("DELETE", "subscriptions/$run")],
+        source="api spec/scenarios/create_event_spec.rb",
+    ),
+    Case(
+        "past usage needs a subscription",
+        get("customers/$run/past_usage"),
+        422,
+        invalid({"external_subscription_id": ["value_is_mandatory"]}),
+        before=SUBSCRIBED,
+        source="api app/queries/past_usage_query.rb",
+    ),
+    Case(
+        "without a bill there is no past usage",
+        get("customers/$run/past_usage", {"external_subscription_id": "$run"}),
+        200,
+        {"usage_periods": [], "meta": NOTHING},
+        before=SUBSCRIBED,
+        source="api app/queries/past_usage_query.rb",
+    ),
+    Case(
+        "projected usage needs a licence",
+        get("customers/$run/projected_usage", {"external_subscription_id": "$run"}),
+        403,
+        AtLeast({"code": "projected_usage_not_enabled"}),
+        before=SUBSCRIBED,
+        source="api app/controllers/api/v1/customers/projected_usage_controller.rb; not of a Lago with a licence",
     ),
     Case(
         "usage is had of one metric",
