@@ -1,24 +1,26 @@
 """Delivery: planned events go to Lago until it has each exactly once, or a person has to look.
 
-Any number of senders may run, on any number of machines: a sender claims a batch, commits the attempt, sends the
-frozen bytes, and records the answer. There are twice as many senders as requests on the wire: while one half waits for
-Lago, the other claims and records.
+Any number of passes may deliver at once, on any number of machines: events are claimed and the attempt is committed,
+the frozen bytes are sent, and the answer is recorded. One thread claims ahead, some send, one records behind them.
 """
 
-import itertools
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import datetime
+from typing import Any
 
+from reconciler.errors import ReconcileError
 from reconciler.lago import BATCH, Lago, Store
 from reconciler.outbox import BEGINNING, Event, Outbox
 from reconciler.periods import Periods
+from reconciler.pipeline import Recorder, Supply
 from reconciler.readback import Readback
 from reconciler.sending import TRIES, BatchSize, Delivered, EndedError, Means, Sending
 
-SENDERS = 8
+SENDERS = 4
 
 
 class Delivery:
@@ -48,13 +50,15 @@ class Delivery:
             store: which event store Lago has.
             repeatable: whether Lago counts a repeated event once, so that an open attempt may go again at once.
             fresh_since: windows from here on get every other batch, so that no backlog starves them.
-            senders: how many at work at once.
+            senders: how many batches on the wire at once.
             batch: the most events in one request, unless Lago takes fewer.
             stopping: set from outside when the senders should end after their present request.
             seconds: how long to begin new batches; the rest is for the next pass.
-            progress: told how many events were answered, each time.
+            progress: told how many events were answered and recorded, each time.
         """
         self._outbox = outbox
+        self._recorder = Recorder(outbox, progress)
+        self._size = BatchSize(batch)
         self._means = Means(
             outbox=outbox,
             lago=lago,
@@ -63,10 +67,11 @@ class Delivery:
             readback=Readback(lago),
             repeatable=repeatable,
             sleep=self._sleep,
+            accepted=self._recorder.accepted,
             progress=progress,
-            size=BatchSize(batch),
+            size=self._size,
         )
-        self._shares = itertools.cycle((BEGINNING, fresh_since))
+        self._fresh_since = fresh_since
         self._senders = senders
         self._failed = threading.Event()
         self._stopping = stopping or threading.Event()
@@ -84,45 +89,54 @@ class Delivery:
         Raises:
             LagoError: Lago is away or refuses us; whatever was not answered stays planned.
         """
-        if carefully and not self._send_one(tries=1):
-            return
-        with ThreadPoolExecutor(self._senders, thread_name_prefix="sender") as pool:
-            senders = [pool.submit(self._send_all) for _ in range(self._senders)]
+        if carefully:
             try:
-                for sender in senders:
-                    sender.result()
+                self._send(self._outbox.claim(self._size.size), tries=1)
             finally:
-                self._failed.set()
+                self._recorder.flush()
+        # What is left behind an event of its bucket can be claimed only when that one is recorded: hence in rounds.
+        while not self.ending and self._round():
+            pass
 
-    def _send_all(self) -> None:
+    def _round(self) -> bool:
+        """Send all that can be claimed now; say whether there was anything."""
+        supply = Supply(self._outbox, size=lambda: self._size.size, fresh_since=self._fresh_since)
+        with ThreadPoolExecutor(self._senders + 2, thread_name_prefix="delivery") as pool:
+            claiming, recording = pool.submit(supply.run), pool.submit(self._recorder.run)
+            senders = [pool.submit(self._send_all, supply) for _ in range(self._senders)]
+            wait(senders)
+            supply.end()
+            self._recorder.end()
+            threads: list[Future[Any]] = [*senders, claiming, recording]
+            errors = [error for each in threads if (error := each.exception())]
+        if errors:
+            with suppress(ReconcileError):
+                supply.give_back()
+            raise errors[0]
+        supply.give_back()
+        return any(sender.result() for sender in senders)
+
+    def _send_all(self, supply: Supply) -> bool:
+        """Send batches until there are no more; say whether there was any."""
+        took = False
         try:
-            while not self.ending and self._send_one():
-                pass
+            while not self.ending and (events := supply.take()):
+                self._send(events)
+                took = True
         except BaseException:
             self._failed.set()
             raise
+        return took
 
-    def _send_one(self, *, tries: int = TRIES) -> bool:
-        """Send one batch; say whether to go on."""
-        events = self._claim()
-        if not events:
-            return False
+    def _send(self, events: list[Event], *, tries: int = TRIES) -> None:
         sending = Sending(self._means, events, tries=tries)
         try:
-            sending.run()
-        except EndedError:
-            return False
+            with suppress(EndedError):
+                sending.run()
         finally:
             with self._lock:
                 self.delivered.add(sending.delivered)
             sending.give_back()
-        return True
-
-    def _claim(self) -> list[Event]:
-        with self._lock:
-            since = next(self._shares)
-        limit = self._means.size.size
-        return self._outbox.claim(limit, since=since) or (self._outbox.claim(limit) if since > BEGINNING else [])
 
     @property
     def ending(self) -> bool:

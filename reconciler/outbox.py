@@ -1,8 +1,10 @@
 """The ledger's side of delivery: events are claimed, leased and settled, each step a transaction of its own."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any, Literal
 
 from sqlalchemy import text
@@ -32,6 +34,9 @@ class Event:
         attempted_at: when first.
         open_since: the time of an earlier attempt of which nobody knows whether Lago stored it; None if there is none.
         decided: whether a person has decided that it goes: it is not judged before it is sent.
+        claimed_at: when it was claimed or renewed last, by the ledger's clock: the claim's mark, which tells it from
+            another sender's that came after it.
+        leased_at: the same by this machine's monotonic clock, in seconds.
     """
 
     window_start: datetime
@@ -43,8 +48,10 @@ class Event:
     attempted_at: datetime
     open_since: datetime | None
     decided: bool
+    claimed_at: datetime
+    leased_at: float
 
-    @property
+    @cached_property
     def transaction_id(self) -> str:
         """The id in the payload, at the place where planning put it."""
         return self.payload.split('"', 4)[3]
@@ -82,18 +89,28 @@ class Outbox:
             "visible_after": self._visible_after,
             "limit": limit,
         }
+        leased_at = time.monotonic()
         with self._ledger.transaction() as connection:
             rows = cursor(connection).execute(statement("claim"), values)
-            events = [Event(*row) for row in rows.fetchall()]  # type: ignore[arg-type]
-        # In the same order from every sender: two batches that overlap in Lago then can't deadlock there.
-        return sorted(events, key=lambda event: event.transaction_id)
+            events = [Event(*row, leased_at) for row in rows.fetchall()]  # type: ignore[arg-type,call-arg]
+        return sorted(events, key=lambda event: event.window_start)
 
-    def renew(self, events: Sequence[Event]) -> list[Event]:
-        """Keep the events for another lease; those that someone else has settled meanwhile are left out."""
+    def renew(self, events: Sequence[Event]) -> dict[str, Event]:
+        """Keep the events for another lease, before the next request.
+
+        Returns:
+            Those that are still ours, by transaction id; the others' claim had ended, and someone else has them.
+        """
+        leased_at = time.monotonic()
         with self._ledger.transaction() as connection:
             values = {"meter": self.meter, "lease": LEASE, **_keys(events)}
-            ours = set(cursor(connection).execute(statement("renew"), values).fetchall())
-        return [event for event in events if (event.window_start, event.bucket, event.revision) in ours]
+            rows = cursor(connection).execute(statement("renew"), values).fetchall()
+        marks = {row[:3]: row[3] for row in rows}
+        return {
+            event.transaction_id: replace(event, claimed_at=mark, leased_at=leased_at)
+            for event in events
+            if isinstance(mark := marks.get((event.window_start, event.bucket, event.revision)), datetime)
+        }
 
     def release(self, events: Sequence[Event], *, sent: frozenset[str], failures: Failures) -> None:
         """Give events back that have no answer.
@@ -183,6 +200,7 @@ def _keys(events: Sequence[Event]) -> dict[str, list[Any]]:
         "window_starts": [event.window_start for event in events],
         "buckets": [event.bucket for event in events],
         "revisions": [event.revision for event in events],
+        "claims": [event.claimed_at for event in events],
     }
 
 

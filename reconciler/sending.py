@@ -8,7 +8,7 @@ deduplication) gets an open event again at once. Any other is first asked, some 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -26,7 +26,7 @@ from reconciler.answers import (
 )
 from reconciler.errors import LagoAwayError, LagoError
 from reconciler.lago import BATCH, Lago, Store
-from reconciler.outbox import Event, Outbox
+from reconciler.outbox import Event, Failures, Outbox
 from reconciler.periods import Periods
 from reconciler.readback import Readback
 from reconciler.unsendable import unsendable
@@ -102,6 +102,7 @@ class Means:
         readback: asks what Lago holds.
         repeatable: whether an open attempt may go again at once: a repetition counts once.
         sleep: waits so many seconds; says whether to go on.
+        accepted: takes events that Lago has accepted, with why some went more than once; records them in a while.
         progress: told how many events were answered, each time.
         size: of batches.
         taken_at: when Lago last took something, by the monotonic clock: what tells a poison event from an outage.
@@ -114,6 +115,7 @@ class Means:
     readback: Readback
     repeatable: bool
     sleep: Callable[[float], bool]
+    accepted: Callable[[Sequence[Event], Failures], None]
     progress: Callable[[int], None]
     size: BatchSize
     taken_at: float = -1.0
@@ -129,7 +131,7 @@ class Sending:
         self._groups: deque[list[Event]] = deque([events])
         self._doubtful: list[Event] = []
         self._tried = 0  # the group in front, in this claim
-        self._claimed_at = time.monotonic()
+        self._leased_at = min((event.leased_at for event in events), default=0.0)
         self._failed_at: float | None = None
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
@@ -316,8 +318,7 @@ class Sending:
 
     def _accept(self, events: list[Event]) -> None:
         self._means.taken_at = time.monotonic()
-        self._means.outbox.settle(events, "accepted", failures=self._failures)
-        self._means.progress(len(events))
+        self._means.accepted(events, self._failures)
         self.delivered.accepted += len(events)
 
     def _quarantine(self, events: list[Event], said: str, *, conflict: bool = False) -> None:
@@ -351,8 +352,9 @@ class Sending:
                 self._drop(group[place])
                 self._quarantine([group[place]], f"422 {fault}")
         self._tried = 0
-        left = set(map(id, self._events()))
-        self._again([event for event in group if id(event) in left], "its batch was refused for another event in it")
+        left = {event.transaction_id for event in self._events()}
+        again = [event for event in group if event.transaction_id in left]
+        self._again(again, "its batch was refused for another event in it")
 
     # -- the groups
 
@@ -365,10 +367,15 @@ class Sending:
 
     def _drop(self, event: Event) -> None:
         """Take one event out of the groups."""
-        self._keep(lambda each: each is not event)
+        self._keep(lambda each: each.transaction_id != event.transaction_id)
 
     def _replace(self, event: Event, by: Event) -> None:
-        self._groups = deque([by if each is event else each for each in group] for group in self._groups)
+        def replaced(each: Event) -> Event:
+            if each.transaction_id != event.transaction_id:
+                return each
+            return replace(by, claimed_at=each.claimed_at, leased_at=each.leased_at)  # it may have been renewed since
+
+        self._groups = deque([replaced(each) for each in group] for group in self._groups)
 
     def _keep(self, wanted: Callable[[Event], bool]) -> None:
         self._groups = deque(kept for group in self._groups if (kept := [event for event in group if wanted(event)]))
@@ -395,8 +402,9 @@ class Sending:
             raise EndedError
 
     def _keep_claim(self) -> None:
-        if not self._groups or time.monotonic() - self._claimed_at < RENEW_SECONDS:
+        if not self._groups or time.monotonic() - self._leased_at < RENEW_SECONDS:
             return
-        ours = set(map(id, self._means.outbox.renew(self._events())))
-        self._keep(lambda event: id(event) in ours)
-        self._claimed_at = time.monotonic()
+        self._leased_at = time.monotonic()
+        ours = self._means.outbox.renew(self._events())
+        renewed = ([ours[id_] for event in group if (id_ := event.transaction_id) in ours] for group in self._groups)
+        self._groups = deque(group for group in renewed if group)

@@ -9,8 +9,8 @@
 -- Both questions are subqueries of the row's own key, and the coalesce keeps the index of what is not accepted out of the
 -- second: a ledger that has no statistics yet would else be joined with itself, row by row.
 --
--- Returns key, payload and subscription of each, how often it was claimed, since when an earlier attempt is open, and
---         whether a person has decided that it goes.
+-- Returns key, payload and subscription of each, how often it was claimed, since when an earlier attempt is open,
+--         whether a person has decided that it goes, and the claim's mark: the moment of it.
 UPDATE reconciler.event
 SET attempts = event.attempts + 1,
     attempted_at = coalesce(event.attempted_at, clock_timestamp()),
@@ -42,4 +42,4 @@ WHERE event.meter = due.meter
   AND event.bucket = due.bucket
   AND event.revision = due.revision
 RETURNING event.window_start, event.bucket, event.revision, event.payload, event.subscription,
-          event.attempts, event.attempted_at, due.open_since, event.decided_at IS NOT NULL
+          event.attempts, event.attempted_at, due.open_since, event.decided_at IS NOT NULL, event.open_since

@@ -1,4 +1,4 @@
--- release: give claimed events back that have no answer.
+-- release: give claimed events back that have no answer, unless someone else has claimed them since.
 --
 -- Writes  the end of the lease. An event that may have been sent keeps its attempt open, with what was seen; of one
 --         that certainly was not, the claim is undone, and an attempt that was open before stays so.
@@ -9,10 +9,11 @@ SET leased_until = NULL,
     open_since = CASE WHEN sent THEN event.open_since ELSE claimed.open_since END,
     failure = coalesce(claimed.failure, event.failure)
 FROM unnest(%(window_starts)s::timestamptz[], %(buckets)s::bytea[], %(revisions)s::int[],
-            %(sent)s::boolean[], %(open_since)s::timestamptz[], %(failures)s::text[])
-         AS claimed (window_start, bucket, revision, sent, open_since, failure)
+            %(claims)s::timestamptz[], %(sent)s::boolean[], %(open_since)s::timestamptz[], %(failures)s::text[])
+         AS claimed (window_start, bucket, revision, mark, sent, open_since, failure)
 WHERE event.meter = %(meter)s
   AND event.window_start = claimed.window_start
   AND event.bucket = claimed.bucket
   AND event.revision = claimed.revision
-  AND event.state = 'planned'
+  AND event.open_since = claimed.mark
+  AND coalesce(event.state, '') = 'planned'

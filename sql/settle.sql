@@ -19,5 +19,5 @@ WHERE event.meter = %(meter)s
   AND event.window_start = answered.window_start
   AND event.bucket = answered.bucket
   AND event.revision = answered.revision
-  AND (event.state = 'planned'
+  AND (coalesce(event.state, '') = 'planned'
        OR (event.state = 'held' AND event.held_for = 'conflict' AND %(state)s = 'accepted'))
