@@ -140,7 +140,7 @@ def provision(lago: Sandbox, field: str, *customers: str) -> None:
             "charge_model": "standard",
             "properties": {"amount": "1"},
         }
-        plan = {"name": "LLM", "code": "llm", "interval": "monthly", "amount_cents": 0, "amount_currency": "USD"}
+        plan = {"name": "LLM", "code": "llm", "interval": "yearly", "amount_cents": 0, "amount_currency": "USD"}
         client.post("plans", json={"plan": plan | {"pay_in_advance": False, "charges": [charge]}}).raise_for_status()
         start = (datetime.now(UTC) - timedelta(days=1)).isoformat()
         for customer in customers:
