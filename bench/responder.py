@@ -114,6 +114,8 @@ def _of_lago(method: str, path: str, body: bytes) -> tuple[int, object]:
             return 404, _NOT_FOUND | {"code": "event_not_found"}
         case "GET", ["events_enriched"]:
             return 403, _NOT_AVAILABLE
+        case "GET", ["subscriptions"] | ["subscriptions?", *_]:
+            return 200, {"subscriptions": [], "meta": _EMPTY_PAGE}
         case "GET", ["subscriptions", name]:
             return 200, {"subscription": _subscription(unquote(name))}
         case _:

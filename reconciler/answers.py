@@ -11,6 +11,7 @@ from json import JSONDecodeError, loads
 from typing import Any, Literal
 
 import httpx
+import msgspec
 
 DUPLICATE = {"transaction_id": ["value_already_exist"]}
 """What Lago says of an event whose id it has, under that subscription."""
@@ -138,11 +139,23 @@ def said(content: bytes) -> str:
     return str(body.get("error_details") or body.get("error") or "")[:500]
 
 
+class _Event(msgspec.Struct):
+    transaction_id: str
+
+
+class _Events(msgspec.Struct):
+    events: list[_Event]
+
+
+_EVENTS = msgspec.json.Decoder(_Events)
+
+
 def _names(content: bytes, ids: Sequence[str]) -> bool:
-    events = parsed(content).get("events")
-    return isinstance(events, list) and [
-        event.get("transaction_id") if isinstance(event, dict) else None for event in events
-    ] == list(ids)
+    try:
+        stored = _EVENTS.decode(content)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return [event.transaction_id for event in stored.events] == list(ids)
 
 
 def _validation(content: Mapping[str, Any], size: int, headers: Mapping[str, str]) -> Answer:

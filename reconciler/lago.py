@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
 
 import httpx
@@ -33,6 +33,14 @@ _REFUSALS = 20
 
 _LONGEST_ID = 2704
 """Bytes; Lago's index holds no longer one."""
+
+
+class Reply(NamedTuple):
+    """A whole answer."""
+
+    status: int
+    headers: httpx.Headers
+    content: bytes
 
 
 class Lago:
@@ -96,10 +104,10 @@ class Lago:
             response = self._request("POST", "events/batch", REQUEST_SECONDS, content=body.encode(), headers=json)
         except httpx.HTTPError as error:
             return broken(error, REQUEST_SECONDS)
-        if response.status_code == 429:
+        if response.status == 429:
             return Throttled(self._writing.refused(response.headers))
         self._writing.learn(response.headers)
-        return read_answer(response.status_code, response.headers, response.content, ids)
+        return read_answer(response.status, response.headers, response.content, ids)
 
     def store(self, *, seconds: float = REQUEST_SECONDS, tries: int = 4) -> Store:
         """Which event store the organization has: only ClickHouse's has enriched events.
@@ -109,9 +117,9 @@ class Lago:
         """
         response = self._get("events_enriched", {"per_page": 1}, seconds=seconds, tries=tries)
         content = parsed(response.content)
-        if response.status_code == 403 and content.get("code") == "endpoint_not_available":
+        if response.status == 403 and content.get("code") == "endpoint_not_available":
             return "postgres"
-        if response.status_code == 404 and content.get("code") == "resource_not_found":
+        if response.status == 404 and content.get("code") == "resource_not_found":
             return "unknown"  # a Lago from before that endpoint
         self._expect(response)
         return "clickhouse"
@@ -130,23 +138,32 @@ class Lago:
         Raises:
             LagoError: no answer that is Lago's.
         """
+        parameters: dict[str, str | int] = {
+            "code": code,
+            "timestamp_from": since.isoformat(),
+            "timestamp_to": until.isoformat(),
+        }
+        if subscription is not None:
+            parameters["external_subscription_id"] = subscription
+        return self._pages("events", parameters)
+
+    def subscriptions(self) -> Iterator[list[dict[str, Any]]]:
+        """Pages of all active subscriptions.
+
+        Raises:
+            LagoError: no answer that is Lago's.
+        """
+        return self._pages("subscriptions", {})
+
+    def _pages(self, kind: str, parameters: Mapping[str, str | int]) -> Iterator[list[dict[str, Any]]]:
         page: int | None = 1
         while page is not None:
-            parameters: dict[str, str | int] = {
-                "code": code,
-                "timestamp_from": since.isoformat(),
-                "timestamp_to": until.isoformat(),
-                "page": page,
-                "per_page": _PAGE,
-            }
-            if subscription is not None:
-                parameters["external_subscription_id"] = subscription
-            response = self._get("events", parameters)
+            response = self._get(kind, {**parameters, "page": page, "per_page": _PAGE})
             answer = self._expect(response)
-            events, meta = answer.get("events"), answer.get("meta")
-            if not isinstance(events, list) or not isinstance(meta, dict):
+            things, meta = answer.get(kind), answer.get("meta")
+            if not isinstance(things, list) or not isinstance(meta, dict):
                 raise LagoError(self._strange(response))
-            yield [event for event in events if isinstance(event, dict)]
+            yield [thing for thing in things if isinstance(thing, dict)]
             page = meta.get("next_page")
 
     def event(self, transaction_id: str) -> dict[str, Any] | None:
@@ -181,7 +198,7 @@ class Lago:
         part = quote(name, safe="") if name.strip(".") else name.replace(".", "%2E")
         response = self._get(f"{kind}s/{part}")
         code = parsed(response.content).get("code")
-        if response.status_code in none and (code == f"{kind}_not_found" or kind == "subscription"):
+        if response.status in none and (code == f"{kind}_not_found" or kind == "subscription"):
             return None
         thing = self._expect(response).get(kind)
         if not isinstance(thing, dict):
@@ -195,7 +212,7 @@ class Lago:
         *,
         seconds: float | None = None,
         tries: int = 4,
-    ) -> httpx.Response:
+    ) -> Reply:
         """GET, again after a rate limit or a passing failure."""
         seconds = REQUEST_SECONDS if seconds is None else seconds
         failures = refusals = 0
@@ -209,17 +226,17 @@ class Lago:
                 if failures == tries or isinstance(error, httpx.ConnectError):
                     raise LagoAwayError(self.away(broken(error, seconds).said)) from error
             else:
-                if response.status_code == 429 and refusals < _REFUSALS:
+                if response.status == 429 and refusals < _REFUSALS:
                     refusals += 1
                     self._reading.refused(response.headers)
                     continue
-                failures += response.status_code >= 500
-                if response.status_code < 500 or failures == tries:
+                failures += response.status >= 500
+                if response.status < 500 or failures == tries:
                     self._reading.learn(response.headers)
                     return response
             self._sleep(0.1 * 2**failures)
 
-    def _request(self, method: str, path: str, seconds: float, **options: Any) -> httpx.Response:
+    def _request(self, method: str, path: str, seconds: float, **options: Any) -> Reply:
         """One request and the whole of its answer, or an error once the time is up.
 
         httpx limits each step on the wire; an answer that comes byte by byte would take for ever without a deadline.
@@ -227,20 +244,19 @@ class Lago:
         deadline = time.monotonic() + seconds
         timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         with self._client.stream(method, path, timeout=timeout, **options) as response:
-            content = bytearray()
+            pieces = []
             for piece in response.iter_bytes():
-                content += piece
+                pieces.append(piece)
                 if time.monotonic() > deadline:
                     raise httpx.ReadTimeout("the answer takes too long", request=response.request)
-        headers = [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]
-        return httpx.Response(response.status_code, headers=headers, content=bytes(content), request=response.request)
+        return Reply(response.status_code, response.headers, b"".join(pieces))
 
-    def _expect(self, response: httpx.Response) -> dict[str, Any]:
-        answer = read_answer(response.status_code, response.headers, response.content, ())
+    def _expect(self, response: Reply) -> dict[str, Any]:
+        answer = read_answer(response.status, response.headers, response.content, ())
         if isinstance(answer, Refused):
             raise LagoError(self.refuses(answer.said))
-        if response.status_code != 200:
-            raise LagoAwayError(self.away(f"it answers {response.status_code}"))
+        if response.status != 200:
+            raise LagoAwayError(self.away(f"it answers {response.status}"))
         content = parsed(response.content)
         if not content:
             raise LagoError(self._strange(response))
@@ -254,5 +270,5 @@ class Lago:
         """The sentence for a Lago that refuses us."""
         return f"Lago at LAGO_API_BASE ({self.base}) refuses us: {said}. All events stay planned."
 
-    def _strange(self, response: httpx.Response) -> str:
-        return self.away(strange(response.status_code, response.headers))
+    def _strange(self, response: Reply) -> str:
+        return self.away(strange(response.status, response.headers))

@@ -4,6 +4,7 @@ Lago's biller runs at ten past the hour and, without a grace period, finalizes w
 section 4). So an event that is sent later than that after its window asks for its subscription's period first.
 """
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ BILLER_DELAY = timedelta(minutes=10)
 """How long after a period's end Lago's biller leaves it open."""
 
 _REMEMBERED = 50_000
+_ASKED_ONE_BY_ONE = 10
+_PAGES = 50
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,8 @@ class Periods:
         self._now = now
         self._known: OrderedDict[str, Period | None] = OrderedDict()
         self._lock = Lock()
+        self._asked = 0
+        self._listed = False
 
     def closed_before(self, event: Event) -> datetime | None:
         """When the present period of the event's subscription began, if the event comes too late for its own.
@@ -74,12 +79,31 @@ class Periods:
                 if period is None or (period.ends_at is not None and now < period.ends_at):
                     self._known.move_to_end(subscription)
                     return period
+            elif self._all_are_known():
+                return None
+            self._asked += 1
         period = _read(self._lago.subscription(subscription))
         with self._lock:
-            self._known[subscription] = period
-            while len(self._known) > _REMEMBERED:
-                self._known.popitem(last=False)
+            self._remember(subscription, period)
         return period
+
+    def _all_are_known(self) -> bool:
+        """Read all active subscriptions, once, when many are asked for: page by page instead of one by one."""
+        if self._asked == _ASKED_ONE_BY_ONE:
+            self._asked += 1
+            found: dict[str, Period | None] = {}
+            for page in itertools.islice(self._lago.subscriptions(), _PAGES):
+                found |= {str(each.get("external_id")): _read(each) for each in page}
+            # More than can be remembered, or a Lago that tells no periods here: then one by one after all.
+            self._listed = len(found) < _REMEMBERED and None not in found.values()
+            for subscription, period in found.items() if self._listed else ():
+                self._remember(subscription, period)
+        return self._listed
+
+    def _remember(self, subscription: str, period: Period | None) -> None:
+        self._known[subscription] = period
+        while len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)
 
 
 def _read(subscription: dict[str, object] | None) -> Period | None:

@@ -7,13 +7,14 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import psycopg
 from psycopg import errors as pg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, create_engine, exc, func, select
+from sqlalchemy import Connection, create_engine, exc
 
 from reconciler import __version__
 from reconciler.database_url import Database
@@ -111,6 +112,7 @@ class Postgres:
         with self.plain_errors(), self._engine.connect() as connection:
             if read_only:
                 connection = connection.execution_options(postgresql_readonly=True)  # noqa: PLW2901
+            connection.begin()
             _set_local(connection, settings)
             yield connection
             if rollback:
@@ -166,9 +168,14 @@ def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
 
 
 def _set_local(connection: Connection, settings: Mapping[str, str]) -> None:
-    """SET LOCAL, all in one round trip."""
-    calls = [func.set_config(name, value, True) for name, value in settings.items()]  # noqa: FBT003
-    connection.execute(select(*calls))
+    """SET LOCAL, all in one round trip; as text for the driver, since every transaction begins with it."""
+    cursor(connection).execute(_local(tuple(settings)), list(settings.values()))
+
+
+@cache
+def _local(names: tuple[str, ...]) -> sql.Composed:
+    calls = (sql.SQL("set_config({}, %s, true)").format(sql.Literal(name)) for name in names)
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
 
 
 def _primary(error: BaseException | None) -> str:

@@ -79,7 +79,9 @@ def test_a_whole_batch_of_duplicates_takes_few_questions(proxy_db: Database, lag
     assert reconcile(environ).delivered.accepted == 100
 
     assert_exact(proxy_db, lago)
-    assert len([request for request in lago.requests() if request["method"] == "GET"]) <= 3
+    asked = [request["path"].partition("?")[0] for request in lago.requests() if request["method"] == "GET"]
+    assert asked.count("/api/v1/events") == 1
+    assert len(asked) <= 15, "subscriptions are asked for one by one only at first"
 
 
 def test_an_event_at_another_time_under_our_id_is_a_conflict(proxy_db: Database, lago: Sandbox) -> None:
