@@ -105,7 +105,8 @@ class Means:
         accepted: takes events that Lago has accepted, with why some went more than once; records them in a while.
         progress: told how many events were answered, each time.
         size: of batches.
-        taken_at: when Lago last took something, by the monotonic clock: what tells a poison event from an outage.
+        taken_at: when the last request began that Lago took something of, by the monotonic clock: what tells a poison
+            event from an outage.
     """
 
     outbox: Outbox
@@ -132,6 +133,7 @@ class Sending:
         self._doubtful: list[Event] = []
         self._tried = 0  # the group in front, in this claim
         self._leased_at = min((event.leased_at for event in events), default=0.0)
+        self._began = -1.0  # the last request
         self._failed_at: float | None = None
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
@@ -221,6 +223,7 @@ class Sending:
                 if not self._groups:
                     return
                 group = self._groups[0]
+                self._began = time.monotonic()
                 answer = self._means.lago.post(
                     [event.transaction_id for event in group], [event.payload for event in group]
                 )
@@ -234,7 +237,7 @@ class Sending:
                 self._means.size.took(len(group))
                 self._accept(group)
             case Rejected(faults):
-                self._means.taken_at = time.monotonic()
+                self._means.taken_at = self._began
                 self._reject(group, faults)
             case TooMany() if len(group) > 1:
                 self._means.size.too_many(len(group))
@@ -293,6 +296,7 @@ class Sending:
                 if not self._groups:
                     break
                 with self._means.lago.slot():
+                    self._began = time.monotonic()
                     answer = self._means.lago.post([event.transaction_id], [event.payload])
                 if not isinstance(answer, Unknown):
                     self._take([event], answer)
@@ -308,7 +312,7 @@ class Sending:
                     raise LagoAwayError(self._means.lago.away(answer.said))
 
     def _works(self) -> bool:
-        """Whether Lago has taken events since this batch began to fail: what it took before proves nothing."""
+        """Whether Lago took events of a request that began after this batch had failed: earlier ones prove nothing."""
         return self._failed_at is not None and self._means.taken_at > self._failed_at
 
     def _is_proven(self, event: Event) -> bool:
@@ -317,7 +321,7 @@ class Sending:
     # -- answers
 
     def _accept(self, events: list[Event]) -> None:
-        self._means.taken_at = time.monotonic()
+        self._means.taken_at = self._began
         self._means.accepted(events, self._failures)
         self.delivered.accepted += len(events)
 
