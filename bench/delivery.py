@@ -82,7 +82,7 @@ def _pass(environ: dict[str, str], connections: int) -> Sent:
     watch = _Watch()
     with (
         patch("reconciler.dispatch.Lago", partial(Lago, connections=connections)),
-        patch("reconciler.dispatch.Delivery", partial(Delivery, senders=2 * connections)),
+        patch("reconciler.dispatch.Delivery", partial(Delivery, senders=connections)),
     ):
         for summary in Pass(load_settings(environ=environ)).run(Request(), watch):
             if summary.error:
