@@ -38,12 +38,14 @@ def asked(lago: Sandbox) -> int:
 
 @pytest.fixture
 def away(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
-    """The settings of a meter with usage planned, whose Lago answers with errors."""
+    """The settings of a meter with usage planned, whose Lago refused connections and now answers with errors."""
     environ = environment(proxy_db, lago)
     proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(250)))
-    lago.faults({"kind": "status", "status": 503, "count": None})
+    lago.refuse()
     with pytest.raises(LagoAwayError):
         reconcile(environ, since="2h")
+    lago.accept()
+    lago.faults({"kind": "status", "status": 503, "count": None})
     lago.clear_requests()
     return environ
 
@@ -172,7 +174,7 @@ def test_batch_size_finds_the_limit_and_stays_there(proxy_db: Database) -> None:
         assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 800
         taken = [request["events"] for request in lago.requests() if request["status"] == 200 and request["events"]]
         assert max(taken) == 37
-        assert len([request for request in lago.requests() if request["status"] == 422]) <= 20
+        assert len([request for request in lago.requests() if request["status"] == 422]) <= 40
 
 
 def _ago(**span: float) -> datetime:

@@ -1,6 +1,6 @@
 """Requests go as fast as Lago lets them: evenly under its rate limits, and at once when it lets them again."""
 
-from collections import deque
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -30,16 +30,16 @@ class Limited:
 
     def __init__(self, time: Time, limit: int, *, others: float = 0.0, headers: bool = True) -> None:
         self.time, self.limit, self.others, self.headers = time, limit, others, headers
-        self.taken: deque[float] = deque()
+        self.taken: Counter[int] = Counter()  # by second
         self.refused = 0
 
     def ask(self, pace: Pace) -> None:
         pace.wait()
         second = int(self.time.now)
-        used = sum(int(moment) == second for moment in self.taken) + self.others * (self.time.now % 1)
+        used = self.taken[second] + self.others * (self.time.now % 1)
         told = {"x-ratelimit-limit": str(self.limit), "x-ratelimit-reset": "1"} if self.headers else {}
         if used < self.limit:
-            self.taken.append(self.time.now)
+            self.taken[second] += 1
             pace.learn(told)
         else:
             self.refused += 1
@@ -49,7 +49,7 @@ class Limited:
     def rate(self, seconds: float, pace: Pace) -> float:
         while self.time.now < seconds:
             self.ask(pace)
-        return len(self.taken) / seconds
+        return self.taken.total() / seconds
 
 
 def paced(time: Time, ceiling: float | None = None) -> Pace:

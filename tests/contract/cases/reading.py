@@ -22,17 +22,17 @@ def page(current: int, pages: int, total: int) -> dict[str, int | None]:
 def first_and_second(meta: dict[str, int | None]) -> dict[str, object]:
     return {
         "events": [
-            read("$run-2", timestamp="2024-03-14T13:09:02.000Z"),
-            read("$run-1", timestamp="2024-03-14T13:09:01.000Z"),
+            read("$run-1", timestamp="2024-03-14T13:09:02.000Z"),
+            read("$run-2", timestamp="2024-03-14T13:09:01.000Z"),
         ],
         "meta": meta,
     }
 
 
-# One after the other, for ClickHouse lists by the time of receipt.
+# One after the other, for ClickHouse lists by the time of receipt, and within one millisecond by the id.
 TWO = [
-    post("events", {"event": event("$run-1", timestamp=1710421741)}),
-    post("events", {"event": event("$run-2", timestamp=1710421742)}),
+    post("events", {"event": event("$run-2", timestamp=1710421741)}),
+    post("events", {"event": event("$run-1", timestamp=1710421742)}),
 ]
 
 CASES = [
