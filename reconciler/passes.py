@@ -209,8 +209,12 @@ class Pass:
                 start = None if since is None or until is not None else known.timeline.floor(since)
                 if start is not None and not known.start_chosen and start < known.start:
                     table = tables.meter
+                    # A first run puts the watermark at its own window, which no window before it may be behind.
+                    newest = known.timeline.floor(sight.now - self._settings.settle)
                     connection.execute(
-                        update(table).where(table.c.name == wanted.name).values(start=start, start_chosen=True)
+                        update(table)
+                        .where(table.c.name == wanted.name)
+                        .values(start=start, start_chosen=True, watermark=min(known.watermark, newest))
                     )
             meter = meters.load(connection, wanted.name)
             savepoint = connection.get_nested_transaction()

@@ -181,8 +181,8 @@ class Story:
         self._verbatim("Killed")
         unheard = len(stage.lago.events()) - sent.accepted
         self._say(
-            f"\n{sent.on_their_way} events were on their way when it died, {sent.waiting} were not sent yet. Lago has "
-            f"stored {unheard} of which the ledger doesn't know. The next pass sends the rest; those on their way "
+            f"\n{sent.on_their_way} events were claimed when it died, {sent.waiting} were not. Lago has stored "
+            f"{unheard} of which the ledger doesn't know. The next pass sends what was not claimed; the others "
             "belong to the dead process for a minute, its lease."
         )
         self._reconcile()

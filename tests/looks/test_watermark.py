@@ -9,7 +9,7 @@ from reconciler.sandbox import Sandbox
 from reconciler.source import Sight, Source
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import window
-from tests.support import assert_exact, let_time_pass, reconcile
+from tests.support import assert_exact, environment, let_time_pass, reconcile
 
 
 def test_a_watermark_in_the_future_is_pulled_back_and_reported(
@@ -84,3 +84,16 @@ def test_the_watermark_is_the_end_of_the_newest_settled_window(proxy_db: Databas
     assert done.watermark is not None
     assert done.watermark == done.watermark.replace(second=0, microsecond=0)
     assert before - timedelta(minutes=8) < done.watermark <= datetime.now(UTC) - timedelta(minutes=7)
+
+
+def test_a_start_that_is_chosen_later_leaves_no_window_between_it_and_the_first_run(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    """A first run begins with a window that is not over; a window before it may not be settled either."""
+    reconcile(environment(proxy_db, lago, RECONCILE_SETTLE="40m", RECONCILE_LOOKBACK="0s"))
+    proxy_db.insert(spend_row(startTime=datetime.now(UTC) - timedelta(minutes=20)))
+    reconcile(environment(proxy_db, lago, RECONCILE_SETTLE="40m", RECONCILE_LOOKBACK="0s"), since="2h")
+    assert lago.events() == []
+    reconcile(environment(proxy_db, lago, RECONCILE_SETTLE="0s", RECONCILE_LOOKBACK="0s"))
+    assert_exact(proxy_db, lago)
+    assert len(lago.events()) == 1

@@ -104,7 +104,7 @@ CASES = [
         "the second of two pages knows the previous",
         get("events", MINE | {"page": "2", "per_page": "1"}),
         200,
-        {"events": [read(timestamp="2024-03-14T13:09:01.000Z")], "meta": page(2, 2, 2)},
+        {"events": [read("$run-2", timestamp="2024-03-14T13:09:01.000Z")], "meta": page(2, 2, 2)},
         before=TWO,
         source="api app/controllers/concerns/pagination.rb:11-36",
     ),
