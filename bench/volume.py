@@ -76,14 +76,14 @@ JOIN (VALUES
 
 
 def fill(conninfo: str, kind: Kind, rows: int, seed: int, until: datetime | None = None) -> None:
-    """Append `rows` rows that end at `until` (default: the current quarter of an hour's start), then VACUUM.
+    """Append `rows` rows that end at `until` (default: the start of a quarter of an hour that is settled), then VACUUM.
 
     *busy* is 100 requests a second with about 45 rows a bucket. *sparse* has about 2 rows a bucket, so that
     two million rows make about 900,000 buckets. One row in 128 has no customer, as many failed, one in 32 is
     a cache hit. Each has 1.3 kB of JSON. To append once more, take another seed: ids follow from it.
     """
     shape = SHAPES[kind]
-    end = until.astimezone(UTC) if until else _quarter(datetime.now(UTC))
+    end = until.astimezone(UTC) if until else _quarter(datetime.now(UTC) - timedelta(minutes=5))  # settled
     step = timedelta(seconds=1 / shape.rows_per_second)
     values = {
         "rows": rows,
