@@ -1,12 +1,14 @@
 """The unique key holds even if the meter's lock fails: two passes that plan the same chunk can't bill it twice."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from reconciler.chunk import Planner
+from reconciler.chunk import Planner, Tally
 from reconciler.errors import LedgerError
 from reconciler.ledger import meters
 from reconciler.sandbox import Sandbox
@@ -22,15 +24,18 @@ def test_two_passes_without_the_lock_clash_without_harm(
     reconcile(environ, since="2h")
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", model="late") for number in range(20)))
 
-    compared = threading.Barrier(2, timeout=5)
-    plan_statement = Planner._plan_statement
+    both_here = threading.Barrier(2, timeout=5)
+    plan = Planner.plan
 
-    def plan_after_both_have_compared(planner: Planner) -> object:
+    def plan_at_once_and_linger(planner: Planner, *arguments: Any) -> Tally:
+        """Compare at the same time; the one that is done first commits when the other waits for its keys."""
         with suppress(threading.BrokenBarrierError):
-            compared.wait()
-        return plan_statement(planner)
+            both_here.wait()
+        found = plan(planner, *arguments)
+        time.sleep(0.5)
+        return found
 
-    monkeypatch.setattr(Planner, "_plan_statement", plan_after_both_have_compared)
+    monkeypatch.setattr(Planner, "plan", plan_at_once_and_linger)
     monkeypatch.setattr(meters, "lock", lambda *_, **__: True)
     with ThreadPoolExecutor(2) as threads:
         passes = [threads.submit(reconcile, environ) for _ in range(2)]
