@@ -6,21 +6,23 @@ the frozen bytes are sent, and the answer is recorded. One thread claims ahead, 
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from reconciler.errors import ReconcileError
 from reconciler.lago import BATCH, Lago, Store
-from reconciler.outbox import BEGINNING, Event, Outbox
+from reconciler.outbox import BEGINNING, Event, Failures, Outbox
 from reconciler.periods import Periods
 from reconciler.pipeline import Recorder, Supply
 from reconciler.readback import Readback
 from reconciler.sending import TRIES, BatchSize, Delivered, EndedError, Means, Sending
 
 SENDERS = 4
+
+T = TypeVar("T")
 
 
 class Delivery:
@@ -57,7 +59,7 @@ class Delivery:
             progress: told how many events were answered and recorded, each time.
         """
         self._outbox = outbox
-        self._recorder = Recorder(outbox, progress)
+        self._progress = progress
         self._size = BatchSize(batch)
         self._means = Means(
             outbox=outbox,
@@ -67,10 +69,11 @@ class Delivery:
             readback=Readback(lago),
             repeatable=repeatable,
             sleep=self._sleep,
-            accepted=self._recorder.accepted,
+            accepted=self._accepted,
             progress=progress,
             size=self._size,
         )
+        self._recorder = Recorder(outbox, progress)
         self._fresh_since = fresh_since
         self._senders = senders
         self._failed = threading.Event()
@@ -89,9 +92,9 @@ class Delivery:
         Raises:
             LagoError: Lago is away or refuses us; whatever was not answered stays planned.
         """
-        if carefully:
+        if carefully and (events := self._outbox.claim(self._size.size)):
             try:
-                self._send(self._outbox.claim(self._size.size), tries=1)
+                self._send(events, tries=1)
             finally:
                 self._recorder.flush()
         # What is left behind an event of its bucket can be claimed only when that one is recorded: hence in rounds.
@@ -101,12 +104,18 @@ class Delivery:
     def _round(self) -> bool:
         """Send all that can be claimed now; say whether there was anything."""
         supply = Supply(self._outbox, size=lambda: self._size.size, fresh_since=self._fresh_since)
+        self._recorder = recorder = Recorder(self._outbox, self._progress)
         with ThreadPoolExecutor(self._senders + 2, thread_name_prefix="delivery") as pool:
-            claiming, recording = pool.submit(supply.run), pool.submit(self._recorder.run)
-            senders = [pool.submit(self._send_all, supply) for _ in range(self._senders)]
-            wait(senders)
-            supply.end()
-            self._recorder.end()
+            claiming, recording = pool.submit(self._watched, supply.run), pool.submit(self._watched, recorder.run)
+            senders = [pool.submit(self._watched, self._send_all, supply) for _ in range(self._senders)]
+            try:
+                wait(senders)
+            except BaseException:
+                self._failed.set()
+                raise
+            finally:
+                supply.end()
+                recorder.end()
             threads: list[Future[Any]] = [*senders, claiming, recording]
             errors = [error for each in threads if (error := each.exception())]
         if errors:
@@ -119,14 +128,18 @@ class Delivery:
     def _send_all(self, supply: Supply) -> bool:
         """Send batches until there are no more; say whether there was any."""
         took = False
+        while not self.ending and (events := supply.take()):
+            self._send(events)
+            took = True
+        return took
+
+    def _watched(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Do a thread's work; if it fails, the others end."""
         try:
-            while not self.ending and (events := supply.take()):
-                self._send(events)
-                took = True
+            return work(*arguments)
         except BaseException:
             self._failed.set()
             raise
-        return took
 
     def _send(self, events: list[Event], *, tries: int = TRIES) -> None:
         sending = Sending(self._means, events, tries=tries)
@@ -137,6 +150,9 @@ class Delivery:
             with self._lock:
                 self.delivered.add(sending.delivered)
             sending.give_back()
+
+    def _accepted(self, events: Sequence[Event], failures: Failures) -> None:
+        self._recorder.accepted(events, failures)
 
     @property
     def ending(self) -> bool:

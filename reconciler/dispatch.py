@@ -59,6 +59,7 @@ class Dispatch:
             sleep=stopping.wait,
         )
         self._away: LagoAwayError | None = None
+        self._asked: tuple[Store, bool] | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -98,7 +99,8 @@ class Dispatch:
             return
         if self._away is not None:
             raise self._away
-        store, careful = self._ask()
+        self._asked = self._asked or self._ask()  # once for all meters: the turn is the pass's
+        store, careful = self._asked
         ask_first(meter, self._ledger, self._lago)
         with self._ledger.transaction() as connection:
             alarms.clear(connection, meter.name, "foreign")
@@ -120,8 +122,9 @@ class Dispatch:
             delivery.run(carefully=careful)
         finally:
             done.delivered.add(delivery.delivered)
-        with self._ledger.transaction() as connection:
-            lagos.is_back(connection, self._lago.base)
+        if delivery.delivered.accepted:
+            with self._ledger.transaction() as connection:
+                lagos.is_back(connection, self._lago.base)
 
     def _ask(self) -> tuple[Store, bool]:
         """Which store Lago has, and whether it was away until now.

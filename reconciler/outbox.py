@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
 
-from sqlalchemy import text
-
 from reconciler.lago import REQUEST_SECONDS
 from reconciler.ledger.store import Ledger
 from reconciler.postgres import cursor
@@ -179,20 +177,6 @@ class Outbox:
         """Plan again what was held because its billing period is closed."""
         with self._ledger.transaction() as connection:
             cursor(connection).execute(statement("release_closed"), {"meter": self.meter})
-
-    def accepted_since(self, moment: datetime) -> bool:
-        """Whether Lago has taken any recent event of the meter since then."""
-        with self._ledger.transaction() as connection:
-            return bool(
-                connection.scalar(
-                    text(
-                        "SELECT EXISTS (SELECT FROM reconciler.event WHERE meter = :meter AND state = 'accepted' "
-                        "AND window_start >= (SELECT watermark - interval '35 days' FROM reconciler.meter "
-                        "WHERE name = :meter) AND answered_at > :moment)"
-                    ),
-                    {"meter": self.meter, "moment": moment},
-                )
-            )
 
 
 def _keys(events: Sequence[Event]) -> dict[str, list[Any]]:

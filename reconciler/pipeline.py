@@ -98,8 +98,6 @@ class Recorder:
 
     def run(self) -> None:
         """Record what comes, until `end` and all of it is recorded."""
-        with self._changed:
-            self._ended = False
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._ended)

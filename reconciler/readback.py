@@ -7,7 +7,7 @@ attempt whose end nobody knows, on a store that would count a repetition twice.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from json import loads
 from typing import Any, Literal
 
@@ -92,7 +92,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
         "code": ours["code"] == theirs.get("code"),
         "timestamp": int(Decimal(ours["timestamp"]) * 1000) == _milliseconds(theirs.get("timestamp")),
         "precise_total_amount_cents": _equal(
-            ours.get("precise_total_amount_cents") or 0, theirs.get("precise_total_amount_cents") or 0
+            _stored_cents(ours.get("precise_total_amount_cents")), theirs.get("precise_total_amount_cents") or 0
         ),
     } | {
         f"properties.{name}": name in held and _equal(value, held[name]) for name, value in properties.items()
@@ -111,6 +111,12 @@ def _places(ours: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, datetime, 
         few = len(names) <= _ASKED_ONE_BY_ONE and None not in names
         for name in names if few else [None]:
             yield code, moment, name
+
+
+def _stored_cents(cents: str | None) -> Decimal:
+    """What Lago's column `numeric(40,15)` keeps of an amount (facts: lago section 1.1)."""
+    with localcontext(prec=80):
+        return Decimal(cents or 0).quantize(Decimal("1e-15"), ROUND_HALF_UP)
 
 
 def _milliseconds(timestamp: object) -> int | None:

@@ -153,7 +153,11 @@ class Sending:
         self._drain()
         if self._means.repeatable:
             self._judge()
-        elif self._doubtful and not self._works():
+        elif self._works():
+            for event in [each for each in self._doubtful if each.attempts > ALONE_AT]:
+                self._doubtful.remove(event)
+                self._quarantine([event], "it fails each time, alone, while Lago takes other events")
+        elif self._doubtful:
             raise LagoAwayError(self._means.lago.away(self._failures[self._doubtful[0].transaction_id]))
 
     def give_back(self) -> None:
@@ -191,6 +195,8 @@ class Sending:
         """What was sent before, in time and without an answer, may be in Lago: only Lago knows."""
         if event.open_since is None:
             return False
+        if self._means.store == "clickhouse" and self._means.repeatable:
+            return True  # it may not be visible yet; the same bytes count once, with another timestamp they would not
         [(verdict, _)] = self._means.readback.verdicts([event])
         return verdict != "missing"
 
@@ -204,13 +210,10 @@ class Sending:
                 self._accept([event])
             elif verdict == "conflict":
                 self._conflict(event, held)
-            elif event.attempts > ALONE_AT and self._means.outbox.accepted_since(event.attempted_at):
-                said = "it fails each time, alone, while Lago takes other events"
-                self._quarantine([event], said)
             else:
                 groups.setdefault(max(1, BATCH >> (event.attempts - 1)), []).append(event)
-        again = [group[at : at + size] for size, group in groups.items() for at in range(0, len(group), size)]
-        self._groups = deque(([fresh] if fresh else []) + again)
+        again = [group[at : at + size] for size, group in sorted(groups.items()) for at in range(0, len(group), size)]
+        self._groups = deque(again + ([fresh] if fresh else []))  # the others come after what they may prove poison
 
     # -- on the way
 
@@ -223,21 +226,29 @@ class Sending:
                 if not self._groups:
                     return
                 group = self._groups[0]
-                self._began = time.monotonic()
-                answer = self._means.lago.post(
-                    [event.transaction_id for event in group], [event.payload for event in group]
-                )
+                answer = self._post(group)
             self._tried += 1
             self._take(group, answer)
+
+    def _post(self, group: Sequence[Event]) -> Answer:
+        """Send a group; it counts as sent from before the request on, unless the answer says that it is not."""
+        ids = [event.transaction_id for event in group]
+        newly = set(ids) - self._sent
+        self._sent |= newly
+        self._began = time.monotonic()
+        answer = self._means.lago.post(ids, [event.payload for event in group])
+        if not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away"):
+            self._sent -= newly
+        return answer
 
     def _take(self, group: list[Event], answer: Answer) -> None:
         match answer:
             case Accepted():
                 self._next()
                 self._means.size.took(len(group))
+                self._means.taken_at = max(self._means.taken_at, self._began)
                 self._accept(group)
             case Rejected(faults):
-                self._means.taken_at = self._began
                 self._reject(group, faults)
             case TooMany() if len(group) > 1:
                 self._means.size.too_many(len(group))
@@ -264,12 +275,10 @@ class Sending:
         """Nobody knows whether the group was stored: look for an event that Lago chokes on, unless Lago is away."""
         self._failed_at = self._failed_at or time.monotonic()
         self._again(group, answer.said)
-        if answer.kind != "away":
-            self._sent |= {event.transaction_id for event in group}
-            if not self._means.repeatable:
-                self._next()
-                self._doubtful += group
-                return
+        if answer.kind != "away" and not self._means.repeatable:
+            self._next()
+            self._doubtful += group
+            return
         whole = len(self._groups) == 1 and len(group) > 1
         if self._tried < (self._tries if whole else 1):
             self._pause(0.2 * 3 ** (self._tried - 1))
@@ -282,7 +291,7 @@ class Sending:
         self._next()
         self._doubtful += group
         if not self._works():
-            if len(self._doubtful) == SUSPECTS:
+            if len(self._doubtful) >= SUSPECTS:
                 raise LagoAwayError(self._means.lago.away(answer.said))
             self._groups.rotate()  # what was not yet cut may show that Lago works
 
@@ -296,8 +305,7 @@ class Sending:
                 if not self._groups:
                     break
                 with self._means.lago.slot():
-                    self._began = time.monotonic()
-                    answer = self._means.lago.post([event.transaction_id], [event.payload])
+                    answer = self._post([event])
                 if not isinstance(answer, Unknown):
                     self._take([event], answer)
                     self._drain()
@@ -305,7 +313,7 @@ class Sending:
                 self._again([event], answer.said)
                 if attempt < self._tries:
                     self._pause(0.2 * 3 ** (attempt - 1))
-                elif answer.kind != "away" and self._is_proven(event):
+                elif answer.kind != "away" and self._works():
                     self._next()
                     self._quarantine([event], f"{answer.said} each time, while Lago takes other events")
                 else:
@@ -315,13 +323,9 @@ class Sending:
         """Whether Lago took events of a request that began after this batch had failed: earlier ones prove nothing."""
         return self._failed_at is not None and self._means.taken_at > self._failed_at
 
-    def _is_proven(self, event: Event) -> bool:
-        return self._works() or (event.attempts > 1 and self._means.outbox.accepted_since(event.attempted_at))
-
     # -- answers
 
     def _accept(self, events: list[Event]) -> None:
-        self._means.taken_at = self._began
         self._means.accepted(events, self._failures)
         self.delivered.accepted += len(events)
 

@@ -1,6 +1,6 @@
 -- settle: record what Lago answered to events that a sender had claimed.
 --
--- Writes  their state, the end of the lease and of the attempt, Lago's words where it refused, and why an earlier try
+-- Writes  their state, the end of the lease, and of the attempt if Lago has accepted; Lago's words where it refused, and why an earlier try
 --         went without an answer. An event that is settled already (its lease had ended and another sender was
 --         quicker) stays as it is; one that a conflict held while it was on its way is accepted if Lago took it.
 UPDATE reconciler.event
@@ -10,7 +10,7 @@ SET state = %(state)s,
     answer = %(answer)s,
     answered_at = clock_timestamp(),
     leased_until = NULL,
-    open_since = NULL,
+    open_since = CASE WHEN %(state)s <> 'accepted' THEN event.open_since END,
     failure = coalesce(answered.failure, event.failure)
 FROM unnest(%(window_starts)s::timestamptz[], %(buckets)s::bytea[], %(revisions)s::int[],
             %(failures)s::text[])

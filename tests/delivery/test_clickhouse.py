@@ -145,7 +145,10 @@ def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain:
             reconcile(environ, since=since)
         since = None
         let_lag_pass(proxy_db)
-    assert states(proxy_db) == {"accepted": 19, "quarantined": 1}
+    assert states(proxy_db) == {"accepted": 19, "planned": 1}, "nothing shows that Lago takes others meanwhile"
+    proxy_db.insert(spend_row(end_user="later"))
+    reconcile(environ)
+    assert states(proxy_db) == {"accepted": 20, "quarantined": 1}
     [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
     assert (customer, answer) == ("customer 7", "it fails each time, alone, while Lago takes other events")
     assert_exact(proxy_db, plain, where="end_user <> 'customer 7'", undelivered=1)

@@ -103,7 +103,8 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(proxy_db: D
 
     lago.clear_faults()
     poison(lago)
-    for _ in range(25):
+    for number in range(25):
+        proxy_db.insert(spend_row(end_user=f"customer {number}", model="new"))  # what shows that Lago takes others
         with suppress(ReconcileError):
             reconcile(environ)
         let_time_pass(proxy_db)
