@@ -89,8 +89,8 @@ def test_the_kill_leaves_events_that_lago_has_and_the_ledger_does_not_know(scrat
         assert killed is not None
         on_their_way, waiting = map(int, killed.groups())
         assert on_their_way >= 100
-        assert f"{waiting} events accepted by Lago, {on_their_way} pending" in shown
-        assert f"  {on_their_way} events accepted by Lago, 0 pending" in shown
+        assert f"{waiting:,} events accepted by Lago, {on_their_way:,} pending" in shown
+        assert f"  {on_their_way:,} events accepted by Lago, 0 pending" in shown
 
         exported = dict(
             shlex.split(line)[1].split("=", 1) for line in shown.split("Try it yourself")[1].splitlines()
