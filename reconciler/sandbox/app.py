@@ -15,7 +15,7 @@ from uuid import NAMESPACE_URL, uuid5
 import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -195,7 +195,10 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
 
     async def endpoint(request: Request) -> Response:
         target = request.url.path
-        content = await request.body()
+        try:
+            content = await request.body()
+        except ClientDisconnect:
+            return Response()  # half a request has no effect, and nobody waits for the answer
         try:
             body: Mapping[str, Any] | None = _parse(request, content)
         except (msgspec.DecodeError, RecursionError):

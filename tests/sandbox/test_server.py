@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -72,6 +73,22 @@ def test_what_it_can_not_cope_with_is_a_500_and_logged(api: Api, caplog: pytest.
     response = api.post("customers", {"customer": {"external_id": "acme", "metadata": ["no object"]}})
     assert (response.status_code, response.content) == (500, b"")
     assert "the sandbox failed on POST /api/v1/customers" in caplog.text
+
+
+def test_half_a_request_of_a_client_that_died_has_no_effect_and_is_no_failure(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = httpx.URL(api.lago.url)
+    head = (
+        b"POST /api/v1/events HTTP/1.1\r\nHost: lago\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    with socket.create_connection((address.host, address.port or 80)) as connection:
+        connection.sendall(head + b'{"event":')
+        time.sleep(0.1)  # until the server reads the body
+    assert api.get("events").status_code == 200
+    time.sleep(0.1)
+    assert api.lago.events() == []
+    assert caplog.text == ""
 
 
 def test_it_can_be_had_on_a_port_of_choice() -> None:
