@@ -31,7 +31,9 @@ class Rejected:
 
 @dataclass(frozen=True)
 class TooMany:
-    """Nothing was stored; this Lago takes smaller batches."""
+    """Nothing was stored; this Lago, or a gateway before it, takes smaller batches."""
+
+    said: str
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ class Unknown:
 
     Attributes:
         said: what was seen.
-        kind: away, there was no connection, so nothing was stored; silent, no answer in time; failing, a broken
-            connection, an error of the server's or a page that is not Lago's.
+        kind: away, there was no connection, so nothing was stored; silent, no answer in time; passing, a broken
+            connection or a gateway that misses Lago, as in any bad minute; failing, an error of the server's or a
+            page that is not Lago's, which may be about an event.
     """
 
     said: str
-    kind: Literal["away", "silent", "failing"]
+    kind: Literal["away", "silent", "passing", "failing"]
 
 
 Answer = Accepted | Rejected | TooMany | Malformed | Throttled | Refused | Unknown
@@ -86,6 +89,8 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Se
             return Accepted() if _names(content, ids) else Unknown(strange(status, headers), "failing")
         case 422:
             return _validation(parsed(content), len(ids), headers)
+        case 403 if parsed(content).get("status") != 403:
+            return Unknown(strange(status, headers), "failing")  # a firewall's, which dislikes something in it
         case 401 | 403 | 404:
             return Refused(_REFUSALS[status])
         case _ if 300 <= status < 400:
@@ -96,6 +101,12 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Se
             )
         case 400 if parsed(content).get("status") == 400:
             return Malformed(f"{status} {said(content)}".strip())
+        case 413 if len(ids) > 1:
+            return TooMany("it answers 413, too large")
+        case 413:
+            return Malformed("413, too large for a gateway before Lago")
+        case 408 | 502 | 503 | 504:
+            return Unknown(f"it answers {status}", "passing")
         case _:  # also a gateway's 4xx: it says nothing of our events
             return Unknown(f"it answers {status}", "failing")
 
@@ -115,7 +126,7 @@ def broken(error: httpx.HTTPError, seconds: float) -> Unknown:
         case httpx.TimeoutException():
             return Unknown(f"no answer within {seconds:g} s", "silent")
         case _:
-            return Unknown(f"the connection broke ({error})" if str(error) else "the connection broke", "failing")
+            return Unknown(f"the connection broke ({error})" if str(error) else "the connection broke", "passing")
 
 
 def strange(status: int, headers: Mapping[str, str]) -> str:
@@ -165,6 +176,6 @@ def _validation(content: Mapping[str, Any], size: int, headers: Mapping[str, str
     if content.get("code") != "validation_errors" or not isinstance(details, dict) or not details:
         return Malformed(f"422 {details or content.get('code') or ''}".strip())
     if details.get("events") == ["too_many_events"]:
-        return TooMany()
+        return TooMany("422 too_many_events")
     faults = {int(key): fault for key, fault in details.items() if key.isdecimal() and int(key) < size}
     return Rejected(faults) if len(faults) == len(details) else Malformed(f"422 {details}")

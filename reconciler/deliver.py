@@ -12,13 +12,14 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, TypeVar
 
-from reconciler.errors import ReconcileError
+from reconciler.batch_size import BatchSize
+from reconciler.errors import EndedError, LagoAwayError, ReconcileError
 from reconciler.lago import BATCH, Lago, Store
 from reconciler.outbox import BEGINNING, Event, Failures, Outbox
 from reconciler.periods import Periods
 from reconciler.pipeline import Recorder, Supply
 from reconciler.readback import Readback
-from reconciler.sending import TRIES, BatchSize, Delivered, EndedError, Means, Sending
+from reconciler.sending import Delivered, Means, Sending
 
 SENDERS = 4
 
@@ -83,46 +84,61 @@ class Delivery:
         self.delivered = Delivered()
         """What has been delivered so far."""
 
-    def run(self, *, carefully: bool = False) -> None:
-        """Send until nothing is left to claim, or the time is up.
+    def try_once(self) -> None:
+        """Send one batch, once: Lago was away, and may still be.
 
-        Args:
-            carefully: begin with one batch, sent once: Lago was away, and may still be.
+        Raises:
+            LagoError: it is, or it refuses us.
+        """
+        if events := self._outbox.claim(self._size.size):
+            try:
+                self._send(events, careful=True)
+            finally:
+                self._recorder.flush()
+
+    def run(self) -> None:
+        """Send until nothing is left to claim, or the time is up.
 
         Raises:
             LagoError: Lago is away or refuses us; whatever was not answered stays planned.
         """
-        if carefully and (events := self._outbox.claim(self._size.size)):
-            try:
-                self._send(events, tries=1)
-            finally:
-                self._recorder.flush()
         # What is left behind an event of its bucket can be claimed only when that one is recorded: hence in rounds.
         while not self.ending and self._round():
             pass
+        evidence = self._means.evidence
+        if evidence.in_vain and not self.delivered.accepted:
+            raise LagoAwayError(self._means.lago.away(evidence.said))
 
     def _round(self) -> bool:
         """Send all that can be claimed now; say whether there was anything."""
         supply = Supply(self._outbox, size=lambda: self._size.size, fresh_since=self._fresh_since)
-        self._recorder = recorder = Recorder(self._outbox, self._progress)
+        self._recorder = Recorder(self._outbox, self._progress)
+        try:
+            took = self._run_threads(supply, self._recorder)
+        except BaseException:
+            with suppress(ReconcileError):
+                supply.give_back()
+            raise
+        supply.give_back()
+        return took
+
+    def _run_threads(self, supply: Supply, recorder: Recorder) -> bool:
+        """Claim, send and record until all have ended; say whether anything was sent, or raise the first error."""
         with ThreadPoolExecutor(self._senders + 2, thread_name_prefix="delivery") as pool:
             claiming, recording = pool.submit(self._watched, supply.run), pool.submit(self._watched, recorder.run)
             senders = [pool.submit(self._watched, self._send_all, supply) for _ in range(self._senders)]
             try:
                 wait(senders)
-            except BaseException:
+            except BaseException:  # Ctrl-C: what is on the wire still gets its answer recorded
                 self._failed.set()
+                wait(senders)
                 raise
             finally:
                 supply.end()
                 recorder.end()
-            threads: list[Future[Any]] = [*senders, claiming, recording]
-            errors = [error for each in threads if (error := each.exception())]
-        if errors:
-            with suppress(ReconcileError):
-                supply.give_back()
+        threads: list[Future[Any]] = [*senders, claiming, recording]
+        if errors := [error for each in threads if (error := each.exception())]:
             raise errors[0]
-        supply.give_back()
         return any(sender.result() for sender in senders)
 
     def _send_all(self, supply: Supply) -> bool:
@@ -141,8 +157,8 @@ class Delivery:
             self._failed.set()
             raise
 
-    def _send(self, events: list[Event], *, tries: int = TRIES) -> None:
-        sending = Sending(self._means, events, tries=tries)
+    def _send(self, events: list[Event], *, careful: bool = False) -> None:
+        sending = Sending(self._means, events, careful=careful)
         try:
             with suppress(EndedError):
                 sending.run()

@@ -6,23 +6,24 @@ has, then whether it holds events that the ledger does not know; only then are e
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from reconciler import alarms
 from reconciler.deliver import Delivery
-from reconciler.errors import LagoAwayError, LagoError
+from reconciler.errors import EndedError, LagoAwayError, LagoError
 from reconciler.first_look import UnknownEventsError, ask_first
 from reconciler.lago import REQUEST_SECONDS, Lago, Store
 from reconciler.ledger import lagos
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.meter_settings import MeterSettings
-from reconciler.outbox import Outbox
+from reconciler.outbox import RENEW_SECONDS, Outbox
 from reconciler.periods import Periods
 from reconciler.progress import Progress
-from reconciler.sending import RENEW_SECONDS, Delivered
+from reconciler.sending import Delivered
 from reconciler.settings import Settings
 from reconciler.standing import standing
 
@@ -56,7 +57,7 @@ class Dispatch:
             settings.lago_api_base,
             settings.lago_api_key.get_secret_value(),
             rate=settings.rate,
-            sleep=stopping.wait,
+            stopping=stopping,
         )
         self._away: LagoAwayError | None = None
         self._asked: tuple[Store, bool] | None = None
@@ -76,7 +77,8 @@ class Dispatch:
         """
         done = Dispatched()
         try:
-            self._deliver(wanted, meter, now, progress, done)
+            with suppress(EndedError):
+                self._deliver(wanted, meter, now, progress, done)
         except UnknownEventsError as error:
             with self._ledger.transaction() as connection:
                 alarms.ring(connection, meter.name, alarms.Alarm("foreign", str(error), Decimal(error.count)))
@@ -119,9 +121,15 @@ class Dispatch:
             progress=progress.answered,
         )
         try:
-            delivery.run(carefully=careful)
+            if careful:
+                delivery.try_once()
+                self._note_acceptance(delivery)
+            delivery.run()
         finally:
             done.delivered.add(delivery.delivered)
+        self._note_acceptance(delivery)
+
+    def _note_acceptance(self, delivery: Delivery) -> None:
         if delivery.delivered.accepted:
             with self._ledger.transaction() as connection:
                 lagos.is_back(connection, self._lago.base)

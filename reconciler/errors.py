@@ -36,5 +36,9 @@ class LagoAwayError(LagoError):
     """Lago can't be reached, or fails whatever it is sent: it is asked again later."""
 
 
+class EndedError(Exception):
+    """The work is cut short because the service stops, another thread failed or the time is up; not a failure."""
+
+
 class MeterChangedError(ReconcileError):
     """The settings differ from those that the meter was billed with (design, invariant 10)."""

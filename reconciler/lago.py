@@ -4,7 +4,7 @@ import contextlib
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -13,7 +13,7 @@ import httpx
 
 from reconciler import __version__
 from reconciler.answers import Answer, Refused, Throttled, broken, parsed, read_answer, strange
-from reconciler.errors import LagoAwayError, LagoError
+from reconciler.errors import EndedError, LagoAwayError, LagoError
 from reconciler.pace import Pace
 
 BATCH = 100
@@ -57,7 +57,7 @@ class Lago:
         *,
         rate: float | None = None,
         connections: int = 4,
-        sleep: Callable[[float], object] = time.sleep,
+        stopping: threading.Event | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -66,10 +66,11 @@ class Lago:
             key: the organization's API key.
             rate: the most requests a second; None is as many as Lago takes.
             connections: the most batches on their way at once.
-            sleep: waits so many seconds, or less if all is to end.
+            stopping: set from outside when all is to end: what waits goes on, and no more questions are asked.
         """
         self.base = base
-        self._sleep = sleep
+        self._stopping = stopping or threading.Event()
+        sleep = self._stopping.wait
         self._ceiling = Pace(rate, sleep=sleep)
         self._writing, self._reading = Pace(sleep=sleep), Pace(sleep=sleep)  # Lago limits them apart
         self._slots = threading.BoundedSemaphore(connections)
@@ -213,12 +214,19 @@ class Lago:
         seconds: float | None = None,
         tries: int = 4,
     ) -> Reply:
-        """GET, again after a rate limit or a passing failure."""
+        """GET, again after a rate limit or a passing failure.
+
+        Raises:
+            LagoAwayError: no answer.
+            EndedError: all is to end.
+        """
         seconds = REQUEST_SECONDS if seconds is None else seconds
         failures = refusals = 0
         while True:
             self._ceiling.wait()
             self._reading.wait()
+            if self._stopping.is_set():
+                raise EndedError
             try:
                 response = self._request("GET", path, seconds, params=parameters)
             except httpx.HTTPError as error:
@@ -234,7 +242,7 @@ class Lago:
                 if response.status < 500 or failures == tries:
                     self._reading.learn(response.headers)
                     return response
-            self._sleep(0.1 * 2**failures)
+            self._stopping.wait(0.1 * 2**failures)
 
     def _request(self, method: str, path: str, seconds: float, **options: Any) -> Reply:
         """One request and the whole of its answer, or an error once the time is up.

@@ -1,10 +1,11 @@
 """The ledger's side of delivery: events are claimed, leased and settled, each step a transaction of its own."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Literal
 
 from reconciler.lago import REQUEST_SECONDS
@@ -14,6 +15,13 @@ from reconciler.statements import statement
 
 LEASE = timedelta(seconds=3 * REQUEST_SECONDS)
 """How long a claimed event is left to its sender; longer than a request may take."""
+
+RENEW_SECONDS = 10.0
+"""A claim older than this is renewed before the next request: the ledger knows to that when a request began."""
+
+REST = timedelta(minutes=1)
+LONGEST_REST = timedelta(hours=1)
+"""How long an event that failed alone is left alone: a minute at first, twice as long each time."""
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -29,8 +37,8 @@ class Event:
         payload: what is sent, frozen text.
         subscription: frozen, too.
         attempts: how often it was claimed, this time included.
-        attempted_at: when first.
         open_since: the time of an earlier attempt of which nobody knows whether Lago stored it; None if there is none.
+        suspected: how often it failed alone while Lago took others.
         decided: whether a person has decided that it goes: it is not judged before it is sent.
         claimed_at: when it was claimed or renewed last, by the ledger's clock: the claim's mark, which tells it from
             another sender's that came after it.
@@ -43,8 +51,8 @@ class Event:
     payload: str
     subscription: str
     attempts: int
-    attempted_at: datetime
     open_since: datetime | None
+    suspected: int
     decided: bool
     claimed_at: datetime
     leased_at: float
@@ -110,21 +118,33 @@ class Outbox:
             if isinstance(mark := marks.get((event.window_start, event.bucket, event.revision)), datetime)
         }
 
-    def release(self, events: Sequence[Event], *, sent: frozenset[str], failures: Failures) -> None:
+    def release(
+        self,
+        events: Sequence[Event],
+        *,
+        sent: Collection[str] = (),
+        failures: Failures = MappingProxyType({}),
+        suspected: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """Give events back that have no answer.
 
         Args:
             events: which.
             sent: the ids of those that may have been stored.
             failures: what was seen.
+            suspected: by id, how often an event has failed alone while Lago took others; it rests for a while, longer
+                each time.
         """
         if not events:
             return
+        counts = [suspected.get(event.transaction_id) for event in events]
         values = {
             "meter": self.meter,
             "sent": [event.transaction_id in sent for event in events],
             "open_since": [event.open_since for event in events],
             "failures": _texts(events, failures),
+            "suspected": counts,
+            "rests": [None if count is None else min(REST * 2 ** (count - 1), LONGEST_REST) for count in counts],
             **_keys(events),
         }
         with self._ledger.transaction() as connection:
@@ -165,13 +185,13 @@ class Outbox:
                 key = {"window_start": event.window_start, "bucket": event.bucket}
                 work.execute(statement("hold_later_revisions"), {"meter": self.meter, **key})
 
-    def move(self, event: Event, timestamp: str) -> Event:
-        """Give an event that was never sent another timestamp, and freeze it again."""
+    def move(self, event: Event, timestamp: str) -> Event | None:
+        """Give an event that was never sent another timestamp, and freeze it again; None if it is no longer ours."""
         key = {"window_start": event.window_start, "bucket": event.bucket, "revision": event.revision}
         with self._ledger.transaction() as connection:
-            values = {"meter": self.meter, "timestamp": timestamp, **key}
+            values = {"meter": self.meter, "timestamp": timestamp, "mark": event.claimed_at, **key}
             row = cursor(connection).execute(statement("move_event"), values).fetchone()
-        return event if row is None else replace(event, payload=str(row[0]))
+        return None if row is None else replace(event, payload=str(row[0]))
 
     def release_closed(self) -> None:
         """Plan again what was held because its billing period is closed."""

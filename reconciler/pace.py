@@ -16,6 +16,9 @@ from email.utils import parsedate_to_datetime
 LONGEST_WAIT = 60.0
 """Seconds; whatever an answer asks for, it is asked again after this."""
 
+_LONGEST_SPAN = 86_400.0
+"""Seconds; a limit that is reset later than that is one by another clock, such as seconds since 1970."""
+
 _FIRST_WAIT = 0.2
 _GIVE_WAY = 0.9
 _COME_BACK = 1.01
@@ -28,7 +31,7 @@ class Limit:
 
     Attributes:
         requests: how many may go in a span; None if it doesn't say.
-        reset: seconds until the span ends; None if it doesn't say.
+        reset: seconds until the span ends; None if it doesn't say, or names a moment instead.
         wait: seconds to wait as `Retry-After` asks; None if it doesn't.
     """
 
@@ -41,7 +44,7 @@ class Limit:
         """Read an answer's headers; what is no number of seconds says nothing."""
         return cls(
             _number(headers.get("x-ratelimit-limit")),
-            _number(headers.get("x-ratelimit-reset")),
+            _at_most(_LONGEST_SPAN, _number(headers.get("x-ratelimit-reset"))),
             _seconds_from_now(headers.get("retry-after")),
         )
 
@@ -66,6 +69,7 @@ class Pace:
         self._span = 1.0  # seconds; the longest that Lago has named
         self._rate: float | None = None  # requests a second at which we go
         self._refused = 0  # how often in a row
+        self._refused_until = 0.0
 
     @property
     def rate(self) -> float | None:
@@ -104,12 +108,14 @@ class Pace:
         with self._lock:
             self._take(limit)
             now = self._clock()
-            if now >= self._next and self._rate is not None:  # once for all requests that one limit refused
-                self._rate = max(self._rate * _GIVE_WAY, _SLOWEST)
+            if now >= self._refused_until:  # once for all requests that one limit refused
+                self._refused += 1
+                if self._rate is not None:
+                    self._rate = max(self._rate * _GIVE_WAY, _SLOWEST)
             asked = limit.wait if limit.wait is not None else limit.reset
-            seconds = _FIRST_WAIT * 2 ** min(self._refused, 8) if asked is None else asked
-            seconds = min(max(seconds, 0.0), LONGEST_WAIT)
-            self._refused += 1
+            seconds = _FIRST_WAIT * 2 ** min(max(self._refused - 1, 0), 8) if asked is None else asked
+            seconds = min(seconds, LONGEST_WAIT)
+            self._refused_until = max(self._refused_until, now + seconds)
             self._next = max(self._next, now + seconds)
             return seconds
 
@@ -133,6 +139,10 @@ def _seconds_from_now(text: str | None) -> float | None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max((aware - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _at_most(most: float, number: float | None) -> float | None:
+    return number if number is not None and number <= most else None
 
 
 def _number(text: str | None) -> float | None:

@@ -8,9 +8,11 @@ committed, before it is sent; an answer that a kill kept from being recorded lea
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 
-from reconciler.outbox import BEGINNING, Event, Failures, Outbox
+from reconciler.errors import ReconcileError
+from reconciler.outbox import BEGINNING, RENEW_SECONDS, Event, Failures, Outbox
 
 AHEAD = 16
 """Batches that are claimed in one go."""
@@ -44,9 +46,11 @@ class Supply:
                 with self._changed:
                     self._ready.extend(events)
                     self._changed.notify_all()
-                    self._changed.wait_for(lambda: self._ended or len(self._ready) <= AHEAD // 2 * self._size())
+                    self._keep_claims(until=lambda: len(self._ready) <= AHEAD // 2 * self._size())
                     if self._ended:
                         return
+            with self._changed:
+                self._keep_claims(until=lambda: not self._ready)
         finally:
             self.end()
 
@@ -70,7 +74,13 @@ class Supply:
         with self._changed:
             left = list(self._ready)
             self._ready.clear()
-        self._outbox.release(left, sent=frozenset(), failures={})
+        self._outbox.release(left)
+
+    def _keep_claims(self, *, until: Callable[[], bool]) -> None:
+        """Renew what waits for a sender, so that a slow Lago doesn't let the claims end, until it or all is to end."""
+        while not self._changed.wait_for(lambda: self._ended or until(), timeout=RENEW_SECONDS):
+            ours = self._outbox.renew(self._ready)
+            self._ready = deque(ours[id_] for event in self._ready if (id_ := event.transaction_id) in ours)
 
     def _claim(self) -> list[Event]:
         with self._changed:
@@ -78,7 +88,12 @@ class Supply:
                 return []
         size = self._size()
         fresh = self._outbox.claim(AHEAD // 2 * size, since=self._fresh_since) if self._fresh_since > BEGINNING else []
-        old = self._outbox.claim(AHEAD * size - len(fresh))
+        try:
+            old = self._outbox.claim(AHEAD * size - len(fresh))
+        except ReconcileError:
+            with suppress(ReconcileError):
+                self._outbox.release(fresh)
+            raise
         events: list[Event] = []
         for at in range(0, max(len(old), len(fresh)), size):
             events += old[at : at + size] + fresh[at : at + size]

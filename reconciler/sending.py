@@ -6,10 +6,11 @@ deduplication) gets an open event again at once. Any other is first asked, some 
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import chain
+from typing import Any, Literal
 
 import structlog
 
@@ -24,30 +25,19 @@ from reconciler.answers import (
     TooMany,
     Unknown,
 )
-from reconciler.errors import LagoAwayError, LagoError
+from reconciler.batch_size import BatchSize
+from reconciler.errors import EndedError, LagoAwayError, LagoError
+from reconciler.evidence import ENOUGH, IN_VAIN, Evidence
 from reconciler.lago import BATCH, Lago, Store
-from reconciler.outbox import Event, Failures, Outbox
+from reconciler.outbox import RENEW_SECONDS, Event, Failures, Outbox
 from reconciler.periods import Periods
 from reconciler.readback import Readback
 from reconciler.unsendable import unsendable
 
 TRIES = 3
-"""How often a request whose outcome is unknown goes again before its batch is bisected."""
-
-SUSPECTS = 3
-"""How many single events of a batch may fail before Lago counts as away, if it takes no other."""
-
-ALONE_AT = BATCH.bit_length() + 1
-"""The attempt at which an event goes alone, where what failed goes in smaller batches each time."""
-
-RENEW_SECONDS = 10.0
-"""A claim older than this is renewed before the next request: the ledger knows to that when a request began."""
+"""How often a request whose outcome is unknown goes again before anything follows from it."""
 
 log = structlog.get_logger("reconciler")
-
-
-class EndedError(Exception):
-    """The senders end while a batch is on its way; what has no answer is given back."""
 
 
 @dataclass
@@ -66,31 +56,6 @@ class Delivered:
 
 
 @dataclass
-class BatchSize:
-    """How many events go in one request: as many as Lago takes, found by halving and creeping up again."""
-
-    size: int
-    taken: int = 0
-    refused: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Nothing has been refused yet."""
-        self.refused = self.size + 1
-
-    def too_many(self, size: int) -> None:
-        """Lago refused so many at once."""
-        self.refused = min(self.refused, size)
-        self.taken = min(self.taken, self.refused - 1)
-        self.size = max(1, (self.taken + self.refused) // 2)
-
-    def took(self, size: int) -> None:
-        """Lago took so many at once."""
-        self.taken = max(self.taken, min(size, self.refused - 1))
-        if size == self.size < self.refused - 1:
-            self.size = (self.taken + self.refused) // 2
-
-
-@dataclass
 class Means:
     """What all senders of a delivery share.
 
@@ -105,8 +70,7 @@ class Means:
         accepted: takes events that Lago has accepted, with why some went more than once; records them in a while.
         progress: told how many events were answered, each time.
         size: of batches.
-        taken_at: when the last request began that Lago took something of, by the monotonic clock: what tells a poison
-            event from an outage.
+        evidence: what tells poison from an outage.
     """
 
     outbox: Outbox
@@ -119,24 +83,36 @@ class Means:
     accepted: Callable[[Sequence[Event], Failures], None]
     progress: Callable[[int], None]
     size: BatchSize
-    taken_at: float = -1.0
+    evidence: Evidence = field(default_factory=Evidence)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An event that failed alone: how, and when, by the monotonic clock."""
+
+    event: Event
+    answer: Unknown | Malformed
+    failed_at: float
 
 
 class Sending:
     """A batch that one sender has claimed."""
 
-    def __init__(self, means: Means, events: list[Event], *, tries: int = TRIES) -> None:
-        """Send nothing yet; `tries` is how often a batch of unknown outcome goes before anything follows from it."""
+    def __init__(self, means: Means, events: list[Event], *, careful: bool = False) -> None:
+        """Send nothing yet; if `careful`, a first failure is enough for Lago to count as away."""
         self._means = means
-        self._tries = tries
+        self._tries, self._in_vain = (1, 1) if careful else (TRIES, IN_VAIN)
         self._groups: deque[list[Event]] = deque([events])
-        self._doubtful: list[Event] = []
         self._tried = 0  # the group in front, in this claim
-        self._leased_at = min((event.leased_at for event in events), default=0.0)
-        self._began = -1.0  # the last request
-        self._failed_at: float | None = None
+        self._suspects: deque[Suspect] = deque()
+        self._open: list[Event] = []
+        self._suspected: dict[str, int] = {}
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
+        self._leased_at = min((event.leased_at for event in events), default=0.0)
+        self._failed_at: float | None = None  # first
+        self._proof_since: float | None = None
+        self._silent = 0
         self.delivered = Delivered()
 
     def run(self) -> None:
@@ -146,251 +122,325 @@ class Sending:
             LagoError: Lago is away or refuses us.
             EndedError: the senders end.
         """
+        self._keep_claim()
         self._quarantine_unsendable()
         self._hold_closed()
         if not self._means.repeatable:
             self._read_back()
+        self._divide()
         self._drain()
-        if self._means.repeatable:
-            self._judge()
-        elif self._works():
-            for event in [each for each in self._doubtful if each.attempts > ALONE_AT]:
-                self._doubtful.remove(event)
-                self._quarantine([event], "it fails each time, alone, while Lago takes other events")
-        elif self._doubtful:
-            raise LagoAwayError(self._means.lago.away(self._failures[self._doubtful[0].transaction_id]))
+        self._judge()
+        if self._open and not self._works() and self._means.evidence.in_vain >= self._in_vain:
+            raise LagoAwayError(self._means.lago.away(self._means.evidence.said))
 
     def give_back(self) -> None:
         """Give back what has no answer."""
-        left = [event for group in self._groups for event in group] + self._doubtful
-        self._means.outbox.release(left, sent=frozenset(self._sent), failures=self._failures)
+        left = self._events() + [suspect.event for suspect in self._suspects] + self._open
+        self._means.outbox.release(left, sent=frozenset(self._sent), failures=self._failures, suspected=self._suspected)
 
     # -- before anything is sent
 
     def _quarantine_unsendable(self) -> None:
         """Quarantine what Lago is known to choke on, unless a person has said that it goes all the same."""
-        for event in list(self._groups[0]):
+        for event in self._events():
             if not event.decided and (reason := unsendable(event, self._means.store)):
-                self._drop(event)
                 self._quarantine([event], f"not sent: {reason}")
 
     def _hold_closed(self) -> None:
         """Hold or move what comes too late for its billing period, as the settings say."""
-        periods = self._means.periods
+        periods, began = self._means.periods, {}
         for event in self._events():
-            began = periods.closed_before(event)
-            if began is None or self._may_be_there(event):
+            self._go_on()
+            self._keep_claim()
+            if moment := periods.closed_before(event):
+                began[event.transaction_id] = moment
+        late = [event for event in self._events() if event.transaction_id in began]
+        there = self._may_be_there(late)
+        self._keep_claim()
+        for event in self._events():
+            moment = began.get(event.transaction_id)
+            if moment is None or event.transaction_id in there:
                 continue
             if periods.rule == "move":
-                self._replace(event, self._means.outbox.move(event, f"{began.timestamp():.3f}"))
+                self._replace(event, self._means.outbox.move(event, f"{moment.timestamp():.3f}"))
             else:
-                said = f"its billing period was closed: the present one began {began:%Y-%m-%d %H:%M} UTC"
-                self._means.outbox.settle([event], "held", said, held_for="closed period")
-                self._means.progress(1)
+                said = f"its billing period was closed: the present one began {moment:%Y-%m-%d %H:%M} UTC"
+                self._settle([event], "held", said, held_for="closed period")
                 self.delivered.held += 1
-                self._drop(event)
-            self._keep_claim()
 
-    def _may_be_there(self, event: Event) -> bool:
-        """What was sent before, in time and without an answer, may be in Lago: only Lago knows."""
-        if event.open_since is None:
-            return False
+    def _may_be_there(self, events: Sequence[Event]) -> set[str]:
+        """Of what was sent before, in time and without an answer, what may be in Lago: only Lago knows."""
+        sent = [event for event in events if event.open_since is not None]
         if self._means.store == "clickhouse" and self._means.repeatable:
-            return True  # it may not be visible yet; the same bytes count once, with another timestamp they would not
-        [(verdict, _)] = self._means.readback.verdicts([event])
-        return verdict != "missing"
+            # It may not be visible yet; the same bytes count once, with another timestamp they would not.
+            return {event.transaction_id for event in sent}
+        verdicts = self._means.readback.verdicts(sent)
+        return {event.transaction_id for event, (said, _) in zip(sent, verdicts, strict=True) if said != "missing"}
 
     def _read_back(self) -> None:
-        """Ask what became of open attempts; what is not there goes again, in smaller batches each time."""
+        """Ask what became of open attempts; what is not there goes again."""
+        self._go_on()
         waiting = [event for event in self._events() if event.open_since is not None]
-        fresh = [event for event in self._events() if event.open_since is None]
-        groups: dict[int, list[Event]] = {}
         for event, (verdict, held) in zip(waiting, self._means.readback.verdicts(waiting), strict=True):
             if verdict == "equal":
                 self._accept([event])
             elif verdict == "conflict":
                 self._conflict(event, held)
-            else:
-                groups.setdefault(max(1, BATCH >> (event.attempts - 1)), []).append(event)
-        again = [group[at : at + size] for size, group in sorted(groups.items()) for at in range(0, len(group), size)]
-        self._groups = deque(again + ([fresh] if fresh else []))  # the others come after what they may prove poison
+
+    def _divide(self) -> None:
+        """What went twice without an answer goes in smaller batches each time, and suspects go alone.
+
+        They go first, and for each there is something behind it that may show that Lago works.
+        """
+        suspects = [[event] for event in self._events() if event.suspected]
+        others = [event for event in self._events() if not event.suspected]
+        most = max(1, len(others) // len(suspects)) if suspects else BATCH
+        sizes = defaultdict(list)
+        for event in others:
+            sizes[min(most, max(1, BATCH >> max(0, event.attempts - 2)))].append(event)
+        pieces = (_pieces(events, size) for size, events in sorted(sizes.items()))
+        self._groups = deque([*suspects, *chain.from_iterable(pieces)])
 
     # -- on the way
 
     def _drain(self) -> None:
         while self._groups:
-            with self._means.lago.slot():
-                if not self._means.sleep(0):
-                    raise EndedError
-                self._keep_claim()
-                if not self._groups:
-                    return
-                group = self._groups[0]
-                answer = self._post(group)
-            self._tried += 1
-            self._take(group, answer)
+            if answer := self._post():
+                self._take(answer)
 
-    def _post(self, group: Sequence[Event]) -> Answer:
-        """Send a group; it counts as sent from before the request on, unless the answer says that it is not."""
-        ids = [event.transaction_id for event in group]
-        newly = set(ids) - self._sent
-        self._sent |= newly
-        self._began = time.monotonic()
-        answer = self._means.lago.post(ids, [event.payload for event in group])
+    def _post(self) -> Answer | None:
+        """Send the group in front; None if someone else has it, because its claim had ended.
+
+        It counts as sent from before the request on, unless the answer says that it is not.
+        """
+        with self._means.lago.slot():
+            self._go_on()
+            self._keep_claim()
+            if not self._groups:
+                return None
+            group = self._groups[0]
+            ids = [event.transaction_id for event in group]
+            newly = set(ids) - self._sent
+            self._sent |= newly
+            began = time.monotonic()
+            answer = self._means.lago.post(ids, [event.payload for event in group])
         if not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away"):
             self._sent -= newly
+        if isinstance(answer, Accepted):
+            self._means.evidence.taken(began, again=bool(self._tried))
+        elif isinstance(answer, Unknown | Malformed):
+            self._failed_at = self._failed_at or time.monotonic()
+            self._proof_since = self._proof_since or self._failed_at
+            self._again(group, answer.said)
+            if isinstance(answer, Unknown):
+                self._tried += 1
+                self._means.evidence.failed(began, answer.said)
         return answer
 
-    def _take(self, group: list[Event], answer: Answer) -> None:
+    def _take(self, answer: Answer) -> None:
+        group = self._groups[0]
         match answer:
             case Accepted():
-                self._next()
                 self._means.size.took(len(group))
-                self._means.taken_at = max(self._means.taken_at, self._began)
                 self._accept(group)
             case Rejected(faults):
                 self._reject(group, faults)
-            case TooMany() if len(group) > 1:
+            case TooMany(said) if len(group) > 1:
                 self._means.size.too_many(len(group))
-                self._again(group, "422 too_many_events")
-                self._cut(group, self._means.size.size)
+                self._again(group, said)
+                self._cut(self._means.size.size)
             case TooMany():
                 raise LagoError(self._means.lago.refuses("it takes no event in a batch (LAGO_EVENTS_BATCH_MAX_LENGTH)"))
-            case Malformed(said) if len(group) > 1:
-                self._again(group, said)
-                self._cut(group, (len(group) + 1) // 2)
-            case Malformed(said):
-                self._next()
-                self._quarantine(group, said)
+            case Malformed() if len(group) > 1:
+                self._cut((len(group) + 1) // 2)
+            case Malformed():
+                self._suspect(answer)
             case Throttled(seconds):
-                self._tried = 0
                 self._again(group, "429, it asks to wait")
                 self._pause(seconds)
             case Refused(said):
                 raise LagoError(self._means.lago.refuses(said))
             case Unknown():
-                self._doubt(group, answer)
+                self._doubt(answer)
 
-    def _doubt(self, group: list[Event], answer: Unknown) -> None:
+    def _doubt(self, answer: Unknown) -> None:
         """Nobody knows whether the group was stored: look for an event that Lago chokes on, unless Lago is away."""
-        self._failed_at = self._failed_at or time.monotonic()
-        self._again(group, answer.said)
+        group = self._groups[0]
         if answer.kind != "away" and not self._means.repeatable:
-            self._next()
-            self._doubtful += group
+            if len(group) == 1:
+                self._suspect(answer)
+            else:
+                self._open += self._next()
             return
         whole = len(self._groups) == 1 and len(group) > 1
-        if self._tried < (self._tries if whole else 1):
+        if self._tried < (self._tries if whole or answer.kind == "away" else 1):
             self._pause(0.2 * 3 ** (self._tried - 1))
             return
-        if answer.kind == "away" or (answer.kind == "silent" and not self._works()):
-            raise LagoAwayError(self._means.lago.away(answer.said))
-        if len(group) > 1:
-            self._cut(group, (len(group) + 1) // 2)
-            return
-        self._next()
-        self._doubtful += group
-        if not self._works():
-            if len(self._doubtful) >= SUSPECTS:
-                raise LagoAwayError(self._means.lago.away(answer.said))
-            self._groups.rotate()  # what was not yet cut may show that Lago works
+        if answer.kind == "away":
+            raise self._fails(answer)
+        if answer.kind == "silent" and not self._works():
+            self._silent += 1
+            if len(self._groups) == 1 or self._silent == IN_VAIN:
+                raise self._fails(answer)
+            self._last()
+        elif len(group) > 1:
+            self._cut((len(group) + 1) // 2)
+        else:
+            self._suspect(answer)
+
+    def _suspect(self, answer: Unknown | Malformed) -> None:
+        """An event fails alone. What is behind goes next: it may show that Lago works."""
+        [event] = self._next()
+        self._suspects.append(Suspect(event, answer, time.monotonic()))
+        self._groups.rotate()
+        new = [suspect for suspect in self._suspects if not suspect.event.suspected][-IN_VAIN:]
+        if len(new) == IN_VAIN and not self._means.evidence.taken_since(new[0].failed_at):
+            self._proof_since = time.monotonic()  # that Lago took something before proves nothing any more
+            if not any(map(self._proven, self._suspects)):
+                raise self._fails(answer)
+            self._open += self._events()
+            self._groups.clear()
 
     def _judge(self) -> None:
         """What Lago chokes on while it takes other events is poison; without that proof it stays planned."""
-        for event in list(self._doubtful):
-            self._doubtful.remove(event)
-            self._groups.append([event])
-            for attempt in range(1, self._tries + 1):
-                self._keep_claim()
-                if not self._groups:
-                    break
-                with self._means.lago.slot():
-                    answer = self._post([event])
-                if not isinstance(answer, Unknown):
-                    self._take([event], answer)
+        self._suspects = deque(sorted(self._suspects, key=lambda suspect: not self._proven(suspect)))
+        while self._suspects:
+            suspect = self._suspects.popleft()
+            self._groups.append([suspect.event])
+            self._tried = 1
+            for tries in range(self._tries_alone(suspect)):
+                self._pause(0.2 * 3**tries)
+                answer = self._post()
+                if not isinstance(answer, Unknown | Malformed):
+                    if answer:
+                        self._take(answer)
                     self._drain()
                     break
-                self._again([event], answer.said)
-                if attempt < self._tries:
-                    self._pause(0.2 * 3 ** (attempt - 1))
-                elif answer.kind != "away" and self._works():
-                    self._next()
-                    self._quarantine([event], f"{answer.said} each time, while Lago takes other events")
-                else:
-                    raise LagoAwayError(self._means.lago.away(answer.said))
+                suspect = replace(suspect, answer=answer)
+            else:
+                self._decide(suspect)
+
+    def _tries_alone(self, suspect: Suspect) -> int:
+        """How often a suspect goes again after all others have gone."""
+        if isinstance(suspect.answer, Malformed):
+            return 1
+        if not self._means.repeatable:
+            return 0
+        return TRIES if suspect.answer.kind == "failing" and self._proven(suspect) else 1
+
+    def _decide(self, suspect: Suspect) -> None:
+        """Quarantine the suspect, or let it rest, as the evidence says."""
+        [event] = self._groups[0]
+        answer, proven = suspect.answer, self._proven(suspect)
+        if isinstance(answer, Malformed) and proven:
+            self._quarantine([event], answer.said)
+        elif isinstance(answer, Unknown) and answer.kind != "away" and proven:
+            suspected = event.suspected + self._means.evidence.suspicions(answer, self._tries_alone(suspect))
+            if suspected >= ENOUGH[answer.kind]:
+                self._quarantine([event], f"{answer.said} each time, while Lago takes other events")
+            else:
+                self._suspected[event.transaction_id] = suspected
+                self._open += self._next()
+        elif self._means.repeatable or isinstance(answer, Malformed):
+            raise self._fails(answer)
+        else:
+            self._open += self._next()
+
+    def _proven(self, suspect: Suspect) -> bool:
+        """Whether Lago took a request that began after the suspect had failed, or after the batch with it had.
+
+        The latter is no proof for new suspects once there were several in a row: Lago may have begun to fail on all.
+        """
+        since = self._failed_at if suspect.event.suspected else self._proof_since
+        return self._means.evidence.taken_since(min(suspect.failed_at, since or suspect.failed_at))
 
     def _works(self) -> bool:
-        """Whether Lago took events of a request that began after this batch had failed: earlier ones prove nothing."""
-        return self._failed_at is not None and self._means.taken_at > self._failed_at
+        """Whether Lago took a request that began after this batch had failed."""
+        return self._failed_at is not None and self._means.evidence.taken_since(self._failed_at)
+
+    def _fails(self, answer: Unknown | Malformed) -> LagoError:
+        if isinstance(answer, Malformed):
+            return LagoError(self._means.lago.refuses(f"whatever it is sent, it answers {answer.said}"))
+        return LagoAwayError(self._means.lago.away(answer.said))
 
     # -- answers
 
-    def _accept(self, events: list[Event]) -> None:
+    def _accept(self, events: Sequence[Event]) -> None:
         self._means.accepted(events, self._failures)
         self.delivered.accepted += len(events)
+        self._drop(events)
 
-    def _quarantine(self, events: list[Event], said: str, *, conflict: bool = False) -> None:
-        self._means.outbox.settle(events, "quarantined", said, conflict=conflict, failures=self._failures)
-        self._means.progress(len(events))
+    def _quarantine(self, events: Sequence[Event], said: str, *, conflict: bool = False) -> None:
+        self._settle(events, "quarantined", said, conflict=conflict)
         self.delivered.quarantined += len(events)
 
     def _conflict(self, event: Event, held: str) -> None:
         self._quarantine([event], f"conflict: Lago holds another event under this id: {held}", conflict=True)
 
-    def _reject(self, group: list[Event], faults: Any) -> None:
+    def _settle(
+        self,
+        events: Sequence[Event],
+        state: Literal["quarantined", "held"],
+        said: str,
+        *,
+        conflict: bool = False,
+        held_for: str | None = None,
+    ) -> None:
+        self._means.outbox.settle(events, state, said, conflict=conflict, held_for=held_for, failures=self._failures)
+        self._means.progress(len(events))
+        self._drop(events)
+
+    def _reject(self, group: Sequence[Event], faults: Mapping[int, Any]) -> None:
         """Take out what Lago names; the rest of the batch was not stored and goes again."""
+        self._tried = 0
         duplicates = [group[place] for place, fault in faults.items() if fault == DUPLICATE]
         # A duplicate is a question, not an answer: what does Lago hold under this id?
-        verdicts = self._means.readback.verdicts(duplicates, duplicates=True) if duplicates else []
+        verdicts = self._means.readback.verdicts(duplicates, duplicates=True)
         for event, (verdict, held) in zip(duplicates, verdicts, strict=True):
-            if verdict == "conflict":
-                self._drop(event)
+            if verdict == "equal":
+                self._accept([event])
+            elif verdict == "conflict":
                 self._conflict(event, held)
-            elif verdict == "missing":
-                self._drop(event)
+            else:
                 said = "422 value_already_exist, yet Lago shows no such event (deleted there?)"
                 self._quarantine([event], said)
-        equal = [event for event, (verdict, _) in zip(duplicates, verdicts, strict=True) if verdict == "equal"]
-        for event in equal:
-            self._drop(event)
-        if equal:
-            self._accept(equal)
         for place, fault in faults.items():
             if fault != DUPLICATE:
-                self._drop(group[place])
                 self._quarantine([group[place]], f"422 {fault}")
-        self._tried = 0
-        left = {event.transaction_id for event in self._events()}
-        again = [event for event in group if event.transaction_id in left]
-        self._again(again, "its batch was refused for another event in it")
+        named = {group[place].transaction_id for place in faults}
+        rest = [event for event in group if event.transaction_id not in named]
+        self._again(rest, "its batch was refused for another event in it")
 
     # -- the groups
 
     def _events(self) -> list[Event]:
         return [event for group in self._groups for event in group]
 
-    def _next(self) -> None:
-        self._groups.popleft()
+    def _next(self) -> list[Event]:
         self._tried = 0
+        return self._groups.popleft()
 
-    def _drop(self, event: Event) -> None:
-        """Take one event out of the groups."""
-        self._keep(lambda each: each.transaction_id != event.transaction_id)
+    def _last(self) -> None:
+        self._groups.append(self._next())
 
-    def _replace(self, event: Event, by: Event) -> None:
-        def replaced(each: Event) -> Event:
-            if each.transaction_id != event.transaction_id:
-                return each
-            return replace(by, claimed_at=each.claimed_at, leased_at=each.leased_at)  # it may have been renewed since
+    def _drop(self, events: Sequence[Event]) -> None:
+        """Take events out of the groups; the try of the one in front begins anew if nothing of it is left."""
+        ids = {event.transaction_id for event in events}
+        front = self._groups[0] if self._groups else []
+        if all(event.transaction_id in ids for event in front):
+            self._tried = 0
+        kept = ([event for event in group if event.transaction_id not in ids] for group in self._groups)
+        self._groups = deque(group for group in kept if group)
 
-        self._groups = deque([replaced(each) for each in group] for group in self._groups)
+    def _replace(self, event: Event, by: Event | None) -> None:
+        """Put the event as it is now in its place; None if it is no longer ours."""
+        if by is None:
+            self._drop([event])
+        else:
+            self._groups = deque([by if each is event else each for each in group] for group in self._groups)
 
-    def _keep(self, wanted: Callable[[Event], bool]) -> None:
-        self._groups = deque(kept for group in self._groups if (kept := [event for event in group if wanted(event)]))
-
-    def _cut(self, group: list[Event], size: int) -> None:
-        self._next()
-        self._groups.extendleft(reversed([group[at : at + size] for at in range(0, len(group), size)]))
+    def _cut(self, size: int) -> None:
+        self._groups.extendleft(reversed(_pieces(self._next(), size)))
 
     def _again(self, events: Sequence[Event], reason: str) -> None:
         """Say why events go again."""
@@ -405,14 +455,32 @@ class Sending:
             reason=reason,
         )
 
+    # -- whether to go on
+
     def _pause(self, seconds: float) -> None:
         if not self._means.sleep(seconds):
             raise EndedError
 
+    def _go_on(self) -> None:
+        self._pause(0)
+
     def _keep_claim(self) -> None:
-        if not self._groups or time.monotonic() - self._leased_at < RENEW_SECONDS:
+        """Renew the claim if it is old; what someone else has claimed since is left to them."""
+        if time.monotonic() - self._leased_at < RENEW_SECONDS:
             return
         self._leased_at = time.monotonic()
-        ours = self._means.outbox.renew(self._events())
+        claimed = self._events() + [suspect.event for suspect in self._suspects]
+        ours = self._means.outbox.renew(claimed)
         renewed = ([ours[id_] for event in group if (id_ := event.transaction_id) in ours] for group in self._groups)
         self._groups = deque(group for group in renewed if group)
+        self._suspects = deque(
+            replace(suspect, event=ours[id_])
+            for suspect in self._suspects
+            if (id_ := suspect.event.transaction_id) in ours
+        )
+        if len(ours) < len(claimed):
+            self._tried = 0
+
+
+def _pieces(events: Sequence[Event], size: int) -> list[list[Event]]:
+    return [list(events[at : at + size]) for at in range(0, len(events), size)]

@@ -18,7 +18,7 @@ WITH chosen AS (
 )
 UPDATE reconciler.event
 SET state = 'planned', conflict = false, answer = NULL, answered_at = NULL, attempts = 0, attempted_at = NULL,
-    decided_at = clock_timestamp()
+    suspected = 0, rests_until = NULL, decided_at = clock_timestamp()
 FROM chosen
 WHERE event.meter = chosen.meter
   AND event.window_start = chosen.window_start

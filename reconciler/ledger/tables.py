@@ -104,6 +104,8 @@ event = Table(
     Column("answer", Text),
     Column("open_since", MOMENT),
     Column("failure", Text),
+    Column("suspected", Integer, nullable=False, server_default=ZERO),
+    Column("rests_until", MOMENT),
     Column("decided_at", MOMENT),
     Column("reason", Text),
     CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="event_state"),

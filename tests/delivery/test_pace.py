@@ -95,12 +95,32 @@ def test_a_limit_that_others_use_too_is_shared_without_timid_waits() -> None:
 def test_a_429_that_says_nothing_is_waited_for_longer_each_time_and_soon_forgotten() -> None:
     time = Time()
     pace = paced(time)
-    waits = [pace.refused({}) for _ in range(12)]
+    waits = []
+    for _ in range(12):
+        waits.append(pace.refused({}))
+        pace.wait()
     assert waits[0] <= 0.2
     assert waits == sorted(waits)
-    assert waits[-1] <= LONGEST_WAIT
+    assert waits[0] * 100 < waits[-1] <= LONGEST_WAIT
     pace.learn({})
     assert pace.refused({}) == waits[0]
+
+
+def test_requests_that_are_refused_together_are_one_refusal() -> None:
+    time = Time()
+    pace = paced(time)
+    assert len({pace.refused({}) for _ in range(8)}) == 1
+    pace.wait()
+    assert pace.refused({}) == pytest.approx(2 * time.now)
+
+
+def test_a_reset_that_is_a_moment_instead_of_seconds_says_nothing() -> None:
+    pace = paced(Time())
+    told = {"x-ratelimit-limit": "50", "x-ratelimit-reset": "1795540000"}
+    assert pace.refused(told) <= 0.2
+    pace.learn(told)
+    assert pace.rate
+    assert 40 < pace.rate <= 50
 
 
 def test_retry_after_goes_before_the_reset_and_is_waited_for() -> None:

@@ -70,7 +70,8 @@ def let_time_pass(ledger: Database) -> None:
     time.sleep(0.3)  # what a dead client left on the way arrives
     ledger.fetch(
         """UPDATE reconciler.event SET leased_until = leased_until - interval '3 minutes',
-                                       open_since = open_since - interval '3 minutes' WHERE state = 'planned'"""
+                                       open_since = open_since - interval '3 minutes',
+                                       rests_until = rests_until - interval '1 hour' WHERE state = 'planned'"""
     )
     ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '3 minutes'")
 

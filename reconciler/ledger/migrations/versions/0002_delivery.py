@@ -9,6 +9,8 @@ _CHANGES = """
 ALTER TABLE reconciler.event
     ADD COLUMN open_since TIMESTAMP WITH TIME ZONE,
     ADD COLUMN failure TEXT,
+    ADD COLUMN suspected INTEGER DEFAULT 0 NOT NULL,
+    ADD COLUMN rests_until TIMESTAMP WITH TIME ZONE,
     ADD COLUMN decided_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN reason TEXT;
 

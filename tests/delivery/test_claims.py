@@ -1,0 +1,89 @@
+"""A claim is its sender's while the lease lasts: it is kept alive, and what has passed to another is left alone."""
+
+import threading
+import time
+from datetime import timedelta
+from functools import partial
+
+import pytest
+
+from reconciler import dispatch
+from reconciler.deliver import Delivery
+from reconciler.errors import LagoError
+from reconciler.ledger.store import open_ledger
+from reconciler.outbox import Outbox
+from reconciler.sandbox import Sandbox
+from reconciler.settings import load_settings
+from tests.conftest import Database, spend_row
+from tests.support import assert_exact, environment, reconcile
+
+BATCH = "/api/v1/events/batch"
+
+
+def end_leases(ledger: Database) -> None:
+    ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+
+
+def leased(ledger: Database) -> int:
+    [(known,)] = ledger.fetch("SELECT to_regclass('reconciler.event') IS NOT NULL")
+    return known and int(ledger.fetch("SELECT count(leased_until) FROM reconciler.event")[0][0])
+
+
+def test_what_is_claimed_ahead_of_a_slow_lago_stays_claimed(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.outbox.LEASE", timedelta(seconds=3))
+    for module in ("pipeline", "sending"):
+        monkeypatch.setattr(f"reconciler.{module}.RENEW_SECONDS", 0.3)
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=5))
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(30)))
+    slow = {"kind": "slow", "path": BATCH}
+    lago.faults({**slow, "seconds": 2.5}, {**slow, "seconds": 0.5, "count": None})
+    first = threading.Thread(target=reconcile, args=[environ], kwargs={"since": "2h"})
+    first.start()
+    while not leased(proxy_db):
+        time.sleep(0.05)
+    time.sleep(3.2)  # its claims would have ended by now
+    assert reconcile(environ).delivered.accepted == 0
+    first.join()
+    assert_exact(proxy_db, lago)
+    assert proxy_db.fetch("SELECT DISTINCT attempts, failure FROM reconciler.event") == [(1, None)]
+
+
+@pytest.fixture
+def outbox(proxy_db: Database, lago: Sandbox) -> Outbox:
+    """The outbox of a ledger with one planned event."""
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    lago.faults({"kind": "status", "status": 401, "path": BATCH})
+    with pytest.raises(LagoError):
+        reconcile(environ, since="2h")
+    return Outbox("default", open_ledger(load_settings(environ=environ)))
+
+
+def test_who_has_lost_a_claim_decides_nothing_about_the_event(proxy_db: Database, outbox: Outbox) -> None:
+    [late] = outbox.claim(100)
+    end_leases(proxy_db)
+    [mine] = outbox.claim(100)
+    before = proxy_db.fetch("SELECT * FROM reconciler.event")
+    assert outbox.renew([late]) == {}
+    assert outbox.move(late, "1.000") is None
+    outbox.settle([late], "quarantined", "it answers 500")
+    outbox.settle([late], "held", "closed", held_for="closed period")
+    outbox.release([late], suspected={late.transaction_id: 5})
+    assert proxy_db.fetch("SELECT * FROM reconciler.event") == before
+    outbox.settle([mine], "quarantined", "422")
+    assert proxy_db.fetch("SELECT state, answer FROM reconciler.event") == [("quarantined", "422")]
+
+
+@pytest.mark.parametrize("state", ["quarantined", "held"])
+def test_what_lago_took_is_accepted_whatever_was_thought_of_it_meanwhile(
+    state: str, proxy_db: Database, outbox: Outbox
+) -> None:
+    [late] = outbox.claim(100)
+    end_leases(proxy_db)
+    [other] = outbox.claim(100)
+    outbox.settle([other], state, "…", held_for="closed period" if state == "held" else None)  # type: ignore[arg-type]
+    outbox.settle([late], "accepted")
+    assert proxy_db.fetch("SELECT state, held_for, open_since FROM reconciler.event") == [("accepted", None, None)]

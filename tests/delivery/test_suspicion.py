@@ -1,0 +1,164 @@
+"""An event is called poison only on evidence: it fails alone, again and again, while Lago takes others."""
+
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from reconciler import dispatch
+from reconciler.deliver import Delivery
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.support import assert_exact, environment, reconcile
+
+BATCH = "/api/v1/events/batch"
+LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
+ODD_422 = '{"status": 422, "error": "Unprocessable Entity", "code": "something_new", "error_details": "?"}'
+
+
+def states(database: Database) -> dict[str, int]:
+    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
+
+
+def let_it_rest(ledger: Database) -> None:
+    """An hour goes by, as far as delivery is concerned."""
+    ledger.fetch(
+        """UPDATE reconciler.event SET rests_until = rests_until - interval '1 hour',
+                                       open_since = open_since - interval '1 hour' WHERE state = 'planned'"""
+    )
+    ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '1 hour'")
+
+
+def customers(database: Database, count: int) -> None:
+    database.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=2, batch=10))
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, LAGOS_400), (422, ODD_422), (413, "<html>too large</html>")])
+def test_a_lago_that_refuses_whatever_it_is_sent_empties_nothing_into_quarantine(
+    status: int, body: str, proxy_db: Database, lago: Sandbox
+) -> None:
+    customers(proxy_db, 30)
+    lago.faults({"kind": "status", "status": status, "body": body, "count": None, "path": BATCH})
+    with pytest.raises(LagoError, match=f"whatever it is sent, it answers {status}.*All events stay planned"):
+        reconcile(environment(proxy_db, lago), since="2h")
+    assert states(proxy_db) == {"planned": 30}
+    assert len([each for each in lago.requests() if each["path"] == BATCH]) < 30, "it gives up soon"
+    lago.clear_faults()
+    assert reconcile(environment(proxy_db, lago)).delivered.accepted == 30
+    assert_exact(proxy_db, lago)
+
+
+def test_a_lago_that_begins_to_refuse_everything_in_the_middle_of_a_batch_empties_nothing_into_quarantine(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    customers(proxy_db, 40)
+    refusal: dict[str, Any] = {"kind": "status", "status": 400, "body": LAGOS_400, "path": BATCH}
+    taken = {"kind": "slow", "seconds": 0, "path": BATCH}
+    lago.faults(refusal, taken, {**refusal, "count": None})  # its first half is taken, and then nothing
+    with pytest.raises(LagoError, match="whatever it is sent"):
+        reconcile(environment(proxy_db, lago), since="2h")
+    assert states(proxy_db) == {"accepted": 20, "planned": 20}
+
+
+@pytest.mark.parametrize("status", [400, 413, 403])
+def test_one_event_that_lago_or_a_firewall_refuses_is_quarantined_at_once(
+    status: int, proxy_db: Database, lago: Sandbox
+) -> None:
+    customers(proxy_db, 30)
+    body = LAGOS_400 if status == 400 else "<html>Blocked</html>"
+    fault = {"kind": "status", "status": status, "body": body, "count": None, "path": BATCH}
+    lago.faults({**fault, "external_subscription_id": "customer 7"})
+    summary = reconcile(environment(proxy_db, lago), since="2h")
+    assert (summary.delivered.accepted, summary.delivered.quarantined) == (29, 1)
+    [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert customer == "customer 7"
+    assert str(status) in answer
+
+
+@pytest.mark.usefixtures("small_batches")
+@pytest.mark.parametrize(("status", "odds"), [(503, 0.8), (500, 0.5)])
+def test_a_lago_that_fails_more_often_than_not_makes_no_event_poison(
+    status: int, odds: float, proxy_db: Database, lago: Sandbox
+) -> None:
+    customers(proxy_db, 60)
+    environ = environment(proxy_db, lago)
+    lago.faults({"kind": "status", "status": status, "probability": odds, "seed": 4, "path": BATCH})
+    for number in range(4):
+        with suppress(LagoError):
+            reconcile(environ, since=None if number else "2h")
+        assert "quarantined" not in states(proxy_db)
+        let_it_rest(proxy_db)
+    lago.clear_faults()
+    reconcile(environ)
+    assert states(proxy_db) == {"accepted": 60}
+    assert_exact(proxy_db, lago)
+
+
+def test_what_a_gateway_can_not_get_through_rests_and_is_quarantined_after_many_times(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago)
+    customers(proxy_db, 4)
+    fault = {"kind": "html", "status": 502, "count": None, "path": BATCH, "external_subscription_id": "customer 3"}
+    lago.faults(fault)
+    reconcile(environ, since="2h")
+    lago.clear_requests()
+    reconcile(environ)
+    assert not [each for each in lago.requests() if each["path"] == BATCH], "it rests"
+    proxy_db.fetch("UPDATE reconciler.event SET suspected = 8 WHERE suspected = 1")  # as after seven more times
+    for number in range(2):
+        assert "quarantined" not in states(proxy_db)
+        let_it_rest(proxy_db)
+        proxy_db.insert(spend_row(end_user=f"another {number}"))
+        reconcile(environ)
+    assert states(proxy_db) == {"accepted": 5, "quarantined": 1}
+    assert proxy_db.fetch("SELECT suspected, answer FROM reconciler.event WHERE state = 'quarantined'") == [
+        (9, "it answers 502 each time, while Lago takes other events")
+    ]
+
+
+def test_an_event_that_lago_never_answers_keeps_nothing_else_of_its_batch_from_lago(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.lago.REQUEST_SECONDS", 0.2)
+    environ = environment(proxy_db, lago)
+    customers(proxy_db, 8)
+    lago.faults({"kind": "hang", "seconds": 5, "count": None, "path": BATCH, "external_subscription_id": "customer 3"})
+    with pytest.raises(LagoError, match="no answer"):
+        reconcile(environ, since="2h")
+    assert states(proxy_db) == {"planned": 8}
+    for _ in range(8):
+        let_it_rest(proxy_db)
+        with suppress(LagoError):
+            reconcile(environ)
+    assert states(proxy_db) == {"accepted": 7, "planned": 1}
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_without_deduplication_one_failure_does_not_end_the_pass(proxy_db: Database) -> None:
+    with Sandbox(store="clickhouse", deduplication=False) as lago:
+        customers(proxy_db, 60)
+        lago.faults({"kind": "status", "status": 500, "path": BATCH})
+        assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 50
+        assert states(proxy_db) == {"accepted": 50, "planned": 10}
+        let_it_rest(proxy_db)
+        assert reconcile(environment(proxy_db, lago)).delivered.accepted == 10
+        assert_exact(proxy_db, lago)
+
+
+@pytest.mark.usefixtures("small_batches")
+def test_without_deduplication_a_lago_that_fails_in_a_row_ends_the_pass(proxy_db: Database) -> None:
+    with Sandbox(store="clickhouse", deduplication=False) as lago:
+        customers(proxy_db, 100)
+        lago.faults({"kind": "status", "status": 500, "count": None, "path": BATCH})
+        with pytest.raises(LagoError, match=r"it answers 500.*stay planned"):
+            reconcile(environment(proxy_db, lago), since="2h")
+        assert len([each for each in lago.requests() if each["path"] == BATCH]) <= 6, "it gives up soon"
+        assert states(proxy_db) == {"planned": 100}
