@@ -243,3 +243,12 @@ def lago() -> Iterator[Any]:
 
     with Sandbox() as sandbox:
         yield sandbox
+
+
+@pytest.fixture
+def clickhouse() -> Iterator[Any]:
+    """The same with Lago's ClickHouse store, without deduplication: what it gets twice, it counts twice."""
+    from reconciler.sandbox import Sandbox
+
+    with Sandbox(store="clickhouse", deduplication=False) as sandbox:
+        yield sandbox

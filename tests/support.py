@@ -16,6 +16,7 @@ from reconciler.when import parse_when
 from tests.conftest import Database
 
 CODE = "openai_tokens"
+BATCH = "/api/v1/events/batch"
 
 
 def environment(source: Database, lago: Sandbox, *, ledger: Database | None = None, **more: str) -> dict[str, str]:
@@ -55,6 +56,25 @@ def let_time_pass(ledger: Database, span: str) -> None:
     """Make the ledger's looks older: two hours and a probe is due, two days and a deep look is."""
     ledger.fetch("UPDATE reconciler.meter SET created_at = created_at - %s::interval", span)
     ledger.fetch("UPDATE reconciler.look SET finished_at = finished_at - %s::interval", span)
+
+
+def let_minutes_pass(ledger: Database) -> None:
+    """Leases end, what was sent can be read back on any store, and a Lago that was away is asked again."""
+    ledger.fetch(
+        """UPDATE reconciler.event SET leased_until = leased_until - interval '3 minutes',
+                                       open_since = open_since - interval '3 minutes' WHERE state = 'planned'"""
+    )
+    ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '3 minutes'")
+
+
+def states(ledger: Database) -> dict[str, int]:
+    """How many events are in each state."""
+    return dict(ledger.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
+
+
+def batches(lago: Sandbox) -> list[list[str]]:
+    """The ids in each batch that Lago was sent, those without an answer too, in the order they ended."""
+    return [request["ids"] for request in lago.requests() if request["path"] == BATCH]
 
 
 def start_over(lago: Sandbox, *databases: Database) -> None:

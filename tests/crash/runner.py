@@ -87,6 +87,11 @@ class Reconcile:
         """SIGKILL; harmless if it has ended."""
         self._process.kill()
 
+    def interrupt(self) -> None:
+        """SIGINT, as Ctrl-C sends it."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, signal.SIGINT)
+
     def wait(self, seconds: float = 120) -> int:
         """Wait for its end; return its exit code, -9 for a kill."""
         self._process.join(seconds)
@@ -117,6 +122,7 @@ def _run(
     for name, descriptor in (("out", 1), ("err", 2)):
         file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
     setattr(reconciler.dispatch, "Delivery", partial(Delivery, senders=senders))  # noqa: B010

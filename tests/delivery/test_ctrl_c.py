@@ -1,0 +1,81 @@
+"""Ctrl-C: a pass ends after what is on the wire, without a traceback, and the next one makes the bill exact."""
+
+import time
+
+import pytest
+
+from reconciler.errors import LagoAwayError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.crash.runner import Reconcile
+from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile
+
+STOPPED = "reconcile: stopped; nothing is lost, run again.\n"
+
+
+def wait_until_hit(lago: Sandbox, faults: int) -> None:
+    """Wait until a request has met one of so many faults."""
+    deadline = time.monotonic() + 10
+    while len(lago.pending_faults()) == faults:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_pass_that_waits_for_a_slow_lago_ends_after_what_it_sent(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(1000)))
+    slow = {"kind": "slow", "seconds": 0.5, "path": BATCH}
+    lago.faults(slow, {**slow, "count": None})
+    with Reconcile(environ, "--since", "2h") as one:
+        wait_until_hit(lago, 2)
+        one.interrupt()
+        assert one.wait(5) == 130
+        assert one.err == STOPPED
+
+    assert 1 <= len(batches(lago)) <= 4, "one for each sender, of 10"
+    lago.clear_faults()
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+@pytest.mark.proof
+def test_a_pass_whose_lago_hangs_ends_within_a_request_s_deadline(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(500)))
+    hang = {"kind": "hang", "seconds": 60, "path": BATCH}
+    lago.faults(hang, {**hang, "count": None})
+    with Reconcile(environ, "--since", "2h") as one:
+        wait_until_hit(lago, 2)
+        one.interrupt()
+        assert one.wait(25) == 130
+        assert "Traceback" not in one.err
+        assert one.err.endswith(STOPPED)
+    lago.clear_faults()
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).exit_code == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_what_was_on_the_wire_counts_as_perhaps_sent_and_is_read_back(proxy_db: Database, clickhouse: Sandbox) -> None:
+    """After an outage one batch goes first, and is interrupted when Lago has it and its answer is not read."""
+    environ = environment(proxy_db, clickhouse)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(3)))
+    clickhouse.refuse()
+    with pytest.raises(LagoAwayError):
+        reconcile(environ, since="2h")
+    clickhouse.accept()
+    let_minutes_pass(proxy_db)
+
+    with Reconcile(environ, stop_near=f"answer POST {BATCH}") as one:
+        assert one.stopped()
+        one.interrupt()
+        one.go_on()
+        assert one.wait(10) == 130
+        assert one.err == STOPPED
+
+    assert reconcile(environ).delivered.accepted == 0, "it waits until what was sent can be seen"
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 3
+    assert len(batches(clickhouse)) == 1
+    assert_exact(proxy_db, clickhouse)
