@@ -1,0 +1,41 @@
+"""A quarantined event may have reached Lago all the same: on retry it is read back first, not billed twice."""
+
+import pytest
+from typer.testing import CliRunner
+
+from reconciler.cli import app
+from reconciler.errors import LagoAwayError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "not stored"])
+def test_a_retry_reads_back_what_may_have_been_stored(stored: bool, proxy_db: Database, clickhouse: Sandbox) -> None:
+    """It fails until it is quarantined; ClickHouse may have got it from the last try, and shows it only later."""
+    environ = environment(proxy_db, clickhouse)
+    proxy_db.insert(spend_row(end_user="unlucky"))
+    failing = {"kind": "status", "path": BATCH, "count": None, "external_subscription_id": "unlucky"}
+    clickhouse.faults(failing)
+    with pytest.raises(LagoAwayError):
+        reconcile(environ, since="2h")
+    proxy_db.fetch("UPDATE reconciler.event SET attempts = 20")  # it failed so often
+    let_minutes_pass(proxy_db)
+    clickhouse.clickhouse(lag=None)
+    clickhouse.clear_faults()
+    clickhouse.faults(failing | {"commit": stored})
+    proxy_db.insert(spend_row(end_user="another"))
+    done = reconcile(environ)
+    assert (done.delivered.accepted, done.delivered.quarantined) == (1, 1)
+    clickhouse.clear_faults()
+    clickhouse.clear_requests()
+
+    assert CliRunner().invoke(app, ["quarantine", "retry", "--all"], env=environ).exit_code == 0
+
+    assert reconcile(environ).delivered.accepted == 0, "what may have been sent can't be seen yet"
+    assert clickhouse.release() == 1 + stored
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 1
+    assert len(batches(clickhouse)) == (0 if stored else 1)
+    clickhouse.release()
+    assert_exact(proxy_db, clickhouse)
