@@ -1,6 +1,7 @@
 """Usage whose billing period Lago has closed is held and shown, or sent or moved where the settings say so."""
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import environment, reconcile
+from tests.support import BATCH, counted, environment, reconcile, used
 
 NOW = datetime.now(UTC)
 THIS_MONTH = NOW.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -24,6 +25,17 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture
 def subscribed(lago: Sandbox) -> Sandbox:
     """Lago with a monthly subscription for acme, begun in time."""
+    return _subscribe(lago)
+
+
+@pytest.fixture
+def deduplicating() -> Iterator[Sandbox]:
+    """The same with ClickHouse, where copies count once if they have the same timestamp."""
+    with Sandbox(store="clickhouse", deduplication=True) as lago:
+        yield _subscribe(lago)
+
+
+def _subscribe(lago: Sandbox) -> Sandbox:
     with httpx.Client(base_url=lago.url + "/api/v1", headers={"Authorization": f"Bearer {lago.api_key}"}) as api:
         plan = {
             "name": "LLM",
@@ -80,7 +92,7 @@ def test_with_send_it_goes_with_its_own_timestamp(proxy_db: Database, subscribed
 
 def test_with_move_it_goes_into_the_present_period_and_stays_frozen(proxy_db: Database, subscribed: Sandbox) -> None:
     _rows(proxy_db)
-    subscribed.faults({"kind": "commit_then_500", "path": "/api/v1/events/batch"})
+    subscribed.faults({"kind": "commit_then_500", "path": BATCH})
     done = reconcile(environment(proxy_db, subscribed, RECONCILE_CLOSED_PERIOD="move"), since=SINCE)
     assert (done.delivered.accepted, done.alarms) == (3, [])
     [event] = [each for each in subscribed.events() if each["properties"]["response_cost"] == "0.5"]
@@ -104,13 +116,33 @@ def test_what_was_claimed_but_never_sent_is_still_held(proxy_db: Database, subsc
 
 def test_what_was_sent_in_time_without_an_answer_is_not_held(proxy_db: Database, subscribed: Sandbox) -> None:
     _rows(proxy_db)
-    subscribed.faults({"kind": "commit_then_500", "count": 1, "path": "/api/v1/events/batch"})
-    subscribed.faults({"kind": "status", "status": 401, "count": None, "path": "/api/v1/events/batch"})
+    subscribed.faults({"kind": "commit_then_500", "count": 1, "path": BATCH})
+    subscribed.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
     with pytest.raises(LagoError):
         reconcile(environment(proxy_db, subscribed, RECONCILE_CLOSED_PERIOD="send"), since=SINCE)
     subscribed.clear_faults()
     done = reconcile(environment(proxy_db, subscribed))
     assert (done.delivered.accepted, done.delivered.held, len(subscribed.events())) == (3, 0, 3)
+
+
+def test_with_move_what_may_have_been_sent_keeps_its_timestamp(proxy_db: Database, deduplicating: Sandbox) -> None:
+    """ClickHouse has it and does not show it yet; under another timestamp it would count a second time."""
+    _rows(proxy_db)
+    deduplicating.clickhouse(lag=None)
+    deduplicating.faults({"kind": "commit_then_500", "path": BATCH})
+    deduplicating.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
+    environ = environment(proxy_db, deduplicating, RECONCILE_DEDUPLICATION="true")
+    with pytest.raises(LagoError):
+        reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "send"}, since=SINCE)
+    deduplicating.clear_faults()
+
+    done = reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "move"})
+
+    assert done.delivered.accepted == 3
+    deduplicating.release()
+    stamps = {e["timestamp"] for e in deduplicating.events() if e["properties"]["response_cost"] == "0.5"}
+    assert len(stamps) == 1
+    assert counted(deduplicating) == used(proxy_db)
 
 
 def test_windows_of_the_last_minutes_ask_for_no_period(proxy_db: Database, subscribed: Sandbox) -> None:

@@ -8,7 +8,7 @@ import pytest
 from reconciler.readback import differences
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.support import BATCH, CODE, assert_exact, environment, reconcile
 
 OURS: dict[str, Any] = {
     "transaction_id": "r1_a",
@@ -65,6 +65,55 @@ def test_another_event_differs(theirs: dict[str, Any], place: str) -> None:
     assert place in differences(OURS, theirs)
 
 
+@pytest.mark.parametrize(
+    ("cents", "shown"),
+    [
+        ("0.0012345678901234567", "0.001234567890123"),
+        ("0.0034499999999999996", "0.00345"),
+        ("0.0000000000000005", "0.000000000000001"),
+        ("0.0000000000000001", "0.0"),
+        ("1234567890123456789012345.1", "1234567890123456789012345.1"),
+    ],
+)
+def test_cents_are_equal_to_what_lago_s_column_of_15_places_keeps_of_them(cents: str, shown: str) -> None:
+    ours = OURS | {"precise_total_amount_cents": cents}
+    assert differences(ours, held(precise_total_amount_cents=shown)) == []
+    assert differences(ours, held(precise_total_amount_cents=f"1{shown}")) == ["precise_total_amount_cents"]
+
+
+@pytest.mark.parametrize("spend", [1.2345678901234567e-05, 3.4499999999999996e-05, 5e-18, 0.25])
+def test_a_duplicate_whose_cents_lago_rounded_is_equal(spend: float, proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago, RECONCILE_PRECISE_CENTS="true")
+    proxy_db.insert(spend_row(spend=spend))
+    lago.faults({"kind": "commit_then_500", "path": BATCH})
+    done = reconcile(environ, since="2h")
+    assert (done.delivered.accepted, done.alarms) == (1, [])
+    assert [request["status"] for request in lago.requests() if request["path"] == BATCH] == [500, 422]
+    assert_exact(proxy_db, lago)
+
+
+def test_a_duplicate_with_a_property_that_lago_computes_is_equal(proxy_db: Database, lago: Sandbox) -> None:
+    metric = {
+        "name": "Cost",
+        "code": CODE,
+        "aggregation_type": "sum_agg",
+        "field_name": "response_cost",
+        "expression": "round(event.properties.response_cost, 2)",
+    }
+    httpx.post(
+        f"{lago.url}/api/v1/billable_metrics",
+        headers={"Authorization": f"Bearer {lago.api_key}"},
+        json={"billable_metric": metric},
+    ).raise_for_status()
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(spend=0.123))
+    lago.faults({"kind": "commit_then_500", "path": BATCH})
+    done = reconcile(environ, since="2h")
+    assert (done.delivered.accepted, done.alarms) == (1, [])
+    [event] = lago.events()
+    assert event["properties"]["response_cost"] == "0.12"
+
+
 def _planned_again(database: Database) -> None:
     database.fetch("UPDATE reconciler.event SET state = 'planned', answered_at = NULL")
 
@@ -103,7 +152,7 @@ def test_an_event_that_was_deleted_in_lago_is_quarantined_as_gone(proxy_db: Data
         '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
         '"error_details": {"0": {"transaction_id": ["value_already_exist"]}}}'
     )
-    lago.faults({"kind": "status", "status": 422, "body": refusal, "path": "/api/v1/events/batch"})
+    lago.faults({"kind": "status", "status": 422, "body": refusal, "path": BATCH})
     done = reconcile(environ, since="2h")
     assert (done.exit_code, done.delivered.quarantined) == (3, 1)
     [(answer, conflict)] = proxy_db.fetch("SELECT answer, conflict FROM reconciler.event")
