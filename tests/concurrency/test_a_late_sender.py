@@ -1,0 +1,103 @@
+"""A sender whose lease has ended comes back late: whatever another did meanwhile, the ledger says what Lago has."""
+
+from collections.abc import Callable
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.crash.runner import Reconcile
+from tests.support import BATCH, assert_exact, batches, environment, reconcile
+
+INVALID = {
+    "kind": "status",
+    "status": 422,
+    "body": '{"status": 422, "code": "validation_errors", "error_details": {"0": {"timestamp": ["invalid_format"]}}}',
+    "path": BATCH,
+}
+RECORDS = "statement UPDATE reconciler.event SET state"
+RELEASES = "statement UPDATE reconciler.event SET leased_until = NULL"
+SENDS = f"request POST {BATCH}"
+
+
+@pytest.fixture
+def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+    """The settings of a meter with one event planned, which Lago refused for now."""
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError, match="401"):
+        reconcile(environ, since="2h")
+    lago.clear_faults()
+    lago.clear_requests()
+    return environ
+
+
+def late(environ: dict[str, str], ledger: Database, *, before: str, meanwhile: Callable[[], None]) -> tuple[int, str]:
+    """Run a pass that stops before a step until its lease has ended and this was done; return how it ended."""
+    with Reconcile(environ, stop_near=before) as first:
+        assert first.stopped(), first.err
+        ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+        meanwhile()
+        first.go_on()
+        return first.wait(10), first.err
+
+
+def test_both_are_told_that_it_is_accepted(environ: dict[str, str], proxy_db: Database, lago: Sandbox) -> None:
+    """The other's is a duplicate, which it compares; the late one finds the answer recorded."""
+
+    def another() -> None:
+        assert reconcile(environ).delivered.accepted == 1
+
+    assert late(environ, proxy_db, before=RECORDS, meanwhile=another) == (0, "")
+    assert len(batches(lago)) == 2
+    assert_exact(proxy_db, lago)
+
+
+def test_what_goes_a_second_time_after_another_s_was_accepted_is_a_duplicate(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    def another() -> None:
+        assert reconcile(environ).delivered.accepted == 1
+
+    code, said = late(environ, proxy_db, before=SENDS, meanwhile=another)
+    assert code == 0
+    assert "Traceback" not in said
+    assert [request["status"] for request in lago.requests() if request["path"] == BATCH] == [200, 422]
+    assert_exact(proxy_db, lago)
+
+
+def test_a_late_refusal_does_not_quarantine_what_another_s_try_got_in(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    lago.faults(INVALID)
+
+    def another() -> None:
+        assert reconcile(environ).delivered.accepted == 1
+
+    code, said = late(environ, proxy_db, before=RECORDS, meanwhile=another)
+    assert "Traceback" not in said
+    assert code == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_a_late_failure_does_not_free_what_another_is_sending(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    """Its release would let a third sender send the event once more while the second is at it."""
+    lago.faults({"kind": "status", "status": 500, "path": BATCH, "count": 6})
+    with Reconcile(environ, stop_near=RELEASES) as first:
+        assert first.stopped(), first.err
+        proxy_db.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+        lago.clear_faults()
+        with Reconcile(environ, stop_near=SENDS) as second:
+            assert second.stopped(), second.err
+            first.go_on()
+            assert first.wait(10) == 1
+            [(leased,)] = proxy_db.fetch("SELECT leased_until > clock_timestamp() FROM reconciler.event")
+            assert leased
+            assert reconcile(environ).delivered.accepted == 0, "a third finds nothing to claim"
+            second.go_on()
+            assert second.wait(10) == 0
+    assert_exact(proxy_db, lago)
