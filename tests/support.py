@@ -6,14 +6,16 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
+import pytest
 from psycopg import sql
 
+from reconciler.errors import LagoError
 from reconciler.passes import Pass, Request
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from reconciler.summary import Summary
 from reconciler.when import parse_when
-from tests.conftest import Database
+from tests.conftest import Database, spend_row
 
 CODE = "openai_tokens"
 BATCH = "/api/v1/events/batch"
@@ -52,6 +54,18 @@ def reconcile(
     return summary
 
 
+def backlog(source: Database, lago: Sandbox, events: int, **more: str) -> dict[str, str]:
+    """Plan so many events that Lago refuses for now; return the settings, with `more`."""
+    environ = environment(source, lago) | more
+    source.insert(*(spend_row(end_user=f"customer {number}") for number in range(events)))
+    lago.faults({"kind": "status", "status": 401, "count": None})
+    with pytest.raises(LagoError, match="401"):
+        reconcile(environ, since="2h")
+    lago.clear_faults()
+    lago.clear_requests()
+    return environ
+
+
 def let_time_pass(ledger: Database, span: str) -> None:
     """Make the ledger's looks older: two hours and a probe is due, two days and a deep look is."""
     ledger.fetch("UPDATE reconciler.meter SET created_at = created_at - %s::interval", span)
@@ -59,10 +73,11 @@ def let_time_pass(ledger: Database, span: str) -> None:
 
 
 def let_minutes_pass(ledger: Database) -> None:
-    """Leases end, what was sent can be read back on any store, and a Lago that was away is asked again."""
+    """Leases and rests end, what was sent can be read back on any store, a Lago that was away is asked again."""
     ledger.fetch(
         """UPDATE reconciler.event SET leased_until = leased_until - interval '3 minutes',
-                                       open_since = open_since - interval '3 minutes' WHERE state = 'planned'"""
+                                       open_since = open_since - interval '3 minutes',
+                                       rests_until = rests_until - interval '1 hour' WHERE state = 'planned'"""
     )
     ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '3 minutes'")
 

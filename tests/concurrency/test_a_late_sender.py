@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
+from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, batches, environment, reconcile
+from tests.support import BATCH, assert_exact, backlog, batches, reconcile
 
 INVALID = {
     "kind": "status",
@@ -23,15 +22,8 @@ SENDS = f"request POST {BATCH}"
 
 @pytest.fixture
 def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
-    """The settings of a meter with one event planned, which Lago refused for now."""
-    environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row())
-    lago.faults({"kind": "status", "status": 401, "count": None})
-    with pytest.raises(LagoError, match="401"):
-        reconcile(environ, since="2h")
-    lago.clear_faults()
-    lago.clear_requests()
-    return environ
+    """The settings of a meter with one event planned."""
+    return backlog(proxy_db, lago, 1)
 
 
 def late(environ: dict[str, str], ledger: Database, *, before: str, meanwhile: Callable[[], None]) -> tuple[int, str]:

@@ -7,27 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
+from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import assert_exact, environment, reconcile
+from tests.support import BATCH, assert_exact, backlog, reconcile
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
-
-BATCH = "/api/v1/events/batch"
-
-
-def backlog(source: Database, lago: Sandbox, events: int) -> dict[str, str]:
-    """Plan so many events that Lago refuses for now; return the settings."""
-    environ = environment(source, lago)
-    source.insert(*(spend_row(end_user=f"customer {number}") for number in range(events)))
-    lago.faults({"kind": "status", "status": 401, "count": None})
-    with pytest.raises(LagoError, match="401"):
-        reconcile(environ, since="2h")
-    lago.clear_faults()
-    lago.clear_requests()
-    return environ
 
 
 def times_sent(lago: Sandbox) -> Counter[str]:

@@ -12,13 +12,9 @@ from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.wire import BATCH
-from tests.support import assert_exact, environment, reconcile
+from tests.support import assert_exact, environment, reconcile, states
 
 FAILING = {"kind": "status", "count": None, "path": BATCH}
-
-
-def states(database: Database) -> dict[str, int]:
-    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

@@ -10,7 +10,7 @@ from reconciler.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.wire import BATCH
-from tests.support import CODE, assert_exact, environment, reconcile
+from tests.support import CODE, assert_exact, environment, reconcile, states
 
 
 def poison(lago: Sandbox, *customers: str) -> None:
@@ -21,10 +21,6 @@ def poison(lago: Sandbox, *customers: str) -> None:
             for name in customers
         )
     )
-
-
-def states(database: Database) -> dict[str, int]:
-    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
 
 
 def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:

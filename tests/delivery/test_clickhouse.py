@@ -10,9 +10,18 @@ from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import run
-from tests.support import assert_exact, counted, environment, reconcile, used
+from tests.support import (
+    BATCH,
+    assert_exact,
+    batches,
+    counted,
+    environment,
+    let_minutes_pass,
+    reconcile,
+    states,
+    used,
+)
 
-BATCH = "/api/v1/events/batch"
 LOST = {
     "stored, then 500": {"kind": "commit_then_500"},
     "stored, then no answer": {"kind": "commit_then_drop"},
@@ -36,22 +45,6 @@ def plain() -> Iterator[Sandbox]:
 def deduplicating() -> Iterator[Sandbox]:
     with Sandbox(store="clickhouse", deduplication=True) as lago:
         yield lago
-
-
-def let_lag_pass(ledger: Database) -> None:
-    """Make open attempts older than what may have been sent takes to be seen, and let what rests have rested."""
-    ledger.fetch(
-        """UPDATE reconciler.event
-           SET open_since = open_since - interval '3 minutes', rests_until = rests_until - interval '1 hour'"""
-    )
-
-
-def posts(lago: Sandbox) -> int:
-    return sum(request["path"] == BATCH for request in lago.requests())
-
-
-def states(database: Database) -> dict[str, int]:
-    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
 
 
 def test_which_store_lago_has_is_asked_recorded_and_shown(proxy_db: Database, plain: Sandbox) -> None:
@@ -85,10 +78,10 @@ def test_without_deduplication_nothing_goes_again_before_it_was_read_back(
     else:
         with pytest.raises(LagoError, match="stay planned"):
             reconcile(environ, since="2h")
-        assert posts(plain) == 1
+        assert len(batches(plain)) == 1
         assert reconcile(environ).delivered.accepted == 0, "it waits for what may have been sent"
-        assert posts(plain) == 1
-        let_lag_pass(proxy_db)
+        assert len(batches(plain)) == 1
+        let_minutes_pass(proxy_db)
         assert reconcile(environ).delivered.accepted == 12
 
     assert_exact(proxy_db, plain)
@@ -103,9 +96,9 @@ def test_what_was_sent_and_can_not_be_seen_yet_is_waited_for(proxy_db: Database,
     with pytest.raises(LagoError):
         reconcile(environ, since="2h")
     plain.release()
-    let_lag_pass(proxy_db)
+    let_minutes_pass(proxy_db)
     assert reconcile(environ).delivered.accepted == 1
-    assert posts(plain) == 1
+    assert len(batches(plain)) == 1
     assert_exact(proxy_db, plain)
 
 
@@ -119,9 +112,9 @@ def test_a_sender_that_was_killed_leaves_an_open_attempt(proxy_db: Database, pla
            open_since = clock_timestamp(), leased_until = clock_timestamp() - interval '1 second'"""
     )
     assert reconcile(environ).delivered.accepted == 0
-    let_lag_pass(proxy_db)
+    let_minutes_pass(proxy_db)
     assert reconcile(environ).delivered.accepted == 6
-    assert posts(plain) == 1
+    assert len(batches(plain)) == 1
     assert_exact(proxy_db, plain)
     assert proxy_db.fetch("SELECT DISTINCT failure FROM reconciler.event") == [
         ("its sender was lost before an answer was recorded",)
@@ -147,12 +140,12 @@ def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain:
         with suppress(LagoError):
             reconcile(environ, since=since)
         since = None
-        let_lag_pass(proxy_db)
+        let_minutes_pass(proxy_db)
     assert states(proxy_db) == {"accepted": 19, "planned": 1}, "too little shows that Lago takes others meanwhile"
     for number in range(3):
         proxy_db.insert(spend_row(end_user=f"later {number}"))
         reconcile(environ)
-        let_lag_pass(proxy_db)
+        let_minutes_pass(proxy_db)
     assert states(proxy_db) == {"accepted": 22, "quarantined": 1}
     [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
     assert (customer, answer) == ("customer 7", "it answers 500 each time, while Lago takes other events")

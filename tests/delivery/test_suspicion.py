@@ -11,24 +11,10 @@ from reconciler.deliver import Delivery
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile, states
 
-BATCH = "/api/v1/events/batch"
 LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
 ODD_422 = '{"status": 422, "error": "Unprocessable Entity", "code": "something_new", "error_details": "?"}'
-
-
-def states(database: Database) -> dict[str, int]:
-    return dict(database.fetch("SELECT state, count(*) FROM reconciler.event GROUP BY 1"))
-
-
-def let_it_rest(ledger: Database) -> None:
-    """An hour goes by, as far as delivery is concerned."""
-    ledger.fetch(
-        """UPDATE reconciler.event SET rests_until = rests_until - interval '1 hour',
-                                       open_since = open_since - interval '1 hour' WHERE state = 'planned'"""
-    )
-    ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '1 hour'")
 
 
 def customers(database: Database, count: int) -> None:
@@ -49,7 +35,7 @@ def test_a_lago_that_refuses_whatever_it_is_sent_empties_nothing_into_quarantine
     with pytest.raises(LagoError, match=f"whatever it is sent, it answers {status}.*All events stay planned"):
         reconcile(environment(proxy_db, lago), since="2h")
     assert states(proxy_db) == {"planned": 30}
-    assert len([each for each in lago.requests() if each["path"] == BATCH]) < 30, "it gives up soon"
+    assert len(batches(lago)) < 30, "it gives up soon"
     lago.clear_faults()
     assert reconcile(environment(proxy_db, lago)).delivered.accepted == 30
     assert_exact(proxy_db, lago)
@@ -94,7 +80,7 @@ def test_a_lago_that_fails_more_often_than_not_makes_no_event_poison(
         with suppress(LagoError):
             reconcile(environ, since=None if number else "2h")
         assert "quarantined" not in states(proxy_db)
-        let_it_rest(proxy_db)
+        let_minutes_pass(proxy_db)
     lago.clear_faults()
     reconcile(environ)
     assert states(proxy_db) == {"accepted": 60}
@@ -111,11 +97,11 @@ def test_what_a_gateway_can_not_get_through_rests_and_is_quarantined_after_many_
     reconcile(environ, since="2h")
     lago.clear_requests()
     reconcile(environ)
-    assert not [each for each in lago.requests() if each["path"] == BATCH], "it rests"
+    assert not batches(lago), "it rests"
     proxy_db.fetch("UPDATE reconciler.event SET suspected = 8 WHERE suspected = 1")  # as after seven more times
     for number in range(2):
         assert "quarantined" not in states(proxy_db)
-        let_it_rest(proxy_db)
+        let_minutes_pass(proxy_db)
         proxy_db.insert(spend_row(end_user=f"another {number}"))
         reconcile(environ)
     assert states(proxy_db) == {"accepted": 5, "quarantined": 1}
@@ -135,7 +121,7 @@ def test_an_event_that_lago_never_answers_keeps_nothing_else_of_its_batch_from_l
         reconcile(environ, since="2h")
     assert states(proxy_db) == {"planned": 8}
     for _ in range(8):
-        let_it_rest(proxy_db)
+        let_minutes_pass(proxy_db)
         with suppress(LagoError):
             reconcile(environ)
     assert states(proxy_db) == {"accepted": 7, "planned": 1}
@@ -148,7 +134,7 @@ def test_without_deduplication_one_failure_does_not_end_the_pass(proxy_db: Datab
         lago.faults({"kind": "status", "status": 500, "path": BATCH})
         assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 50
         assert states(proxy_db) == {"accepted": 50, "planned": 10}
-        let_it_rest(proxy_db)
+        let_minutes_pass(proxy_db)
         assert reconcile(environment(proxy_db, lago)).delivered.accepted == 10
         assert_exact(proxy_db, lago)
 
@@ -160,5 +146,5 @@ def test_without_deduplication_a_lago_that_fails_in_a_row_ends_the_pass(proxy_db
         lago.faults({"kind": "status", "status": 500, "count": None, "path": BATCH})
         with pytest.raises(LagoError, match=r"it answers 500.*stay planned"):
             reconcile(environment(proxy_db, lago), since="2h")
-        assert len([each for each in lago.requests() if each["path"] == BATCH]) <= 6, "it gives up soon"
+        assert len(batches(lago)) <= 6, "it gives up soon"
         assert states(proxy_db) == {"planned": 100}

@@ -17,11 +17,10 @@ from reconciler.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile
-from tests.support import counted, environment, reconcile, used
+from tests.support import BATCH, counted, environment, let_minutes_pass, reconcile, used
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 
-BATCH = "/api/v1/events/batch"
 EVENTS = 3000
 POISON = ("arsenic", "hemlock", "nightshade")
 SEED = int(os.environ.get("WEATHER_SEED", "1"))
@@ -65,17 +64,6 @@ def poison(lago: Sandbox) -> None:
     )
 
 
-def let_time_pass(ledger: Database) -> None:
-    """A few minutes: leases end, what was sent can be seen, an outage is asked about again."""
-    time.sleep(0.3)  # what a dead client left on the way arrives
-    ledger.fetch(
-        """UPDATE reconciler.event SET leased_until = leased_until - interval '3 minutes',
-                                       open_since = open_since - interval '3 minutes',
-                                       rests_until = rests_until - interval '1 hour' WHERE state = 'planned'"""
-    )
-    ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '3 minutes'")
-
-
 def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:
     draw = random.Random(SEED)
     if "deduplicating" in os.environ.get("PYTEST_CURRENT_TEST", ""):
@@ -100,7 +88,8 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(proxy_db: D
         weather(lago, draw)
         with Reconcile(environ, *arguments, kill_at=draw.randrange(40, 400)) as one:
             one.wait()
-        let_time_pass(proxy_db)
+        time.sleep(0.3)  # what a dead client left on the way arrives
+        let_minutes_pass(proxy_db)
 
     lago.clear_faults()
     poison(lago)
@@ -108,7 +97,8 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(proxy_db: D
         proxy_db.insert(spend_row(end_user=f"customer {number}", model="new"))  # what shows that Lago takes others
         with suppress(ReconcileError):
             reconcile(environ)
-        let_time_pass(proxy_db)
+        time.sleep(0.3)  # what a dead client left on the way arrives
+        let_minutes_pass(proxy_db)
         if proxy_db.fetch("SELECT count(*) FROM reconciler.event WHERE state = 'planned'") == [(0,)]:
             break
 

@@ -10,9 +10,7 @@ from reconciler.cli import app
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run, sentences
-from tests.support import assert_exact, environment, reconcile
-
-BATCH = "/api/v1/events/batch"
+from tests.support import BATCH, assert_exact, environment, reconcile
 
 
 @pytest.fixture

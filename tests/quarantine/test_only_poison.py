@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.errors import LagoAwayError, LagoError
+from reconciler.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile, states
+from tests.support import BATCH, assert_exact, backlog, batches, environment, let_minutes_pass, reconcile, states
 
 FAILING = {"kind": "status", "status": 500, "path": BATCH, "count": None}
 INVALID = {
@@ -43,17 +43,12 @@ def test_a_lago_that_only_refuses_stores_nothing_and_proves_nothing(proxy_db: Da
 
 
 def test_what_lago_took_before_an_outage_proves_nothing_of_it(proxy_db: Database, lago: Sandbox) -> None:
-    environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row(end_user="victim"))
-    lago.faults({"kind": "status", "status": 401, "count": None})
-    with pytest.raises(LagoError, match="401"):
-        reconcile(environ, since="2h")
+    environ = backlog(proxy_db, lago, 1)
     # As a pass leaves it that was killed before its request.
     proxy_db.fetch(
         """UPDATE reconciler.event SET attempts = 1, attempted_at = clock_timestamp(), open_since = clock_timestamp(),
                                        leased_until = clock_timestamp() + interval '1 minute'"""
     )
-    lago.clear_faults()
     proxy_db.insert(spend_row(end_user="another"))
     assert reconcile(environ).delivered.accepted == 1
 
@@ -123,12 +118,7 @@ def test_events_that_failed_alone_all_through_an_outage_go_once_it_is_over(
 
 def test_an_event_that_many_passes_claimed_and_never_sent_goes(proxy_db: Database, clickhouse: Sandbox) -> None:
     """Each was killed before its request: so many attempts are no sign of poison, whatever Lago takes meanwhile."""
-    environ = environment(proxy_db, clickhouse)
-    proxy_db.insert(spend_row(end_user="victim"))
-    clickhouse.faults({"kind": "status", "status": 401, "count": None})
-    with pytest.raises(LagoError, match="401"):
-        reconcile(environ, since="2h")
-    clickhouse.clear_faults()
+    environ = backlog(proxy_db, clickhouse, 1)
     proxy_db.fetch(
         """UPDATE reconciler.event SET attempts = 20, attempted_at = clock_timestamp() - interval '1 hour',
                                        open_since = clock_timestamp(), leased_until = clock_timestamp()"""
