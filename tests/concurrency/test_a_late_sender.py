@@ -7,7 +7,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, backlog, batches, reconcile
+from tests.support import BATCH, assert_exact, backlog, batches, let_minutes_pass, reconcile
 
 INVALID = {
     "kind": "status",
@@ -45,6 +45,21 @@ def test_both_are_told_that_it_is_accepted(environ: dict[str, str], proxy_db: Da
     assert late(environ, proxy_db, before=RECORDS, meanwhile=another) == (0, "")
     assert len(batches(lago)) == 2
     assert_exact(proxy_db, lago)
+
+
+def test_where_a_repetition_would_count_the_other_reads_back_what_the_late_one_sent(
+    proxy_db: Database, clickhouse: Sandbox
+) -> None:
+    environ = backlog(proxy_db, clickhouse, 1)
+
+    def another() -> None:
+        assert reconcile(environ).delivered.accepted == 0, "it may have been sent, and can't be seen yet"
+        let_minutes_pass(proxy_db)
+        assert reconcile(environ).delivered.accepted == 1
+
+    assert late(environ, proxy_db, before=RECORDS, meanwhile=another) == (0, "")
+    assert len(batches(clickhouse)) == 1
+    assert_exact(proxy_db, clickhouse)
 
 
 def test_what_goes_a_second_time_after_another_s_was_accepted_is_a_duplicate(
