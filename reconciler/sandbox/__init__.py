@@ -1,8 +1,12 @@
 """A stand-in of Lago for tests and the demo: a small HTTP server that behaves as Lago does, on either event store.
 
-`create_app` makes the ASGI application, `serve` runs it in the foreground, `Sandbox` in a thread. Under
-`/api/v1` it is Lago: the same grammar, checks, refusals, duplicates and counting. Under `/sandbox` it has a
-control API of its own (`control.py`), by which a test makes it fail (`faults.py`) and asks what it holds.
+`serve` (`server.py`) runs it in the foreground, `Sandbox` in a thread, `create_app` (`app.py`) makes the ASGI
+application. A request comes in through `trouble`, where a test has it fail, be refused or be cut off. What is left
+is a `Call` (`call.py`), answered by one of the `resources` that are under Lago's `/api/v1`. `stores` keeps what
+came in. From there `schedule` tells when something is due, `reckoning` turns events into amounts, and `billing`
+makes usage and invoices of them. `grammar.py` and `refusals.py` are Lago's way with numbers, times and errors.
+
+Under `/sandbox` is an API that Lago does not have (`control.py`), by which a test makes trouble and asks what is kept.
 
 What it can't do yet it answers with a 501 `not_in_sandbox`, so that nothing seems to work that does not.
 """

@@ -20,24 +20,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reconciler.sandbox import (
-    customers,
-    elsewhere,
-    events,
-    invoices,
-    metrics,
-    organizations,
-    plans,
-    removal,
-    subscriptions,
-    usage,
-)
-from reconciler.sandbox.biller import catch_up
+from reconciler.sandbox.billing import invoices, removal, usage
+from reconciler.sandbox.billing.biller import catch_up
 from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query
-from reconciler.sandbox.clickhouse import ClickHouseStore
-from reconciler.sandbox.clock import Clock
 from reconciler.sandbox.control import Control
-from reconciler.sandbox.errors import (
+from reconciler.sandbox.grammar import UnstorableError
+from reconciler.sandbox.refusals import (
     BareRefusalError,
     RefusalError,
     crashed,
@@ -45,12 +33,14 @@ from reconciler.sandbox.errors import (
     not_found,
     unauthorized,
 )
-from reconciler.sandbox.faults import Cut, Fault, Faults, play
-from reconciler.sandbox.grammar import UnstorableError
-from reconciler.sandbox.limits import Limits
-from reconciler.sandbox.permissions import Permissions
-from reconciler.sandbox.postgres import PostgresStore
-from reconciler.sandbox.requests import Asked, LoggedRequest, RequestLog
+from reconciler.sandbox.resources import customers, elsewhere, events, metrics, organizations, plans, subscriptions
+from reconciler.sandbox.schedule.clock import Clock
+from reconciler.sandbox.stores.clickhouse import ClickHouseStore
+from reconciler.sandbox.stores.postgres import PostgresStore
+from reconciler.sandbox.trouble.faults import Cut, Fault, Faults, play
+from reconciler.sandbox.trouble.limits import Limits
+from reconciler.sandbox.trouble.permissions import Permissions
+from reconciler.sandbox.trouble.requests import Asked, LoggedRequest, RequestLog
 
 _log = logging.getLogger(__name__)
 

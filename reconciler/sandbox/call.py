@@ -9,15 +9,15 @@ from urllib.parse import parse_qsl
 import msgspec
 from starlette.responses import Response
 
-from reconciler.sandbox.agenda import Agenda
-from reconciler.sandbox.cache import UsageCache
-from reconciler.sandbox.clock import Clock
-from reconciler.sandbox.errors import missing_parameter
-from reconciler.sandbox.faults import Faults
-from reconciler.sandbox.limits import Limits
-from reconciler.sandbox.permissions import Permissions
-from reconciler.sandbox.requests import RequestLog
-from reconciler.sandbox.store import Store
+from reconciler.sandbox.reckoning.cache import UsageCache
+from reconciler.sandbox.refusals import missing_parameter
+from reconciler.sandbox.schedule.agenda import Agenda
+from reconciler.sandbox.schedule.clock import Clock
+from reconciler.sandbox.stores.store import Store
+from reconciler.sandbox.trouble.faults import Faults
+from reconciler.sandbox.trouble.limits import Limits
+from reconciler.sandbox.trouble.permissions import Permissions
+from reconciler.sandbox.trouble.requests import RequestLog
 
 PER_PAGE = 100
 

@@ -22,7 +22,7 @@
 | `POST /sandbox/worker` with `{"paused": true}` | the same; until it is false again, cached usage goes stale |
 | `POST /sandbox/biller` with `{"paused": true}` | the same; until it is false again, nothing is billed by itself |
 | `POST /sandbox/biller` without a body | bills what is over at once: `{"invoices": ["..."]}`, new or final ones |
-| `GET /sandbox/totals` | sums by subscription, code and model; see `totals.totals` |
+| `GET /sandbox/totals` | sums by subscription, code and model; see `stores.totals` |
 | `GET /sandbox/events` | every event as Lago serializes it, oldest timestamp first |
 
 Permissions, totals and events are those of the first API key's organization unless `?api_key=` names another.
@@ -38,17 +38,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reconciler.sandbox.biller import run_now
+from reconciler.sandbox.billing.biller import run_now
 from reconciler.sandbox.call import Lago, json_response
-from reconciler.sandbox.chance import Chance
-from reconciler.sandbox.clickhouse import ClickHouseStore
-from reconciler.sandbox.events import render
-from reconciler.sandbox.faults import Fault
 from reconciler.sandbox.grammar import SECOND, datetime_instant, format_instant
-from reconciler.sandbox.limits import Limit
-from reconciler.sandbox.permissions import Action
-from reconciler.sandbox.store import EventFilter
-from reconciler.sandbox.totals import totals
+from reconciler.sandbox.resources.events import render
+from reconciler.sandbox.stores.clickhouse import ClickHouseStore
+from reconciler.sandbox.stores.store import EventFilter
+from reconciler.sandbox.stores.totals import totals
+from reconciler.sandbox.trouble.chance import Chance
+from reconciler.sandbox.trouble.faults import Fault
+from reconciler.sandbox.trouble.limits import Limit
+from reconciler.sandbox.trouble.permissions import Action
 
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -77,7 +77,7 @@ class Weather(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         lag: the seconds until events that come in from now on can be seen, null for until they are released.
         deduplication: whether only the latest copy of an event counts.
-        losses: which events are lost after their 200, by `chance.Chance`, instead of those told before.
+        losses: which events are lost after their 200, by `trouble.chance.Chance`, instead of those told before.
     """
 
     lag: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType | None = msgspec.UNSET

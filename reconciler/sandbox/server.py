@@ -16,7 +16,7 @@ import httpx
 from starlette.applications import Starlette
 
 from reconciler.sandbox.app import DEFAULT_API_KEY, Options, create_app
-from reconciler.sandbox.listener import Listener, listen, url_of
+from reconciler.sandbox.trouble.listener import Listener, listen, url_of
 
 _STOPPED = "the sandbox is stopped: call start() first"
 
@@ -151,7 +151,7 @@ class Sandbox:
         return self._clock("GET")
 
     def requests(self) -> list[dict[str, Any]]:
-        """Return the requests so far, oldest first; `requests.LoggedRequest` says what is known of each."""
+        """Return the requests so far, oldest first; `trouble.requests.LoggedRequest` says what is known of each."""
         return self._list("/requests")
 
     def clear_requests(self) -> None:

@@ -25,8 +25,8 @@ from reconciler.cli import app
 from reconciler.durations import format_duration
 from reconciler.ledger.tables import metadata
 from reconciler.sandbox import Sandbox, create_app
-from reconciler.sandbox.chance import Chance
-from reconciler.sandbox.faults import Kind
+from reconciler.sandbox.trouble.chance import Chance
+from reconciler.sandbox.trouble.faults import Kind
 from reconciler.settings import _VARIABLES, _Given, load_settings
 from reconciler.settings_sources import CONFIG
 from tests.conftest import Database, spend_row

@@ -1,7 +1,7 @@
 from datetime import datetime, timedelta
 
-from reconciler.sandbox.clock import Clock as RunningClock
 from reconciler.sandbox.grammar import datetime_instant
+from reconciler.sandbox.schedule.clock import Clock as RunningClock
 
 
 class Clock(RunningClock):

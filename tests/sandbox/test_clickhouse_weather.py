@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.sandbox import Sandbox
-from reconciler.sandbox.store import StoreFileError
+from reconciler.sandbox.stores.store import StoreFileError
 from tests.sandbox.conftest import Api, event
 
 

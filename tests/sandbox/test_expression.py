@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.sandbox.expression import EvaluationError, Event, is_expression, parse
 from reconciler.sandbox.grammar import UnstorableError
+from reconciler.sandbox.resources.expression import EvaluationError, Event, is_expression, parse
 from tests.sandbox.conftest import Api, event, invalid
 
 PROPERTIES = {"a": "1.23", "b": "test", "c": 12.34, "n": 7, "tiny": "1e-7", "flag": True}

@@ -3,8 +3,8 @@
 import pytest
 
 from reconciler.sandbox import Sandbox
-from reconciler.sandbox.limits import Limit, Limits
-from reconciler.sandbox.requests import Asked
+from reconciler.sandbox.trouble.limits import Limit, Limits
+from reconciler.sandbox.trouble.requests import Asked
 from tests.sandbox.conftest import Api, event
 
 

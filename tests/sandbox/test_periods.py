@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reconciler.sandbox.grammar import format_instant, parse_iso
-from reconciler.sandbox.periods import Schedule
+from reconciler.sandbox.schedule.periods import Schedule
 from tests.sandbox.clock import Clock
 from tests.sandbox.conftest import Api
 from tests.sandbox.support import charge, make_metric, make_plan, send, subscribe, units, usage

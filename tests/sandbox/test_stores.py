@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.sandbox.clickhouse import ClickHouseStore
-from reconciler.sandbox.postgres import PostgresStore
-from reconciler.sandbox.store import Draft, EventFilter, Store
+from reconciler.sandbox.stores.clickhouse import ClickHouseStore
+from reconciler.sandbox.stores.postgres import PostgresStore
+from reconciler.sandbox.stores.store import Draft, EventFilter, Store
 
 ALL = EventFilter("organization")
 DRAFT = Draft("organization", "txn", "sub", "code", 0, None, {"a": "1"}, 0)
