@@ -1,10 +1,13 @@
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+from typing import Any, Self
 
 import httpx
 import pytest
 
 from reconciler.sandbox import Sandbox
+from reconciler.sandbox.app import StoreName
 from tests.sandbox.clock import Clock
 
 
@@ -21,6 +24,12 @@ class Api:
             timeout=10,
         )
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+
     def post(self, path: str, body: Any, **options: Any) -> httpx.Response:
         return self.client.post(path, json=body, **options)
 
@@ -35,47 +44,46 @@ class Api:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Sandbox]:
-    with Sandbox(other_api_keys=["other-key"]) as sandbox:
-        yield sandbox
+def emptied() -> Iterator[Callable[[StoreName], Sandbox]]:
+    """What gives the stand-in with a store, holding nothing; one for all tests, since each takes a moment to stop."""
+    with ExitStack() as running:
+
+        @cache
+        def started(store: StoreName) -> Sandbox:
+            return running.enter_context(Sandbox(store=store, other_api_keys=["other-key"]))
+
+        def emptied(store: StoreName) -> Sandbox:
+            started(store).reset()
+            return started(store)
+
+        yield emptied
 
 
 @pytest.fixture
-def lago(server: Sandbox) -> Sandbox:
-    """A stand-in that holds nothing yet; one for all tests, since each takes a moment to stop."""
-    server.reset()
-    return server
+def lago(emptied: Callable[[StoreName], Sandbox]) -> Sandbox:
+    return emptied("postgres")
 
 
 @pytest.fixture
 def api(lago: Sandbox) -> Iterator[Api]:
-    api = Api(lago)
-    with api.client:
+    with Api(lago) as api:
         yield api
 
 
-@pytest.fixture(scope="session")
-def clickhouse_server() -> Iterator[Sandbox]:
-    with Sandbox(store="clickhouse") as sandbox:
-        yield sandbox
-
-
 @pytest.fixture
-def clickhouse(clickhouse_server: Sandbox) -> Sandbox:
-    """A stand-in with the ClickHouse store, deduplication and no lag, that holds nothing yet."""
-    clickhouse_server.reset()
-    return clickhouse_server
+def clickhouse(emptied: Callable[[StoreName], Sandbox]) -> Sandbox:
+    """A stand-in with the ClickHouse store, deduplication and no lag."""
+    return emptied("clickhouse")
 
 
 @pytest.fixture
 def ch(clickhouse: Sandbox) -> Iterator[Api]:
-    api = Api(clickhouse)
-    with api.client:
+    with Api(clickhouse) as api:
         yield api
 
 
 @pytest.fixture(scope="session")
-def clocked_server() -> Iterator[tuple[Sandbox, Clock]]:
+def clocked() -> Iterator[tuple[Sandbox, Clock]]:
     clock = Clock()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("reconciler.sandbox.app.Clock", lambda: clock)
@@ -86,18 +94,17 @@ def clocked_server() -> Iterator[tuple[Sandbox, Clock]]:
 
 
 @pytest.fixture
-def clock(clocked_server: tuple[Sandbox, Clock]) -> Clock:
+def clock(clocked: tuple[Sandbox, Clock]) -> Clock:
     """The clock of `timed`: noon of a Friday, 15 May 2026, until a test moves it."""
-    clocked_server[1].put("2026-05-15T12:00:00Z")
-    return clocked_server[1]
+    clocked[1].put("2026-05-15T12:00:00Z")
+    return clocked[1]
 
 
 @pytest.fixture
-def timed(clocked_server: tuple[Sandbox, Clock], clock: Clock) -> Iterator[Api]:
+def timed(clocked: tuple[Sandbox, Clock], clock: Clock) -> Iterator[Api]:
     """A stand-in that holds nothing yet and lives by `clock`."""
-    clocked_server[0].reset()
-    api = Api(clocked_server[0])
-    with api.client:
+    clocked[0].reset()
+    with Api(clocked[0]) as api:
         yield api
 
 

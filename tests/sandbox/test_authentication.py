@@ -21,8 +21,7 @@ def test_the_scheme_word_is_not_looked_at(lago: Sandbox) -> None:
 
 
 def test_each_key_is_an_organization_of_its_own(lago: Sandbox, api: Api) -> None:
-    other = Api(lago, "other-key")
-    with other.client:
+    with Api(lago, "other-key") as other:
         assert api.send(event("same")).status_code == 200
         assert other.ids() == []
         assert other.send(event("same")).status_code == 200
@@ -56,8 +55,7 @@ def test_a_key_can_be_kept_from_writing_events(lago: Sandbox, api: Api) -> None:
 
 def test_permissions_are_those_of_one_key(lago: Sandbox, api: Api) -> None:
     lago.permissions("other-key", event=["read"])
-    other = Api(lago, "other-key")
-    with other.client:
+    with Api(lago, "other-key") as other:
         assert (api.send(event()).status_code, other.send(event()).status_code) == (200, 403)
         lago.reset()
         assert other.send(event()).status_code == 200

@@ -31,11 +31,9 @@ def test_answers_of_faults_and_refusals_tell_the_limit_too(lago: Sandbox, api: A
 
 def test_each_organization_has_its_own(lago: Sandbox, api: Api) -> None:
     lago.limits({"requests": 1, "seconds": 60})
-    other = Api(lago, "other-key")
-    with other.client:
+    with Api(lago, "other-key") as other:
         assert [each.get("events").status_code for each in (api, other, api, other)] == [200, 200, 429, 429]
-    stranger = Api(lago, "wrong-key")
-    with stranger.client:
+    with Api(lago, "wrong-key") as stranger:
         assert stranger.get("events").status_code == 401
 
 

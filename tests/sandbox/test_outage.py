@@ -49,8 +49,7 @@ def test_a_request_can_bring_the_outage(lago: Sandbox, api: Api, commit: bool, s
 
 def test_open_connections_are_cut_also_those_that_wait_for_an_answer(lago: Sandbox, api: Api) -> None:
     lago.faults({"kind": "hang", "seconds": 60, "method": "POST"})
-    other = Api(lago)
-    with other.client, ThreadPoolExecutor() as pool:
+    with Api(lago) as other, ThreadPoolExecutor() as pool:
         other.get("events")  # its connection stays open
         waiting = pool.submit(api.send, event())
         while lago.pending_faults():
