@@ -88,13 +88,14 @@ class Sandbox:
         self._thread.start()
         while not server.started and self._thread.is_alive():
             time.sleep(0.002)
-        self._client = httpx.Client(base_url=f"{self.url}/sandbox", timeout=60, trust_env=False)
+        url = f"{self.url}/sandbox"
+        self._client = httpx.Client(base_url=url, timeout=60, trust_env=False, verify=False)  # noqa: S501 -- plain http
 
     def stop(self) -> None:
         """Stop to serve and cut what is still open; harmless if it does not run."""
         if self._server and self._thread and self._client:
             self._client.close()
-            self._server.should_exit = True
+            self._server.stop()
             self._thread.join()
         self._server = self._thread = self._client = None
 

@@ -45,7 +45,7 @@ class Api:
 
 @pytest.fixture(scope="session")
 def emptied() -> Iterator[Callable[[StoreName], Sandbox]]:
-    """What gives the stand-in with a store, holding nothing; one for all tests, since each takes a moment to stop."""
+    """What gives the stand-in with a store, holding nothing; one for all tests, since that is quicker."""
     with ExitStack() as running:
 
         @cache
