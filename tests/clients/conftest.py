@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import certifi
 import pytest
 
 from reconciler.sandbox import Sandbox
@@ -15,16 +16,18 @@ CUSTOMER = {"proxy_server_request": {"body": {"user": "acme"}}}
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
-        yield sandbox
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A file with one certificate."""
+    end = "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("certificates") / "one.pem"
+    path.write_text(certifi.contents().partition(end)[0] + end)
+    return str(path)
 
 
 @pytest.fixture
-def lago(server: Sandbox) -> Sandbox:
-    """A stand-in that holds nothing yet; one for all tests, since each takes a moment to stop."""
-    server.reset()
-    return server
+def one_certificate(certificates: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For Lago's own client, which reads all certificates at each request; here none is needed."""
+    monkeypatch.setenv("SSL_CERT_FILE", certificates)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-import certifi
 import lago_python_client.models
 import pytest
 from lago_python_client.client import Client
@@ -153,18 +152,8 @@ def lago(server: Sandbox) -> Sandbox:
     return server
 
 
-@pytest.fixture(scope="module")
-def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A file of certificates for who reads all of them at each request, as the client does; here none is needed."""
-    end = "-----END CERTIFICATE-----\n"
-    path = tmp_path_factory.mktemp("certificates") / "one.pem"
-    path.write_text(certifi.contents().partition(end)[0] + end)
-    return str(path)
-
-
 @pytest.fixture
-def client(lago: Sandbox, one_certificate: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("SSL_CERT_FILE", one_certificate)
+def client(lago: Sandbox, one_certificate: None) -> Any:
     return Client(api_key=lago.api_key, api_url=lago.url, max_retries=0)
 
 

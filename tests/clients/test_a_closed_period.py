@@ -1,20 +1,24 @@
-"""Lago's own Python client reads back what was billed; `tests/clients` has a test for each of its methods."""
+"""Lago's own Python client reads back what was billed; `test_lago_python_client.py` tries each of its methods."""
 
+from datetime import datetime
 from typing import Any
 
 import lago_python_client.models
+import pytest
 from lago_python_client.client import Client
 
-from tests.sandbox.clock import Clock
-from tests.sandbox.conftest import Api, event
+from reconciler.sandbox import Sandbox
+from tests.sandbox.conftest import event
 from tests.sandbox.test_provisioning import METRIC, PLAN
 
 # Its models are pydantic's old ones, whose optional fields look mandatory to a type checker.
 models: Any = lago_python_client.models
 
 
-def test_a_closed_period_is_read_back(timed: Api, clock: Clock) -> None:
-    client: Any = Client(api_key=timed.lago.api_key, api_url=timed.lago.url)
+@pytest.mark.usefixtures("one_certificate")
+def test_a_closed_period_is_read_back(lago: Sandbox) -> None:
+    lago.set_clock(datetime.fromisoformat("2026-05-15T12:00:00Z"))
+    client: Any = Client(api_key=lago.api_key, api_url=lago.url)
     filters = models.BillableMetricFilters(__root__=[models.BillableMetricFilter(key="model", values=["gpt"])])
     metric = client.billable_metrics.create(models.BillableMetric(**METRIC, filters=filters))
     one = models.ChargeFilter(values={"model": ["gpt"]}, properties={"amount": "2", "pricing_group_keys": ["model"]})
@@ -39,7 +43,7 @@ def test_a_closed_period_is_read_back(timed: Api, clock: Clock) -> None:
     assert usage.charges_usage[0].filters[0].amount_cents == 50
     assert usage.charges_usage[0].grouped_usage[0].grouped_by == {"model": "gpt"}
 
-    clock.put("2026-05-31T22:10:00Z")
+    lago.set_clock(datetime.fromisoformat("2026-05-31T22:10:00Z"))
     (draft,) = client.invoices.find_all({"external_customer_id": "acme"})["invoices"]
     assert (draft.status, draft.total_amount_cents) == ("draft", 550)
     assert client.invoices.refresh(draft.lago_id).billing_periods.__root__[0].external_subscription_id == "sub"
