@@ -1,7 +1,7 @@
 """The table of promises, a module for each part of the API."""
 
 from tests.contract.case import Case
-from tests.contract.cases import authentication, batches, events, expressions, provisioning, reading, usage
+from tests.contract.cases import authentication, batches, events, expressions, metrics, provisioning, reading, usage
 
 CASES: list[Case] = [
     *authentication.CASES,
@@ -9,6 +9,7 @@ CASES: list[Case] = [
     *batches.CASES,
     *expressions.CASES,
     *reading.CASES,
+    *metrics.CASES,
     *provisioning.CASES,
     *usage.CASES,
 ]

@@ -66,6 +66,8 @@ def bad_request(name: str) -> dict[str, Any]:
     return {"status": 400, "error": f"BadRequest: param is missing or the value is empty or invalid: {name}"}
 
 
+LOCALE = "api config/locales/en.yml:69"
+"""Where the words of refusals are."""
 TAKEN = {"transaction_id": ["value_already_exist"]}
 MISSING = {"transaction_id": ["value_is_mandatory"]}
 UNAUTHORIZED = {"status": 401, "error": "Unauthorized"}

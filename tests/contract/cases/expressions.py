@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.contract.case import Case
 from tests.contract.cases.common import created, event, invalid, post, send
-from tests.contract.cases.provisioning import metric
+from tests.contract.cases.metrics import metric
 
 SPEC = "api spec/requests/api/v1/events_controller_spec.rb"
 SUM = metric(field_name="value", expression="event.properties.a + event.properties.b")

@@ -1,16 +1,10 @@
-"""Billable metrics, plans, customers and subscriptions, as far as billing needs them."""
+"""Plans, customers and subscriptions, as far as billing needs them."""
 
 from typing import Any
 
 from tests.contract.case import INSTANT, RECENT, UUID, WHOLE, Ask, AtLeast, Case
-from tests.contract.cases.common import TAKEN, error, event, get, invalid, post, send
-
-VALUES = "api config/locales/en.yml:69"
-
-
-def metric(code: str = "$run", **fields: Any) -> Ask:
-    plain = {"name": "Cost", "code": code, "aggregation_type": "sum_agg", "field_name": "response_cost"}
-    return post("billable_metrics", {"billable_metric": plain | fields})
+from tests.contract.cases.common import LOCALE, error, get, invalid, post
+from tests.contract.cases.metrics import metric
 
 
 def charge(**fields: Any) -> dict[str, Any]:
@@ -40,21 +34,6 @@ def subscription(external_id: str = "$run", customer: str = "$run", **fields: An
     return post("subscriptions", {"subscription": plain | {"subscription_at": "$month"} | fields})
 
 
-def mandatory(*names: str) -> dict[str, Any]:
-    return invalid({name: ["value_is_mandatory"] for name in names})
-
-
-METRIC = {
-    "lago_id": UUID,
-    "name": "Cost",
-    "code": "$run",
-    "aggregation_type": "sum_agg",
-    "field_name": "response_cost",
-    "recurring": False,
-    "expression": None,
-    "created_at": RECENT,
-    "filters": [],
-}
 PLAN = {
     "lago_id": UUID,
     "name": "Pay as you go",
@@ -83,99 +62,6 @@ PRICED = [metric(), plan(charge())]
 SUBSCRIBED = [*PRICED, subscription()]
 
 CASES = [
-    Case(
-        "a metric is answered as stored",
-        metric(),
-        200,
-        {"billable_metric": AtLeast(METRIC)},
-        source="oa BillableMetricObject",
-    ),
-    Case(
-        "a metric is found by its code",
-        get("billable_metrics/$run"),
-        200,
-        {"billable_metric": AtLeast(METRIC)},
-        before=[metric()],
-        source="oa BillableMetricObject",
-    ),
-    Case(
-        "a metric has filters",
-        metric(filters=[{"key": "model", "values": ["a", "b"]}]),
-        200,
-        {"billable_metric": AtLeast({"filters": [{"key": "model", "values": ["a", "b"]}]})},
-        source="oa BillableMetricObject",
-    ),
-    Case(
-        "a metric's code is taken once",
-        metric(),
-        422,
-        invalid({"code": ["value_already_exist"]}),
-        before=[metric()],
-        source=VALUES,
-    ),
-    Case(
-        "a metric of a sum needs a field",
-        metric(field_name=None),
-        422,
-        mandatory("field_name"),
-        source="api app/models/billable_metric.rb",
-    ),
-    Case(
-        "a metric that counts needs none",
-        metric(aggregation_type="count_agg", field_name=None),
-        200,
-        {"billable_metric": AtLeast({"aggregation_type": "count_agg", "field_name": None})},
-        source="api app/models/billable_metric.rb",
-    ),
-    Case(
-        "an unknown metric is not found",
-        get("billable_metrics/$run"),
-        404,
-        error(404, "Not Found", "billable_metric_not_found"),
-        source="api api_errors.rb",
-    ),
-    Case(
-        "a metric is changed",
-        Ask("PUT", "billable_metrics/$run", json={"billable_metric": {"name": "Cost in USD"}}),
-        200,
-        {"billable_metric": AtLeast(METRIC | {"lago_id": "$billable_metric", "name": "Cost in USD"})},
-        before=[metric()],
-        source="oa PUT /billable_metrics/{code}",
-    ),
-    Case(
-        "a metric is deleted",
-        Ask("DELETE", "billable_metrics/$run"),
-        200,
-        {"billable_metric": AtLeast({"lago_id": "$billable_metric", "code": "$run"})},
-        before=[metric()],
-        source="oa DELETE /billable_metrics/{code}",
-    ),
-    Case(
-        "a deleted metric is not found",
-        get("billable_metrics/$run"),
-        404,
-        error(404, "Not Found", "billable_metric_not_found"),
-        before=[metric(), Ask("DELETE", "billable_metrics/$run")],
-        source="oa DELETE /billable_metrics/{code}",
-    ),
-    Case(
-        "the events of a deleted metric are not found",
-        get("events/$run-1"),
-        404,
-        error(404, "Not Found", "event_not_found"),
-        before=[metric(), send(event()), Ask("DELETE", "billable_metrics/$run")],
-        source="api app/services/events/delete_for_metric_service.rb:55-70",
-        only="postgres",
-    ),
-    Case(
-        "the ids of a deleted metric's events stay taken",
-        send(event()),
-        422,
-        invalid({"0": TAKEN}),
-        before=[metric(), send(event()), Ask("DELETE", "billable_metrics/$run")],
-        source="api db/structure.sql:11073: the index does not look at deleted_at",
-        only="postgres",
-    ),
     Case(
         "a plan is answered with its charges",
         plan(charge()),
@@ -218,7 +104,7 @@ CASES = [
         422,
         invalid({"code": ["value_already_exist"]}),
         before=[plan()],
-        source=VALUES,
+        source=LOCALE,
     ),
     Case(
         "a charge names its metric by a lago_id that is known",

@@ -2,7 +2,7 @@
 
 from tests.contract.case import INSTANT, AtLeast, Case, PerStore
 from tests.contract.cases.common import NOTHING, error, event, get, invalid, post, read, send
-from tests.contract.cases.provisioning import metric
+from tests.contract.cases.metrics import metric
 
 QUERY = "api app/queries/events_query.rb"
 MINE = {"external_subscription_id": "$run"}

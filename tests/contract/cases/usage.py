@@ -1,10 +1,12 @@
 """`GET /customers/:external_id/current_usage`: what counts, and what it costs."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from tests.contract.case import INSTANT, TEXT, UUID, Ask, AtLeast, Case, PerStore, decimal
+from tests.contract.case import INSTANT, TEXT, UUID, Ask, AtLeast, Case, PerStore, StoreName, decimal
 from tests.contract.cases.common import NOTHING, error, event, get, invalid, send
-from tests.contract.cases.provisioning import PRICED, SUBSCRIBED, charge, metric, plan, subscription
+from tests.contract.cases.metrics import metric
+from tests.contract.cases.provisioning import PRICED, SUBSCRIBED, charge, plan, subscription
 
 PATTERN = "api app/services/events/stores/postgres_store.rb:508-517"
 SERIALIZER = "api app/serializers/v1/customers/charge_usage_serializer.rb"
@@ -24,6 +26,19 @@ def usage(**charge: Any) -> dict[str, Any]:
 
 def counts(units: str, events: int = 1) -> dict[str, Any]:
     return usage(units=decimal(units), events_count=events)
+
+
+def billed(
+    name: str,
+    expected: Any,
+    *events: dict[str, Any],
+    by: Sequence[Ask] = PRICED,
+    source: str,
+    only: StoreName | None = None,
+) -> Case:
+    """What the usage of these events is, by a plan of a dollar a unit or another one."""
+    before = [*by, subscription(), send(*events)]
+    return Case(name, CURRENT, 200, expected, before=before, source=source, only=only)
 
 
 NOT_COUNTED = PerStore(counts("2", 1), counts("2", 2))
@@ -71,86 +86,52 @@ CASES = [
         source="api spec/scenarios/current_usage/zero_fees_spec.rb",
     ),
     *(
-        Case(
-            f"a sum counts {value!r} as {units}",
-            CURRENT,
-            200,
-            counts(units),
-            before=[*SUBSCRIBED, send(cost(value))],
-            source=PATTERN,
-        )
+        billed(f"a sum counts {value!r} as {units}", counts(units), cost(value), source=PATTERN)
         for value, units in {"007.50": "7.5", 1.5: "1.5", "0.00000035": "0.00000035", 7: "7"}.items()
     ),
-    Case(
+    billed(
         "a sum below zero is none, and its event counts",
-        CURRENT,
-        200,
         usage(units="0.0", events_count=1, amount_cents=0),
-        before=[*SUBSCRIBED, send(cost("-5"))],
+        cost("-5"),
         source="api app/services/fees/charge_service.rb:276",
     ),
-    Case(
-        "a negative number counts against others",
-        CURRENT,
-        200,
-        counts("2", 2),
-        before=[*SUBSCRIBED, send(cost("7"), cost("-5", "$run-2"))],
-        source=PATTERN,
-    ),
-    Case(
+    billed("a negative number counts against others", counts("2", 2), cost("7"), cost("-5", "$run-2"), source=PATTERN),
+    billed(
         "a small number of JSON counts, for Postgres writes it plainly",
-        CURRENT,
-        200,
         counts("0.00000035"),
-        before=[*SUBSCRIBED, send(cost(3.5e-07))],
+        cost(3.5e-07),
         source=PATTERN,
         only="postgres",
     ),
     *(
-        Case(
-            f"a sum does not count {value!r}",
-            CURRENT,
-            200,
-            NOT_COUNTED,
-            before=[*SUBSCRIBED, send(cost(value), cost("2", "$run-2"))],
-            source=PATTERN,
-        )
+        billed(f"a sum does not count {value!r}", NOT_COUNTED, cost(value), cost("2", "$run-2"), source=PATTERN)
         for value in ("1,000", "", "much", True, None, [1])
     ),
     *(
-        Case(
+        billed(
             f"a sum on Postgres does not count {value!r}",
-            CURRENT,
-            200,
             counts("2", 1),
-            before=[*SUBSCRIBED, send(cost(value), cost("2", "$run-2"))],
+            cost(value),
+            cost("2", "$run-2"),
             source=PATTERN,
             only="postgres",
         )
         for value in ("3.5e-07", "1e3", ".5", "5.", "+5", " 5", "5\n")
     ),
-    Case(
+    billed(
         "an event without the property does not count",
-        CURRENT,
-        200,
         NOT_COUNTED,
-        before=[*SUBSCRIBED, send(cost(0, properties={}), cost("2", "$run-2"))],
+        cost(0, properties={}),
+        cost("2", "$run-2"),
         source=PATTERN,
     ),
-    Case(
+    billed(
         "events of another code, subscription or period do not count",
-        CURRENT,
-        200,
         counts("2"),
-        before=[
-            *SUBSCRIBED,
-            send(
-                cost("10", "$run-1", code="$run-other"),
-                cost("10", "$run-2", external_subscription_id="$run-other"),
-                cost("10", "$run-3", timestamp="1710421740.590"),
-                cost("2", "$run-4"),
-            ),
-        ],
+        cost("10", "$run-1", code="$run-other"),
+        cost("10", "$run-2", external_subscription_id="$run-other"),
+        cost("10", "$run-3", timestamp="1710421740.590"),
+        cost("2", "$run-4"),
         source="api app/services/events/stores/postgres_store.rb:6-23",
     ),
     Case(
@@ -162,18 +143,15 @@ CASES = [
         source="api spec/scenarios/create_event_spec.rb",
         only="postgres",
     ),
-    Case(
+    billed(
         "a standard charge costs its amount a unit, rounded to cents",
-        CURRENT,
-        200,
         usage(units=decimal("0.125"), amount_cents=13),
-        before=[*SUBSCRIBED, send(cost("0.1"), cost("0.025", "$run-2"))],
+        cost("0.1"),
+        cost("0.025", "$run-2"),
         source="api app/services/fees/charge_service.rb:295",
     ),
-    Case(
+    billed(
         "pricing groups are charged one by one",
-        CURRENT,
-        200,
         usage(
             units=decimal("0.011"),
             events_count=3,
@@ -183,22 +161,14 @@ CASES = [
                 AtLeast({"grouped_by": {"model": "y"}, "units": decimal("0.004"), "amount_cents": 0}),
             ],
         ),
-        before=[
-            metric(),
-            plan(charge(properties={"amount": "1", "pricing_group_keys": ["model"]})),
-            subscription(),
-            send(
-                cost("0.004", "$run-1", properties={"response_cost": "0.004", "model": "x"}),
-                cost("0.003", "$run-2", properties={"response_cost": "0.003", "model": "x"}),
-                cost("0.004", "$run-3", properties={"response_cost": "0.004", "model": "y"}),
-            ),
-        ],
+        cost("0.004", "$run-1", properties={"response_cost": "0.004", "model": "x"}),
+        cost("0.003", "$run-2", properties={"response_cost": "0.003", "model": "x"}),
+        cost("0.004", "$run-3", properties={"response_cost": "0.004", "model": "y"}),
+        by=[metric(), plan(charge(properties={"amount": "1", "pricing_group_keys": ["model"]}))],
         source=f"{SERIALIZER}; api app/services/fees/charge_service.rb:295",
     ),
-    Case(
+    billed(
         "filters are priced one by one, and so is what matches none",
-        CURRENT,
-        200,
         usage(
             units=decimal("4"),
             amount_cents=500,
@@ -207,57 +177,37 @@ CASES = [
                 AtLeast({"values": None, "units": decimal("3"), "events_count": 1, "amount_cents": 300}),
             ],
         ),
-        before=[
+        cost("1", "$run-1", properties={"response_cost": "1", "model": "x"}),
+        cost("3", "$run-2", properties={"response_cost": "3", "model": "z"}),
+        by=[
             metric(filters=[{"key": "model", "values": ["x", "y"]}]),
             plan(charge(filters=[{"values": {"model": ["x"]}, "properties": {"amount": "2"}}])),
-            subscription(),
-            send(
-                cost("1", "$run-1", properties={"response_cost": "1", "model": "x"}),
-                cost("3", "$run-2", properties={"response_cost": "3", "model": "z"}),
-            ),
         ],
         source=SERIALIZER,
     ),
-    Case(
+    billed(
         "a package charge costs each package that is begun after the free units",
-        CURRENT,
-        200,
         usage(units=decimal("21"), amount_cents=200),
-        before=[
+        cost("21"),
+        by=[
             metric(),
             plan(charge(charge_model="package", properties={"amount": "1", "free_units": 1, "package_size": 10})),
-            subscription(),
-            send(cost("21")),
         ],
         source="api app/services/charge_models/package_service.rb",
     ),
-    Case(
+    billed(
         "a percentage charge costs a share",
-        CURRENT,
-        200,
         usage(units=decimal("20"), amount_cents=100),
-        before=[
-            metric(),
-            plan(charge(charge_model="percentage", properties={"rate": "5"})),
-            subscription(),
-            send(cost("20")),
-        ],
+        cost("20"),
+        by=[metric(), plan(charge(charge_model="percentage", properties={"rate": "5"}))],
         source="api app/services/charge_models/percentage_service.rb",
     ),
-    Case(
+    billed(
         "a dynamic charge costs what its events say",
-        CURRENT,
-        200,
         usage(units=decimal("5"), amount_cents=13),
-        before=[
-            metric(),
-            plan(charge(charge_model="dynamic", properties={})),
-            subscription(),
-            send(
-                cost("2", "$run-1", precise_total_amount_cents="5.25"),
-                cost("3", "$run-2", precise_total_amount_cents="7.5"),
-            ),
-        ],
+        cost("2", "$run-1", precise_total_amount_cents="5.25"),
+        cost("3", "$run-2", precise_total_amount_cents="7.5"),
+        by=[metric(), plan(charge(charge_model="dynamic", properties={}))],
         source="api app/services/charge_models/dynamic_service.rb:7-13",
     ),
     Case(
