@@ -52,11 +52,11 @@ def emptied() -> Iterator[Callable[[StoreName], Sandbox]]:
         def started(store: StoreName) -> Sandbox:
             return running.enter_context(Sandbox(store=store, other_api_keys=["other-key"]))
 
-        def emptied(store: StoreName) -> Sandbox:
+        def empty(store: StoreName) -> Sandbox:
             started(store).reset()
             return started(store)
 
-        yield emptied
+        yield empty
 
 
 @pytest.fixture
