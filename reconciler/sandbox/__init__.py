@@ -5,6 +5,7 @@ application. A request comes in through `trouble`, where a test has it fail, be 
 is a `Call` (`call.py`), answered by one of the `resources` that are under Lago's `/api/v1`. `stores` keeps what
 came in. From there `schedule` tells when something is due, `reckoning` turns events into amounts, and `billing`
 makes usage and invoices of them. `grammar.py` and `refusals.py` are Lago's way with numbers, times and errors.
+Each imports only those before it: `trouble`, `stores`, `schedule`, `reckoning`, `call`, `resources`, `billing`, `app`.
 
 Under `/sandbox` is an API that Lago does not have (`control.py`), by which a test makes trouble and asks what is kept.
 
