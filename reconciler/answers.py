@@ -41,6 +41,7 @@ class Malformed:
     """Nothing was stored; something in the batch can't be taken, Lago doesn't say which."""
 
     said: str
+    kind: Literal["refused"] = "refused"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ apart, and a Lago that fails at random needs more of it than one that never does
 import threading
 import time
 
-from reconciler.answers import Unknown
+from reconciler.answers import Malformed, Unknown
 
 IN_VAIN = 3
 """How often in a row Lago may fail with nothing taken between, until it counts as away."""
 
-ENOUGH = {"failing": 3, "passing": 10, "silent": 10}
+ENOUGH = {"refused": 3, "failing": 3, "passing": 10, "silent": 10}
 """How many suspicions make an event poison, by how it fails: a gateway's 503 is seldom about one event."""
 
 
@@ -49,9 +49,11 @@ class Evidence:
         """Whether Lago took a request that began after that moment; earlier ones prove nothing."""
         return self._taken_at > moment
 
-    def suspicions(self, answer: Unknown, tries: int) -> int:
+    def suspicions(self, answer: Unknown | Malformed, tries: int) -> int:
         """How many suspicions it makes that an event failed so often, alone, while Lago took others.
 
-        One for a sender's claim; one for each try where nothing else explains it.
+        One for a sender's claim; one for each try if nothing else explains it; Lago's own refusal is enough at once.
         """
+        if isinstance(answer, Malformed):
+            return ENOUGH[answer.kind]
         return max(1, tries) if answer.kind == "failing" and not self.flaky else 1

@@ -88,11 +88,19 @@ class Means:
 
 @dataclass(frozen=True)
 class Suspect:
-    """An event that failed alone: how, and when, by the monotonic clock."""
+    """An event that failed alone.
+
+    Attributes:
+        event: which.
+        answer: how.
+        failed_at: when, by the monotonic clock.
+        tries: how often it went again since.
+    """
 
     event: Event
     answer: Unknown | Malformed
     failed_at: float
+    tries: int = 0
 
 
 class Sending:
@@ -110,8 +118,7 @@ class Sending:
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
         self._leased_at = min((event.leased_at for event in events), default=0.0)
-        self._failed_at: float | None = None  # first
-        self._proof_since: float | None = None
+        self._failed_at: float | None = None
         self._silent = 0
         self.delivered = Delivered()
 
@@ -204,19 +211,24 @@ class Sending:
     # -- on the way
 
     def _drain(self) -> None:
+        """Send the groups; before the last of them, suspects go again: it shows whether Lago works after that."""
         while self._groups:
+            if len(self._groups) == 1:
+                self._try_suspects()
             if answer := self._post():
                 self._take(answer)
+            if not self._groups:
+                self._try_suspects()
 
-    def _post(self) -> Answer | None:
-        """Send the group in front; None if someone else has it, because its claim had ended.
+    def _post(self, *, alone: Event | None = None) -> Answer | None:
+        """Send the group in front, which is a suspect if one is `alone`; None if its claim had ended and is another's.
 
         It counts as sent from before the request on, unless the answer says that it is not.
         """
         with self._means.lago.slot():
             self._go_on()
             self._keep_claim()
-            if not self._groups:
+            if not self._groups or (alone and alone.transaction_id != self._groups[0][0].transaction_id):
                 return None
             group = self._groups[0]
             ids = [event.transaction_id for event in group]
@@ -228,9 +240,8 @@ class Sending:
             self._sent -= newly
         if isinstance(answer, Accepted):
             self._means.evidence.taken(began, again=bool(self._tried))
-        elif isinstance(answer, Unknown | Malformed):
+        elif isinstance(answer, Unknown | Malformed | TooMany):
             self._failed_at = self._failed_at or time.monotonic()
-            self._proof_since = self._proof_since or self._failed_at
             self._again(group, answer.said)
             if isinstance(answer, Unknown):
                 self._tried += 1
@@ -245,9 +256,8 @@ class Sending:
                 self._accept(group)
             case Rejected(faults):
                 self._reject(group, faults)
-            case TooMany(said) if len(group) > 1:
+            case TooMany() if len(group) > 1:
                 self._means.size.too_many(len(group))
-                self._again(group, said)
                 self._cut(self._means.size.size)
             case TooMany():
                 raise LagoError(self._means.lago.refuses("it takes no event in a batch (LAGO_EVENTS_BATCH_MAX_LENGTH)"))
@@ -294,65 +304,62 @@ class Sending:
         self._suspects.append(Suspect(event, answer, time.monotonic()))
         self._groups.rotate()
         new = [suspect for suspect in self._suspects if not suspect.event.suspected][-IN_VAIN:]
-        if len(new) == IN_VAIN and not self._means.evidence.taken_since(new[0].failed_at):
-            self._proof_since = time.monotonic()  # that Lago took something before proves nothing any more
-            if not any(map(self._proven, self._suspects)):
+        if self._groups and len(new) == IN_VAIN and not self._means.evidence.taken_since(new[0].failed_at):
+            # Lago may have begun to fail on all.
+            if not any(self._means.evidence.taken_since(suspect.failed_at) for suspect in self._suspects):
                 raise self._fails(answer)
             self._open += self._events()
             self._groups.clear()
 
-    def _judge(self) -> None:
-        """What Lago chokes on while it takes other events is poison; without that proof it stays planned."""
-        self._suspects = deque(sorted(self._suspects, key=lambda suspect: not self._proven(suspect)))
-        while self._suspects:
+    def _try_suspects(self) -> None:
+        """Send each suspect again, alone, until it has an answer or has failed often enough."""
+        for _ in range(len(self._suspects)):
             suspect = self._suspects.popleft()
-            self._groups.append([suspect.event])
-            self._tried = 1
-            for tries in range(self._tries_alone(suspect)):
-                self._pause(0.2 * 3**tries)
-                answer = self._post()
-                if not isinstance(answer, Unknown | Malformed):
+            self._groups.appendleft([suspect.event])
+            while suspect.tries < self._tries_alone(suspect.answer):
+                self._tried = 1
+                self._pause(0.2 * 3**suspect.tries)
+                answer = self._post(alone=suspect.event)
+                if not isinstance(answer, Unknown | Malformed) or (
+                    isinstance(answer, Unknown) and answer.kind == "away"
+                ):
                     if answer:
                         self._take(answer)
-                    self._drain()
                     break
-                suspect = replace(suspect, answer=answer)
+                suspect = Suspect(suspect.event, answer, time.monotonic(), suspect.tries + 1)
             else:
-                self._decide(suspect)
+                [event] = self._next()
+                self._suspects.append(replace(suspect, event=event))
 
-    def _tries_alone(self, suspect: Suspect) -> int:
-        """How often a suspect goes again after all others have gone."""
-        if isinstance(suspect.answer, Malformed):
-            return 1
-        if not self._means.repeatable:
-            return 0
-        return TRIES if suspect.answer.kind == "failing" and self._proven(suspect) else 1
+    def _tries_alone(self, answer: Unknown | Malformed) -> int:
+        if isinstance(answer, Malformed) or answer.kind == "silent":
+            return 1 if self._means.repeatable or isinstance(answer, Malformed) else 0
+        return TRIES if self._means.repeatable else 0
 
-    def _decide(self, suspect: Suspect) -> None:
-        """Quarantine the suspect, or let it rest, as the evidence says."""
-        [event] = self._groups[0]
-        answer, proven = suspect.answer, self._proven(suspect)
-        if isinstance(answer, Malformed) and proven:
-            self._quarantine([event], answer.said)
-        elif isinstance(answer, Unknown) and answer.kind != "away" and proven:
-            suspected = event.suspected + self._means.evidence.suspicions(answer, self._tries_alone(suspect))
-            if suspected >= ENOUGH[answer.kind]:
-                self._quarantine([event], f"{answer.said} each time, while Lago takes other events")
+    def _judge(self) -> None:
+        """What Lago chokes on while it takes other events is poison; without that proof it stays planned."""
+        for suspect in sorted(self._suspects, key=self._proof, reverse=True):
+            proof = self._proof(suspect)
+            if not proof and (self._means.repeatable or isinstance(suspect.answer, Malformed)):
+                raise self._fails(suspect.answer)
+            self._suspects.remove(suspect)
+            suspected = suspect.event.suspected + proof
+            if suspected >= ENOUGH[suspect.answer.kind]:
+                self._quarantine([suspect.event], f"{suspect.answer.said} each time, while Lago takes other events")
             else:
-                self._suspected[event.transaction_id] = suspected
-                self._open += self._next()
-        elif self._means.repeatable or isinstance(answer, Malformed):
-            raise self._fails(answer)
-        else:
-            self._open += self._next()
+                self._open.append(suspect.event)
+                if proof:
+                    self._suspected[suspect.event.transaction_id] = suspected
 
-    def _proven(self, suspect: Suspect) -> bool:
-        """Whether Lago took a request that began after the suspect had failed, or after the batch with it had.
+    def _proof(self, suspect: Suspect) -> int:
+        """How many suspicions it makes that this event has failed; 0 if Lago seems to fail on all.
 
-        The latter is no proof for new suspects once there were several in a row: Lago may have begun to fail on all.
+        Strong proof is that Lago took a request that began after the event had failed for the last time. That it took
+        one after the batch with the event in it had failed is weaker: it may have begun to fail since.
         """
-        since = self._failed_at if suspect.event.suspected else self._proof_since
-        return self._means.evidence.taken_since(min(suspect.failed_at, since or suspect.failed_at))
+        if self._means.evidence.taken_since(suspect.failed_at):
+            return self._means.evidence.suspicions(suspect.answer, suspect.tries)
+        return int(self._works())
 
     def _works(self) -> bool:
         """Whether Lago took a request that began after this batch had failed."""

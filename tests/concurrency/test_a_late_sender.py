@@ -7,7 +7,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, backlog, batches, let_minutes_pass, reconcile
+from tests.support import BATCH, assert_exact, backlog, batches, let_minutes_pass, reconcile, states
 
 INVALID = {
     "kind": "status",
@@ -107,4 +107,18 @@ def test_a_late_failure_does_not_free_what_another_is_sending(
             assert reconcile(environ).delivered.accepted == 0, "a third finds nothing to claim"
             second.go_on()
             assert second.wait(10) == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_a_late_acceptance_ends_the_quarantine_that_another_s_try_met(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    def another() -> None:
+        lago.faults(INVALID)
+        assert reconcile(environ).delivered.quarantined == 1
+
+    code, said = late(environ, proxy_db, before=RECORDS, meanwhile=another)
+    assert "Traceback" not in said
+    assert code == 0
+    assert states(proxy_db) == {"accepted": 1}
     assert_exact(proxy_db, lago)

@@ -8,7 +8,7 @@ from reconciler.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile
+from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile, states
 
 STOPPED = "reconcile: stopped; nothing is lost, run again.\n"
 
@@ -21,22 +21,26 @@ def wait_until_hit(lago: Sandbox, faults: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_pass_that_waits_for_a_slow_lago_ends_after_what_it_sent(proxy_db: Database, lago: Sandbox) -> None:
+def test_a_pass_that_waits_for_a_slow_lago_ends_with_the_answers_to_what_it_sent(
+    proxy_db: Database, lago: Sandbox
+) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(600)))
-    slow = {"kind": "slow", "seconds": 0.5, "path": BATCH}
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(1500)))
+    slow = {"kind": "slow", "seconds": 0.7, "path": BATCH}
     lago.faults(slow, {**slow, "count": None})
-    with Reconcile(environ, "--since", "2h", senders=1) as one:
+    with Reconcile(environ, "--since", "2h") as one:
         wait_until_hit(lago, 2)
         one.interrupt()
-        assert one.wait(10) == 130
+        assert one.wait(5) == 130
         assert one.err == STOPPED
 
-    assert 1 <= len(batches(lago)) <= 2, "of 6"
+    assert 1 <= len(batches(lago)) <= 4, "one for each sender, of 15"
+    assert states(proxy_db)["accepted"] == len(lago.events()), "what was answered is recorded"
     lago.clear_faults()
-    let_minutes_pass(proxy_db)
-    assert reconcile(environ).exit_code == 0
+    assert reconcile(environ).exit_code == 0, "what was not sent is free at once"
     assert_exact(proxy_db, lago)
+    assert {len(ids) for ids in batches(lago)} == {100}, "nothing went twice"
+    assert len(batches(lago)) == 15
 
 
 @pytest.mark.proof

@@ -1,5 +1,6 @@
 """An outage is not poison: a healthy event is never quarantined for what Lago does to all of them."""
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -128,3 +129,40 @@ def test_an_event_that_many_passes_claimed_and_never_sent_goes(proxy_db: Databas
     let_minutes_pass(proxy_db)
     assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, clickhouse)
+
+
+def test_events_that_failed_before_an_outage_ended_in_the_middle_of_a_pass_go_with_the_next(
+    proxy_db: Database, clickhouse: Sandbox
+) -> None:
+    environ = environment(proxy_db, clickhouse)
+    proxy_db.insert(*models("old", 5))
+    clickhouse.faults(FAILING)
+    with pytest.raises(LagoAwayError):
+        reconcile(environ, since="2h")
+    proxy_db.fetch("UPDATE reconciler.event SET attempts = 20")  # a long outage
+    let_minutes_pass(proxy_db)
+
+    clickhouse.clear_faults()
+    clickhouse.faults(FAILING | {"count": 3})
+    for _ in range(3):
+        with suppress(LagoAwayError):
+            reconcile(environ)
+        let_minutes_pass(proxy_db)
+    assert states(proxy_db) == {"accepted": 5}
+    assert_exact(proxy_db, clickhouse)
+
+
+def test_a_second_outage_is_no_proof_against_an_event_that_failed_in_the_first(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*models("healthy", 8))
+    works = {"kind": "slow", "seconds": 0, "path": BATCH, "count": 3}
+    lago.faults(FAILING | {"count": 6}, works, FAILING)
+    reconcile(environ, since="2h")
+    assert set(states(proxy_db)) == {"accepted", "planned"}
+    lago.clear_faults()
+    let_minutes_pass(proxy_db)
+    reconcile(environ)
+    assert states(proxy_db) == {"accepted": 8}
+    assert_exact(proxy_db, lago)
