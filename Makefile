@@ -38,8 +38,8 @@ lint: $(DEV)  ## check format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(DEV)  ## measure, against what it could cost at least and LiteLLM's callback
-	$(BIN)/python -m bench
+bench: $(DEV)  ## measure, against what it could cost at least and LiteLLM's callback; PARTS="delivery senders" for some
+	$(BIN)/python -m bench $(PARTS)
 
 wheel: $(DEV)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel

@@ -20,6 +20,9 @@ from reconciler.passes import Pass, Request
 from reconciler.progress import Silent
 from reconciler.settings import load_settings
 
+RATE = 0.8
+"""How much of the bare loop's rate a pass should reach at least."""
+
 
 @dataclass(frozen=True)
 class Sent:

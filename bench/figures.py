@@ -1,27 +1,26 @@
 """The figures: ours beside what it is compared with, medians of alternated runs."""
 
-import os
 import subprocess
-import sys
 import sysconfig
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Literal, get_args
 
-from bench import delivery
+from bench import backlog, delivery
 from bench.delivery import Sent
+from bench.figure import Figure
 from bench.ground import WINDOW, Ground, drop_database, make_database
+from bench.process import reconcile
 from bench.responder import Responder
 from bench.volume import Kind
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.sandbox import Sandbox
 
 Look = Literal["first", "deep", "probe", "new", "fresh"]
-FIGURES: tuple[str, ...] = (*get_args(Look), "memory", "delivery", "help")
+FIGURES: tuple[str, ...] = (*get_args(Look), "memory", "delivery", "backlog", "help")
 
 # How many times what they are compared with looks may take.
 TARGETS: Mapping[Kind, Mapping[Look, float]] = {
@@ -31,7 +30,6 @@ TARGETS: Mapping[Kind, Mapping[Look, float]] = {
 PEAK_MB = 150.0
 PEAK_GROWTH = 1.1
 HELP_SECONDS = 0.4
-DELIVERY_RATE = 0.8
 RESPONDER_RATE = 2.0
 
 CONNECTIONS = (4, 8)
@@ -46,48 +44,6 @@ NEW = 100
 
 # Look-backs of whole windows that the small table has as well as the large one.
 _LOOKBACK: Mapping[Kind, timedelta] = {"busy": WINDOW, "sparse": timedelta(hours=1)}
-
-# A process begins with its parent's peak, so a small one starts the one that is measured.
-_PEAK = """
-import resource, subprocess, sys
-code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-print(code, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        what: what is measured, and what it is divided by.
-        traffic: busy, sparse, or empty.
-        ours: seconds, megabytes or events a second.
-        against: what it is divided by, in the same unit; None where the figure itself has the target.
-        target: the most that the ratio, or else the figure, may be; None if it is only shown.
-        unit: of `ours` and `against`.
-        more_is_better: whether the target is the least instead.
-    """
-
-    what: str
-    traffic: str
-    ours: float
-    against: float | None
-    target: float | None
-    unit: Literal["s", "MB", "/s"] = "s"
-    more_is_better: bool = False
-
-    @property
-    def value(self) -> float:
-        """What is held to the target."""
-        return self.ours if self.against is None else self.ours / self.against
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target is met; None if there is none."""
-        if self.target is None:
-            return None
-        return self.value >= self.target if self.more_is_better else self.value <= self.target
 
 
 def measure(
@@ -109,7 +65,7 @@ def measure(
         parts: which figures.
         doing: is told what goes on.
     """
-    for kind in kinds if set(parts) - {"delivery", "help"} else ():
+    for kind in kinds if {*get_args(Look), "memory"} & set(parts) else ():
         doing(f"{kind}: filling {rows:,} rows")
         large = Ground(server, kind, rows)
         if {"first", "deep"} & set(parts):
@@ -127,6 +83,8 @@ def measure(
                 yield from _memory(server, large, small, doing)
     if "delivery" in parts:
         yield from _delivery(server, rows // SMALL, runs, doing)
+    if "backlog" in parts:
+        yield from backlog.figures(server, rows, runs, doing)
     if "help" in parts:
         doing("reconcile --help")
         yield Figure("`reconcile --help`", "", median(_help() for _ in range(2 * runs + 1)), None, HELP_SECONDS)
@@ -209,34 +167,19 @@ def _sending(ground: Ground) -> float:
     ground.drop_ledger()
     with Sandbox() as lago:
         there = {"LAGO_API_BASE": lago.url, "LAGO_API_KEY": lago.api_key}
-        code, peak = _peak(ground, there)
-    if code != 0:
-        raise RuntimeError(f"{ground.name}: reconcile ended with {code}")
+        ended = reconcile({**ground.environ, **there}, "--since", ground.since.isoformat())
+    ended.expect(0)
     ground.check_billed()
-    return peak
+    return ended.peak
 
 
 def _streaming(server: EmbeddedPostgres, ground: Ground) -> float:
     name = f"{ground.name}_ledger"
-    code, peak = _peak(ground, {"RECONCILE_LEDGER_URL": make_database(server, name)})
+    there = {"RECONCILE_LEDGER_URL": make_database(server, name)}
+    ended = reconcile({**ground.environ, **there}, "--since", ground.since.isoformat())
     drop_database(server, name)
-    if code != 1:  # Lago is away
-        raise RuntimeError(f"{ground.name}: reconcile ended with {code}")
-    return peak
-
-
-def _peak(ground: Ground, environ: Mapping[str, str]) -> tuple[int, float]:
-    """The exit code and the peak memory, in megabytes, of `reconcile` over all rows."""
-    command = [sys.executable, "-m", "reconciler", "--since", ground.since.isoformat(), "--json"]
-    outcome = subprocess.run(
-        [sys.executable, "-c", _PEAK, *command],
-        env={**os.environ, **ground.environ, **environ},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    code, size = map(int, outcome.stdout.split())
-    return code, size / 1e6 if sys.platform == "darwin" else size * 1024 / 1e6
+    ended.expect(1)  # Lago is away
+    return ended.peak
 
 
 def _delivery(server: EmbeddedPostgres, rows: int, runs: int, doing: Callable[[str], None]) -> Iterator[Figure]:
@@ -250,9 +193,9 @@ def _delivery(server: EmbeddedPostgres, rows: int, runs: int, doing: Callable[[s
             bare, ours = [], []
             for run in range(1, runs + 1):
                 doing(f"delivery, {connections} connections, run {run} of {runs}")
-                began = responder.cpu_seconds()
+                responder.forget()
                 bare.append(delivery.bare(ground, connections))
-                busiest = max(busiest, (responder.cpu_seconds() - began) / bare[-1].seconds)
+                busiest = max(busiest, responder.heard().cpu_seconds / bare[-1].seconds)
                 ours.append(delivery.ours(ground, connections))
             fastest = max(fastest, _median(bare, lambda sent: sent.rate))
             yield from _compared(connections, bare, ours)
@@ -264,7 +207,7 @@ def _delivery(server: EmbeddedPostgres, rows: int, runs: int, doing: Callable[[s
 
 def _compared(connections: int, bare: Sequence[Sent], ours: Sequence[Sent]) -> Iterator[Figure]:
     rate, cpu = (lambda sent: sent.rate), (lambda sent: sent.cpu_of_thousand)
-    what, target = f"{ours[0].events:,} events delivered, {connections} connections ÷ bare httpx loop", DELIVERY_RATE
+    what, target = f"{ours[0].events:,} events delivered, {connections} connections ÷ bare httpx loop", delivery.RATE
     yield Figure(what, "sparse", _median(ours, rate), _median(bare, rate), target, "/s", more_is_better=True)
     what = f"CPU seconds of the client for 1,000 events, {connections} connections ÷ bare httpx loop"
     yield Figure(what, "sparse", _median(ours, cpu), _median(bare, cpu), None)

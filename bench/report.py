@@ -8,12 +8,18 @@ from pathlib import Path
 
 from rich.table import Table
 
+from bench import senders
 from bench.callback import FAULTS, Side
-from bench.figures import CONNECTIONS, CROWD, NEW, SMALL, Figure
+from bench.figure import Figure
+from bench.figures import CONNECTIONS, CROWD, NEW, SMALL
 from bench.responder import LATENCY
+from bench.senders import Crew
 from bench.volume import SHAPES
 
 HEAD = ("Figure", "Traffic", "Ours", "Against", "Result", "Target", "")
+CREW_HEAD = (
+    "Answers", "Limit", "Passes", "In all", "Delivery", "÷ one pass", "At least", "Requests", "429s", "Twice", "Busy",
+)  # fmt: skip
 SIDE_HEAD = ("By", "Faults", "Requests", "Bodies", "Time", "Events", "Lost", "Billed twice")
 
 
@@ -27,27 +33,50 @@ def table(figures: Iterable[Figure], title: str) -> Table:
     return shown
 
 
+def crew_table(crew: Iterable[Crew], title: str) -> Table:
+    """Return several passes on one backlog for the terminal."""
+    return _numbers(CREW_HEAD, map(_crew_cells, crew), title)
+
+
 def side_table(sides: Iterable[Side], title: str) -> Table:
     """Return the callback beside a pass for the terminal."""
-    shown = Table(*SIDE_HEAD, title=title, title_justify="left")
+    return _numbers(SIDE_HEAD, map(_side_cells, sides), title)
+
+
+def _numbers(head: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> Table:
+    shown = Table(*head, title=title, title_justify="left")
     for column in shown.columns[1:]:
         column.justify = "right"
-    for side in sides:
-        shown.add_row(*_side_cells(side))
+    for row in rows:
+        shown.add_row(*row)
     return shown
 
 
-def page(figures: Sequence[Figure], sides: Iterable[Side], circumstances: Mapping[str, str], *, rows: int) -> str:
-    """Return both tables as a page of Markdown, with how they came about."""
+def _number_lines(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def page(
+    figures: Sequence[Figure],
+    crew: Sequence[Crew],
+    sides: Iterable[Side],
+    circumstances: Mapping[str, str],
+    *,
+    rows: int,
+) -> str:
+    """Return all tables as a page of Markdown, with how they came about."""
     lines = ["| " + " | ".join(HEAD[:-1]) + " | Met |", "|---|---|--:|--:|--:|--:|---|"]
     met = {True: "yes", False: "**no**", None: ""}
     lines += ["| " + " | ".join([*_cells(figure), met[figure.met]]) + " |" for figure in figures]
-    side_lines = ["| " + " | ".join(SIDE_HEAD) + " |", "|---" + "|--:" * (len(SIDE_HEAD) - 1) + "|"]
-    side_lines += ["| " + " | ".join(_side_cells(side)) + " |" for side in sides]
     return _PAGE.format(
         table="\n".join(lines),
-        side_table="\n".join(side_lines),
+        crew_table=_number_lines(CREW_HEAD, map(_crew_cells, crew)),
+        side_table=_number_lines(SIDE_HEAD, map(_side_cells, sides)),
         latency=1000 * LATENCY,
+        slow=1000 * senders.SLOW,
+        limit=senders.LIMIT,
+        backlog=crew[0].heard.events,
         connections=" and ".join(map(str, CONNECTIONS)),
         crowd=CROWD,
         faults=FAULTS,
@@ -106,6 +135,23 @@ def _side_cells(side: Side) -> tuple[str, ...]:
     )
 
 
+def _crew_cells(crew: Crew) -> tuple[str, ...]:
+    heard = crew.heard
+    return (
+        f"{1000 * crew.latency:g} ms",
+        f"{crew.limit}/s" if crew.limit else "none",
+        f"{crew.passes}",
+        f"{crew.seconds:.1f} s",
+        f"{heard.seconds:.1f} s",
+        f"{crew.ratio:.2f}",
+        f"{crew.least:.1f} s",
+        f"{heard.requests:,}",
+        f"{heard.refused:,}",
+        f"{heard.twice:,}",
+        "" if crew.busy is None else f"{crew.busy:.0%}",
+    )
+
+
 def _amount(value: float, unit: str) -> str:
     places = _places(value) + (unit == "s") + (value < 0.1)
     return f"{value:,.{places}f}{'' if unit == '/s' else ' '}{unit}"
@@ -123,6 +169,10 @@ against a bare loop that posts the same bodies: the ratios say what billing cost
 machine. A missed target is marked, not hidden.
 
 {table}
+
+Passes that begin at once on one backlog of {backlog:,} events, without a rate limit and with Lago's:
+
+{crew_table}
 
 LiteLLM's own callback beside a pass, on the same {new:,} spend rows, without faults and with {faults:.0%} of them:
 
@@ -160,14 +210,35 @@ After each first look the events in the ledger are checked to be worth what the 
 A real pass whose events are planned already sends them to a canned responder, a process of its own that answers each
 request after {latency:g} ms, keeps nothing, and gives every event of a batch back as Lago does. The time is that from
 before the first claim to after the last answer is recorded, with all that a pass does besides: leases and states,
-committed to disk as ever, and a question for each of 300 subscriptions, since the windows ended more than ten minutes
-ago.
+committed to disk as ever, and a few questions about subscriptions, since the windows ended more than ten minutes ago.
 
 - **bare httpx loop**: the bodies of the same events, made beforehand, posted by as many threads over as many
   connections; it looks at the status and at nothing else. Bare and ours run in turn, each in a process of its own.
 - **connections**: batches on their way at once, {connections}; the first is the default.
 - **CPU seconds of the client**: user and system time of the sending process between the same two moments.
 - **responder**: the bare loop with {crowd} connections. It shows that the responder had far more to give.
+
+### A day's backlog
+
+The same responder, and as much planned as a day of 200,000 events leaves behind; beside it a tenth of that, several
+times, of which the medians are shown. A real `reconcile` process drains it on a terminal, so that it draws its progress
+bar as well; the bare loop goes before it. Both rates are the responder's: events over the time from the first batch to
+the answer to the last. There it is also checked that each event came, and once.
+
+### Passes at once
+
+One backlog, and several real `reconcile` processes, each with its four connections, started together as cron on several
+machines would. The responder answers after {latency:g} ms, where a few passes keep a small machine busy, and after
+{slow:g} ms, where they wait for it. The limit is {limit} requests a second over all clients, as Lago's cloud has it,
+with its headers and a 429 for what is over it.
+
+- **in all**: from the start of the processes to the end of the last. Each needs most of a processor's second to start:
+  on few cores that is where more passes cost time.
+- **delivery**: from the first batch to the answer to the last, as the responder saw them; **÷ one pass** is of it.
+- **at least**: what so many batches take if no connection ever waits, or at the limit if that is longer.
+- **requests**: all, the questions before the first batch and those refused among them; **429s** are the refused.
+- **twice**: how many of the events that the responder took it had taken before.
+- **busy**: of the machine's processors meanwhile, whoever used them. Where it comes near 100% they are the limit.
 
 ### The callback
 
@@ -188,7 +259,8 @@ answer; the other half are not stored, and answered with a 500, a cut connection
 ## Run it
 
     make bench                                    # this page; it takes some minutes and 15 GB in .bench/
-    python -m bench --keep                        # the same, and keeps the filled databases for the next run
-    python -m bench --rows 100000 --only first --kind sparse
-    python -m bench --only delivery,callback
+    make bench PARTS="delivery senders"           # some parts, which only print their tables
+    python -m bench first --rows 100000 --kind sparse
+    python -m bench --keep                        # keeps the filled databases for the next run
+    python -m bench --help                        # names the parts
 """
