@@ -6,6 +6,7 @@ at just that rate meet hardly any 429, so that nothing waits longer than it must
 the rate gives way at each 429 and comes back.
 """
 
+import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -112,12 +113,17 @@ class Pace:
                 self._refused += 1
                 if self._rate is not None:
                     self._rate = max(self._rate * _GIVE_WAY, _SLOWEST)
-            asked = limit.wait if limit.wait is not None else limit.reset
+            asked = limit.wait if limit.wait is not None else self._until_reset(limit.reset)
             seconds = _FIRST_WAIT * 2 ** min(max(self._refused - 1, 0), 8) if asked is None else asked
             seconds = min(seconds, LONGEST_WAIT)
             self._refused_until = max(self._refused_until, now + seconds)
             self._next = max(self._next, now + seconds)
             return seconds
+
+    @staticmethod
+    def _until_reset(reset: float | None) -> float | None:
+        """Of the last of the seconds told only a part is left; those who share the limit spread over some of it."""
+        return None if reset is None else max(reset - 1, 0) + random.uniform(_FIRST_WAIT, 0.5)  # noqa: S311 -- no secret
 
     def _take(self, limit: Limit) -> None:
         if not limit.requests:

@@ -125,7 +125,9 @@ def _decide(
             "buckets": [event.bucket for event in events],
             "revisions": [event.revision for event in events],
         }
-        cursor(connection).execute(statement(what), keys | values)
+        work = cursor(connection)
+        work.execute(statement(what), keys | values)
+        work.execute(statement("let_later_go"), keys)
         for name in {event.meter for event in events}:
             alarms.review(connection, name, standing(connection, name, _horizon(settings)))
         return events
