@@ -197,16 +197,13 @@ class Sending:
     def _divide(self) -> None:
         """What went twice without an answer goes in smaller batches each time, and suspects go alone.
 
-        They go first, and for each there is something behind it that may show that Lago works.
+        They go first: what is behind them may show that Lago works.
         """
-        suspects = [[event] for event in self._events() if event.suspected]
-        others = [event for event in self._events() if not event.suspected]
-        most = max(1, len(others) // len(suspects)) if suspects else BATCH
         sizes = defaultdict(list)
-        for event in others:
-            sizes[min(most, max(1, BATCH >> max(0, event.attempts - 2)))].append(event)
+        for event in self._events():
+            sizes[1 if event.suspected else max(1, BATCH >> max(0, event.attempts - 2))].append(event)
         pieces = (_pieces(events, size) for size, events in sorted(sizes.items()))
-        self._groups = deque([*suspects, *chain.from_iterable(pieces)])
+        self._groups = deque(chain.from_iterable(pieces))
 
     # -- on the way
 
@@ -299,10 +296,11 @@ class Sending:
             self._suspect(answer)
 
     def _suspect(self, answer: Unknown | Malformed) -> None:
-        """An event fails alone. What is behind goes next: it may show that Lago works."""
+        """An event fails alone. What is behind goes next, to show whether Lago works; a last group is kept back."""
         [event] = self._next()
         self._suspects.append(Suspect(event, answer, time.monotonic()))
-        self._groups.rotate()
+        if not event.suspected and len(self._groups) > 2:
+            self._groups.rotate()
         new = [suspect for suspect in self._suspects if not suspect.event.suspected][-IN_VAIN:]
         if self._groups and len(new) == IN_VAIN and not self._means.evidence.taken_since(new[0].failed_at):
             # Lago may have begun to fail on all.
@@ -312,29 +310,33 @@ class Sending:
             self._groups.clear()
 
     def _try_suspects(self) -> None:
-        """Send each suspect again, alone, until it has an answer or has failed often enough."""
+        """Send each new suspect again, alone, until it has an answer or has failed often enough."""
         for _ in range(len(self._suspects)):
             suspect = self._suspects.popleft()
+            tries = 0 if suspect.tries else self._tries_alone(suspect.answer)
+            if tries == 0:
+                self._suspects.append(suspect)
+                continue
             self._groups.appendleft([suspect.event])
-            while suspect.tries < self._tries_alone(suspect.answer):
+            for tried in range(tries):
                 self._tried = 1
-                self._pause(0.2 * 3**suspect.tries)
+                self._pause(0.2 * 3**tried)
                 answer = self._post(alone=suspect.event)
-                if not isinstance(answer, Unknown | Malformed) or (
-                    isinstance(answer, Unknown) and answer.kind == "away"
-                ):
+                if not isinstance(answer, Unknown | Malformed) or answer.kind == "away":
                     if answer:
                         self._take(answer)
                     break
-                suspect = Suspect(suspect.event, answer, time.monotonic(), suspect.tries + 1)
+                suspect = Suspect(suspect.event, answer, time.monotonic(), tried + 1)
             else:
                 [event] = self._next()
                 self._suspects.append(replace(suspect, event=event))
 
     def _tries_alone(self, answer: Unknown | Malformed) -> int:
-        if isinstance(answer, Malformed) or answer.kind == "silent":
-            return 1 if self._means.repeatable or isinstance(answer, Malformed) else 0
-        return TRIES if self._means.repeatable else 0
+        """How often a suspect goes again: often, if that is going to prove something, or if nothing works so far."""
+        if isinstance(answer, Unknown) and not self._means.repeatable:
+            return 0
+        proves = answer.kind == "failing" and self._groups
+        return TRIES if answer.kind in ("failing", "passing") and (proves or not self._works()) else 1
 
     def _judge(self) -> None:
         """What Lago chokes on while it takes other events is poison; without that proof it stays planned."""

@@ -82,7 +82,7 @@ def test_one_event_that_lago_or_a_firewall_refuses_is_quarantined(
 def test_a_lago_that_fails_more_often_than_not_makes_no_event_poison(
     status: int, odds: float, proxy_db: Database, lago: Sandbox
 ) -> None:
-    customers(proxy_db, 60)
+    customers(proxy_db, 40)
     environ = environment(proxy_db, lago)
     lago.faults({"kind": "status", "status": status, "probability": odds, "seed": 4, "path": BATCH})
     for number in range(4):
@@ -92,7 +92,7 @@ def test_a_lago_that_fails_more_often_than_not_makes_no_event_poison(
         let_minutes_pass(proxy_db)
     lago.clear_faults()
     reconcile(environ)
-    assert states(proxy_db) == {"accepted": 60}
+    assert states(proxy_db) == {"accepted": 40}
     assert_exact(proxy_db, lago)
 
 
