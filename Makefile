@@ -24,7 +24,7 @@ demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the sta
 	$(BIN)/reconcile demo
 
 test: $(DEV)  ## run the tests, about 4 minutes on 2 cores
-	$(BIN)/pytest -n auto -m 'not proof'
+	$(BIN)/pytest -n 3 -m 'not proof'
 
 proof: $(DEV)  ## run the longer proofs: crashes at every step, concurrency, volume
 	$(BIN)/pytest -n auto -m proof

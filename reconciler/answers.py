@@ -31,9 +31,7 @@ class Rejected:
 
 @dataclass(frozen=True)
 class TooMany:
-    """Nothing was stored; this Lago, or a gateway before it, takes smaller batches."""
-
-    said: str
+    """Nothing was stored; this Lago takes smaller batches."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +51,15 @@ class Throttled:
 
 @dataclass(frozen=True)
 class Refused:
-    """Nothing was stored; Lago refuses us, whatever we send: a person has to mend the settings."""
+    """Nothing was stored; Lago refuses us, whatever we send: a person has to mend the settings.
+
+    Attributes:
+        said: what was seen, and which setting it is about.
+        lagos: whether it says so itself; else it may be a gateway that dislikes one event.
+    """
 
     said: str
+    lagos: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,17 +97,16 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Se
         case 403 if parsed(content).get("status") != 403:
             return Unknown(strange(status, headers), "failing")  # a firewall's, which dislikes something in it
         case 401 | 403 | 404:
-            return Refused(_REFUSALS[status])
+            return Refused(_REFUSALS[status], lagos=parsed(content).get("status") == status)
         case _ if 300 <= status < 400:
             location = headers.get("location", "nowhere")
             return Refused(
                 f"it answers {status} and points to {location}, which is not followed with the key; set LAGO_API_BASE "
-                "to the right address"
+                "to the right address",
+                lagos=False,
             )
         case 400 if parsed(content).get("status") == 400:
             return Malformed(f"{status} {said(content)}".strip())
-        case 413 if len(ids) > 1:
-            return TooMany("it answers 413, too large")
         case 413:
             return Malformed("413, too large for a gateway before Lago")
         case 408 | 502 | 503 | 504:
@@ -177,6 +180,6 @@ def _validation(content: Mapping[str, Any], size: int, headers: Mapping[str, str
     if content.get("code") != "validation_errors" or not isinstance(details, dict) or not details:
         return Malformed(f"422 {details or content.get('code') or ''}".strip())
     if details.get("events") == ["too_many_events"]:
-        return TooMany("422 too_many_events")
+        return TooMany()
     faults = {int(key): fault for key, fault in details.items() if key.isdecimal() and int(key) < size}
     return Rejected(faults) if len(faults) == len(details) else Malformed(f"422 {details}")

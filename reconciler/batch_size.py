@@ -18,7 +18,8 @@ class BatchSize:
     def too_many(self, size: int) -> None:
         """Lago refused so many at once."""
         self.refused = min(self.refused, size)
-        self.taken = min(self.taken, self.refused - 1)
+        if size <= self.taken:  # it has changed its mind
+            self.taken = 0
         self.size = max(1, (self.taken + self.refused) // 2)
 
     def took(self, size: int) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from reconciler.batch_size import BatchSize
@@ -36,6 +36,7 @@ class Delivery:
         periods: Periods,
         *,
         store: Store,
+        visible_after: timedelta = timedelta(0),
         repeatable: bool = True,
         fresh_since: datetime = BEGINNING,
         senders: int = SENDERS,
@@ -51,6 +52,7 @@ class Delivery:
             lago: where they go.
             periods: tells which come too late for their billing period, and what to do with those.
             store: which event store Lago has.
+            visible_after: how long after a request began Lago shows what it stored.
             repeatable: whether Lago counts a repeated event once, so that an open attempt may go again at once.
             fresh_since: windows from here on get every other batch, so that no backlog starves them.
             senders: how many batches on the wire at once.
@@ -68,6 +70,7 @@ class Delivery:
             store=store,
             periods=periods,
             readback=Readback(lago),
+            visible_after=visible_after,
             repeatable=repeatable,
             sleep=self._sleep,
             accepted=self._accepted,
@@ -90,7 +93,10 @@ class Delivery:
         Raises:
             LagoError: it is, or it refuses us.
         """
-        if events := self._outbox.claim(self._size.size):
+        # Half of them new: the oldest may be just those on which Lago chokes.
+        events = self._outbox.claim(self._size.size // 2, since=self._outbox.newest() or BEGINNING)
+        events += self._outbox.claim(self._size.size - len(events))
+        if events:
             try:
                 self._send(events, careful=True)
             finally:
@@ -125,9 +131,11 @@ class Delivery:
     def _run_threads(self, supply: Supply, recorder: Recorder) -> bool:
         """Claim, send and record until all have ended; say whether anything was sent, or raise the first error."""
         with ThreadPoolExecutor(self._senders + 2, thread_name_prefix="delivery") as pool:
-            claiming, recording = pool.submit(self._watched, supply.run), pool.submit(self._watched, recorder.run)
-            senders = [pool.submit(self._watched, self._send_all, supply) for _ in range(self._senders)]
+            threads: list[Future[Any]] = []
+            senders: list[Future[bool]] = []
             try:
+                threads += [pool.submit(self._watched, each.run) for each in (supply, recorder)]
+                senders.extend(pool.submit(self._watched, self._send_all, supply) for _ in range(self._senders))
                 wait(senders)
             except BaseException:  # Ctrl-C: what is on the wire still gets its answer recorded
                 self._failed.set()
@@ -136,8 +144,7 @@ class Delivery:
             finally:
                 supply.end()
                 recorder.end()
-        threads: list[Future[Any]] = [*senders, claiming, recording]
-        if errors := [error for each in threads if (error := each.exception())]:
+        if errors := [error for each in (*senders, *threads) if (error := each.exception())]:
             raise errors[0]
         return any(sender.result() for sender in senders)
 

@@ -114,6 +114,7 @@ class Dispatch:
             self._lago,
             Periods(self._lago, wanted.closed_period, meter.timeline.window_end, lambda: datetime.now(UTC)),
             store=store,
+            visible_after=visible_after,
             repeatable=repeatable,
             fresh_since=now - self._settings.lookback,
             stopping=self._stopping,

@@ -12,6 +12,9 @@ from reconciler.answers import Malformed, Unknown
 IN_VAIN = 3
 """How often in a row Lago may fail with nothing taken between, until it counts as away."""
 
+LONG_IN_VAIN = 15
+"""The same for a Lago that has taken something in this delivery: it may be one batch on which it chokes."""
+
 ENOUGH = {"refused": 3, "failing": 3, "passing": 10, "silent": 10}
 """How many suspicions make an event poison, by how it fails: a gateway's 503 is seldom about one event."""
 
@@ -48,6 +51,11 @@ class Evidence:
     def taken_since(self, moment: float) -> bool:
         """Whether Lago took a request that began after that moment; earlier ones prove nothing."""
         return self._taken_at > moment
+
+    @property
+    def away(self) -> bool:
+        """Whether Lago seems to fail on all: it has taken nothing yet, or nothing for long."""
+        return self._taken_at < 0 or self.in_vain >= LONG_IN_VAIN
 
     def suspicions(self, answer: Unknown | Malformed, tries: int) -> int:
         """How many suspicions it makes that an event failed so often, alone, while Lago took others.

@@ -4,7 +4,7 @@ import contextlib
 import platform
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 from urllib.parse import quote
@@ -90,11 +90,11 @@ class Lago:
         self._client.close()
 
     @contextlib.contextmanager
-    def slot(self) -> Iterator[None]:
-        """One of the places on the wire; waits for it, and until the next batch may go."""
+    def slot(self, sleep: Callable[[float], object] | None = None) -> Iterator[None]:
+        """One of the places on the wire; waits for it, and until the next batch may go or `sleep` is cut short."""
         with self._slots:
-            self._ceiling.wait()
-            self._writing.wait()
+            self._ceiling.wait(sleep)
+            self._writing.wait(sleep)
             yield
 
     def post(self, ids: Sequence[str], payloads: Sequence[str]) -> Answer:

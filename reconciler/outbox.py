@@ -8,7 +8,10 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
+from sqlalchemy import func, select
+
 from reconciler.lago import REQUEST_SECONDS
+from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
 from reconciler.postgres import cursor
 from reconciler.statements import statement
@@ -101,6 +104,14 @@ class Outbox:
             events = [Event(*row, leased_at) for row in rows.fetchall()]  # type: ignore[arg-type,call-arg]
         return sorted(events, key=lambda event: event.window_start)
 
+    def newest(self) -> datetime | None:
+        """The newest window with planned events; None if there are none."""
+        event = tables.event.c
+        query = select(func.max(event.window_start)).where(event.meter == self.meter, event.state == "planned")
+        with self._ledger.transaction() as connection:
+            found: datetime | None = connection.scalar(query)
+        return found
+
     def renew(self, events: Sequence[Event]) -> dict[str, Event]:
         """Keep the events for another lease, before the next request.
 
@@ -156,6 +167,7 @@ class Outbox:
         state: Literal["accepted", "quarantined", "held"],
         answer: str | None = None,
         *,
+        sent: Collection[str] = (),
         conflict: bool = False,
         held_for: str | None = None,
         failures: Failures | None = None,
@@ -166,6 +178,7 @@ class Outbox:
             events: which.
             state: what they are from now on.
             answer: Lago's words, or ours.
+            sent: the ids of those that may have been stored nevertheless.
             conflict: whether Lago holds other events under these ids; their buckets then send nothing more.
             held_for: why they are held, if they are.
             failures: why they went more than once, if they did.
@@ -178,6 +191,8 @@ class Outbox:
                 "answer": None if answer is None else _storable(answer),
                 "conflict": conflict,
                 "held_for": held_for,
+                "sent": [event.transaction_id in sent for event in events],
+                "open_since": [event.open_since for event in events],
                 "failures": _texts(events, failures or {}),
             }
             work.execute(statement("settle"), {**values, **_keys(events)})

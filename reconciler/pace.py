@@ -78,8 +78,9 @@ class Pace:
         given = [rate for rate in (self._ceiling, self._rate) if rate is not None]
         return min(given, default=None)
 
-    def wait(self) -> None:
+    def wait(self, sleep: Callable[[float], object] | None = None) -> None:
         """Sleep until the next request may go, or until `sleep` is cut short because all is to end."""
+        sleep = sleep or self._sleep
         while True:
             with self._lock:
                 now = self._clock()
@@ -88,7 +89,7 @@ class Pace:
                     if rate := self.rate:
                         self._next = max(until, now - 1 / rate) + 1 / rate
                     return
-            self._sleep(until - now)
+            sleep(until - now)
             if self._clock() < until:
                 return
 
@@ -114,8 +115,9 @@ class Pace:
                 if self._rate is not None:
                     self._rate = max(self._rate * _GIVE_WAY, _SLOWEST)
             asked = limit.wait if limit.wait is not None else self._until_reset(limit.reset)
-            seconds = _FIRST_WAIT * 2 ** min(max(self._refused - 1, 0), 8) if asked is None else asked
-            seconds = min(seconds, LONGEST_WAIT)
+            if asked is None or asked < _FIRST_WAIT:  # it doesn't say, or says to come at once and yet refuses
+                asked = _FIRST_WAIT * 2 ** min(max(self._refused - 1, 0), 8)
+            seconds = min(asked, LONGEST_WAIT)
             self._refused_until = max(self._refused_until, now + seconds)
             self._next = max(self._next, now + seconds)
             return seconds

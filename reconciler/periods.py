@@ -54,6 +54,10 @@ class Periods:
         self._asked = 0
         self._listed = False
 
+    def may_be_late(self, event: Event) -> bool:
+        """Whether an event comes so late after its window that its period may be closed."""
+        return self.rule != "send" and self._now() >= self._window_end(event.window_start) + BILLER_DELAY
+
     def closed_before(self, event: Event) -> datetime | None:
         """When the present period of the event's subscription began, if the event comes too late for its own.
 
@@ -64,9 +68,9 @@ class Periods:
         Raises:
             LagoError: Lago is away or refuses us.
         """
-        now, window_end = self._now(), self._window_end(event.window_start)
-        if self.rule == "send" or now < window_end + BILLER_DELAY:
+        if not self.may_be_late(event):
             return None
+        now, window_end = self._now(), self._window_end(event.window_start)
         period = self._period(event.subscription, now)
         if period is None or window_end > period.started_at or now < period.started_at + BILLER_DELAY:
             return None

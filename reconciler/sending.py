@@ -9,6 +9,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Literal
 
@@ -65,6 +66,7 @@ class Means:
         store: which event store Lago has.
         periods: tells which events come too late for their billing period, and what to do with those.
         readback: asks what Lago holds.
+        visible_after: how long after a request began Lago shows what it stored.
         repeatable: whether an open attempt may go again at once: a repetition counts once.
         sleep: waits so many seconds; says whether to go on.
         accepted: takes events that Lago has accepted, with why some went more than once; records them in a while.
@@ -78,6 +80,7 @@ class Means:
     store: Store
     periods: Periods
     readback: Readback
+    visible_after: timedelta
     repeatable: bool
     sleep: Callable[[float], bool]
     accepted: Callable[[Sequence[Event], Failures], None]
@@ -155,12 +158,7 @@ class Sending:
 
     def _hold_closed(self) -> None:
         """Hold or move what comes too late for its billing period, as the settings say."""
-        periods, began = self._means.periods, {}
-        for event in self._events():
-            self._go_on()
-            self._keep_claim()
-            if moment := periods.closed_before(event):
-                began[event.transaction_id] = moment
+        periods, began = self._means.periods, self._closed()
         late = [event for event in self._events() if event.transaction_id in began]
         there = self._may_be_there(late)
         self._keep_claim()
@@ -175,14 +173,49 @@ class Sending:
                 self._settle([event], "held", said, held_for="closed period")
                 self.delivered.held += 1
 
+    def _closed(self) -> dict[str, datetime]:
+        """When the present billing period of each event began that comes too late for its own, by its id.
+
+        An event whose subscription Lago can't be asked about, though it can about others, rests.
+        """
+        began: dict[str, datetime] = {}
+        failed: set[str] = set()
+        told = 0
+        late = [event for event in self._events() if self._means.periods.may_be_late(event)]
+        for event in late:
+            self._go_on()
+            self._keep_claim()
+            try:
+                moment = self._means.periods.closed_before(event)
+            except LagoAwayError as error:
+                failed.add(event.transaction_id)
+                self._failures[event.transaction_id] = str(error)
+                if not told and len(failed) == min(IN_VAIN, len(late)):
+                    raise
+            else:
+                told += 1
+                if moment is not None:
+                    began[event.transaction_id] = moment
+        for event in [each for each in self._events() if each.transaction_id in failed]:
+            self._rest(event, event.suspected + 1)
+            self._drop([event])
+        return began
+
     def _may_be_there(self, events: Sequence[Event]) -> set[str]:
         """Of what was sent before, in time and without an answer, what may be in Lago: only Lago knows."""
-        sent = [event for event in events if event.open_since is not None]
-        if self._means.store == "clickhouse" and self._means.repeatable:
-            # It may not be visible yet; the same bytes count once, with another timestamp they would not.
-            return {event.transaction_id for event in sent}
-        verdicts = self._means.readback.verdicts(sent)
-        return {event.transaction_id for event, (said, _) in zip(sent, verdicts, strict=True) if said != "missing"}
+        there, asked = set(), []
+        for event in events:
+            if event.open_since is None:
+                continue
+            if self._means.store != "postgres" and event.claimed_at - event.open_since < self._means.visible_after:
+                # It may not be visible yet; the same bytes count once, with another timestamp they would not.
+                there.add(event.transaction_id)
+            else:
+                asked.append(event)
+        for event, (verdict, _) in zip(asked, self._means.readback.verdicts(asked), strict=True):
+            if verdict != "missing":
+                there.add(event.transaction_id)
+        return there
 
     def _read_back(self) -> None:
         """Ask what became of open attempts; what is not there goes again."""
@@ -222,7 +255,7 @@ class Sending:
 
         It counts as sent from before the request on, unless the answer says that it is not.
         """
-        with self._means.lago.slot():
+        with self._means.lago.slot(self._means.sleep):
             self._go_on()
             self._keep_claim()
             if not self._groups or (alone and alone.transaction_id != self._groups[0][0].transaction_id):
@@ -233,16 +266,17 @@ class Sending:
             self._sent |= newly
             began = time.monotonic()
             answer = self._means.lago.post(ids, [event.payload for event in group])
+        if isinstance(answer, Refused) and not answer.lagos:
+            answer = Unknown(answer.said, "failing")  # a gateway's, which may dislike one event
         if not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away"):
             self._sent -= newly
         if isinstance(answer, Accepted):
             self._means.evidence.taken(began, again=bool(self._tried))
-        elif isinstance(answer, Unknown | Malformed | TooMany):
+        elif isinstance(answer, Unknown | Malformed):
             self._failed_at = self._failed_at or time.monotonic()
             self._again(group, answer.said)
-            if isinstance(answer, Unknown):
-                self._tried += 1
-                self._means.evidence.failed(began, answer.said)
+            self._tried += 1
+            self._means.evidence.failed(began, answer.said)
         return answer
 
     def _take(self, answer: Answer) -> None:
@@ -255,6 +289,7 @@ class Sending:
                 self._reject(group, faults)
             case TooMany() if len(group) > 1:
                 self._means.size.too_many(len(group))
+                self._again(group, "422 too_many_events")
                 self._cut(self._means.size.size)
             case TooMany():
                 raise LagoError(self._means.lago.refuses("it takes no event in a batch (LAGO_EVENTS_BATCH_MAX_LENGTH)"))
@@ -304,7 +339,7 @@ class Sending:
         new = [suspect for suspect in self._suspects if not suspect.event.suspected][-IN_VAIN:]
         if self._groups and len(new) == IN_VAIN and not self._means.evidence.taken_since(new[0].failed_at):
             # Lago may have begun to fail on all.
-            if not any(self._means.evidence.taken_since(suspect.failed_at) for suspect in self._suspects):
+            if not self._works() and self._means.evidence.away:
                 raise self._fails(answer)
             self._open += self._events()
             self._groups.clear()
@@ -312,24 +347,28 @@ class Sending:
     def _try_suspects(self) -> None:
         """Send each new suspect again, alone, until it has an answer or has failed often enough."""
         for _ in range(len(self._suspects)):
+            if not self._suspects:  # their claims had ended
+                return
             suspect = self._suspects.popleft()
             tries = 0 if suspect.tries else self._tries_alone(suspect.answer)
-            if tries == 0:
-                self._suspects.append(suspect)
-                continue
-            self._groups.appendleft([suspect.event])
-            for tried in range(tries):
-                self._tried = 1
-                self._pause(0.2 * 3**tried)
-                answer = self._post(alone=suspect.event)
-                if not isinstance(answer, Unknown | Malformed) or answer.kind == "away":
-                    if answer:
-                        self._take(answer)
-                    break
-                suspect = Suspect(suspect.event, answer, time.monotonic(), tried + 1)
-            else:
-                [event] = self._next()
-                self._suspects.append(replace(suspect, event=event))
+            still = self._try_again(suspect, tries) if tries else suspect
+            if still:
+                self._suspects.append(still)
+
+    def _try_again(self, suspect: Suspect, tries: int) -> Suspect | None:
+        """Send a suspect so often, alone; None if it has an answer now, or if its claim had ended."""
+        self._groups.appendleft([suspect.event])
+        for tried in range(tries):
+            self._tried = 1
+            self._pause(0.2 * 3**tried)
+            answer = self._post(alone=suspect.event)
+            if not isinstance(answer, Unknown | Malformed) or answer.kind == "away":
+                if answer:
+                    self._take(answer)
+                return None
+            suspect = Suspect(suspect.event, answer, time.monotonic(), suspect.tries + 1)
+        [event] = self._next()
+        return replace(suspect, event=event)
 
     def _tries_alone(self, answer: Unknown | Malformed) -> int:
         """How often a suspect goes again: often, if that is going to prove something, or if nothing works so far."""
@@ -340,18 +379,30 @@ class Sending:
 
     def _judge(self) -> None:
         """What Lago chokes on while it takes other events is poison; without that proof it stays planned."""
-        for suspect in sorted(self._suspects, key=self._proof, reverse=True):
-            proof = self._proof(suspect)
-            if not proof and (self._means.repeatable or isinstance(suspect.answer, Malformed)):
-                raise self._fails(suspect.answer)
-            self._suspects.remove(suspect)
+        self._suspects = deque(sorted(self._suspects, key=self._proof, reverse=True))
+        while self._suspects:
+            proof = self._proof(self._suspects[0])
+            again = self._means.repeatable or isinstance(self._suspects[0].answer, Malformed)
+            if again and not proof and self._means.evidence.away:
+                raise self._fails(self._suspects[0].answer)
+            suspect = self._suspects.popleft()
+            if again and proof:  # it has to fail after Lago took others, too
+                still = self._try_again(suspect, 1)
+                if not still:
+                    self._drain()
+                    continue
+                suspect = still
             suspected = suspect.event.suspected + proof
             if suspected >= ENOUGH[suspect.answer.kind]:
                 self._quarantine([suspect.event], f"{suspect.answer.said} each time, while Lago takes other events")
             else:
-                self._open.append(suspect.event)
-                if proof:
-                    self._suspected[suspect.event.transaction_id] = suspected
+                self._rest(suspect.event, suspected)
+
+    def _rest(self, event: Event, suspected: int) -> None:
+        """Give an event back that failed alone so often; it rests if that is more than before."""
+        self._open.append(event)
+        if suspected > event.suspected:
+            self._suspected[event.transaction_id] = suspected
 
     def _proof(self, suspect: Suspect) -> int:
         """How many suspicions it makes that this event has failed; 0 if Lago seems to fail on all.
@@ -395,7 +446,9 @@ class Sending:
         conflict: bool = False,
         held_for: str | None = None,
     ) -> None:
-        self._means.outbox.settle(events, state, said, conflict=conflict, held_for=held_for, failures=self._failures)
+        self._means.outbox.settle(
+            events, state, said, sent=self._sent, conflict=conflict, held_for=held_for, failures=self._failures
+        )
         self._means.progress(len(events))
         self._drop(events)
 
@@ -430,7 +483,10 @@ class Sending:
         return self._groups.popleft()
 
     def _last(self) -> None:
-        self._groups.append(self._next())
+        """Put the group in front behind the others, of which the last goes next."""
+        group = self._next()
+        self._groups.rotate()
+        self._groups.append(group)
 
     def _drop(self, events: Sequence[Event]) -> None:
         """Take events out of the groups; the try of the one in front begins anew if nothing of it is left."""

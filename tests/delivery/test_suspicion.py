@@ -1,6 +1,7 @@
 """An event is called poison only on evidence: it fails alone, again and again, while Lago takes others."""
 
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -157,3 +158,51 @@ def test_without_deduplication_a_lago_that_fails_in_a_row_ends_the_pass(proxy_db
             reconcile(environment(proxy_db, lago), since="2h")
         assert len(batches(lago)) <= 6, "it gives up soon"
         assert states(proxy_db) == {"planned": 100}
+
+
+@pytest.mark.parametrize("status", [401, 404, 302])
+def test_a_gateway_that_refuses_one_event_stops_no_other(status: int, proxy_db: Database, lago: Sandbox) -> None:
+    customers(proxy_db, 20)
+    lago.faults(
+        {"kind": "html", "status": status, "count": None, "path": BATCH, "external_subscription_id": "customer 7"}
+    )
+    reconcile_while_undecided(environment(proxy_db, lago), proxy_db, since="2h")
+    assert proxy_db.fetch("SELECT customer FROM reconciler.event WHERE state = 'quarantined'") == [("customer 7",)]
+
+
+@pytest.mark.parametrize("status", [403, 502])
+def test_a_gateway_that_dislikes_a_name_in_an_address_stops_no_other(
+    status: int, proxy_db: Database, lago: Sandbox
+) -> None:
+    old = datetime.now(UTC) - timedelta(minutes=70)
+    proxy_db.insert(*(spend_row(end_user=name, startTime=old) for name in ("<script>", "acme", "globex")))
+    lago.faults({"kind": "html", "status": status, "count": None, "path": "/api/v1/subscriptions/*script*"})
+    assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 2
+    assert proxy_db.fetch("SELECT customer, attempts FROM reconciler.event WHERE state = 'planned'") == [
+        ("<script>", 0)
+    ]
+    assert proxy_db.fetch("SELECT away_since FROM reconciler.lago") == [(None,)]
+
+
+def test_a_healthy_event_whose_tries_all_fell_into_an_outage_goes_once_more(proxy_db: Database, lago: Sandbox) -> None:
+    customers(proxy_db, 2)
+    lago.faults({"kind": "status", "count": 7, "path": BATCH})
+    reconcile_while_undecided(environment(proxy_db, lago), proxy_db, since="2h")
+    assert set(states(proxy_db)) == {"accepted"}
+    assert_exact(proxy_db, lago)
+
+
+def test_more_poison_than_a_batch_holds_keeps_nothing_new_from_a_lago_that_was_away(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago)
+    start = datetime.now(UTC) - timedelta(minutes=50)
+    proxy_db.insert(*(spend_row(end_user="arsenic", model=f"{n}", startTime=start) for n in range(110)))
+    lago.faults({"kind": "status", "count": None, "path": BATCH, "external_subscription_id": "arsenic"})
+    for number in range(3):
+        proxy_db.insert(spend_row(end_user=f"customer {number}"))
+        with suppress(LagoError):
+            reconcile(environ, since=None if number else "2h")
+        let_minutes_pass(proxy_db)
+    waiting = proxy_db.fetch("SELECT DISTINCT customer FROM reconciler.event WHERE state = 'planned'")
+    assert waiting == [("arsenic",)]
