@@ -111,6 +111,7 @@ def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_
 
     # The first is tried again while the second is on its way.
     proxy_db.fetch("UPDATE reconciler.event SET state = 'planned' WHERE revision = 0")
+    [first] = outbox.claim(2)
     outbox.settle([first], "quarantined", "conflict", conflict=True)
     states = "SELECT state, held_for FROM reconciler.event ORDER BY revision"
     assert proxy_db.fetch(states) == [("quarantined", None), ("held", "conflict")]
