@@ -13,13 +13,15 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from reconciler.batch_size import BatchSize
+from reconciler.claim import Delivered
 from reconciler.errors import EndedError, LagoAwayError, ReconcileError
 from reconciler.lago import BATCH, Lago, Store
+from reconciler.means import Means
 from reconciler.outbox import BEGINNING, Event, Failures, Outbox
 from reconciler.periods import Periods
 from reconciler.pipeline import Recorder, Supply
 from reconciler.readback import Readback
-from reconciler.sending import Delivered, Means, Sending
+from reconciler.sending import Sending
 
 SENDERS = 4
 

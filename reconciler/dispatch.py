@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from reconciler import alarms
+from reconciler.claim import Delivered
 from reconciler.deliver import Delivery
 from reconciler.errors import EndedError, LagoAwayError, LagoError
 from reconciler.first_look import UnknownEventsError, ask_first
@@ -23,7 +24,6 @@ from reconciler.meter_settings import MeterSettings
 from reconciler.outbox import RENEW_SECONDS, Outbox
 from reconciler.periods import Periods
 from reconciler.progress import Progress
-from reconciler.sending import Delivered
 from reconciler.settings import Settings
 from reconciler.standing import standing
 
@@ -110,7 +110,7 @@ class Dispatch:
         visible_after = timedelta(seconds=REQUEST_SECONDS + RENEW_SECONDS) + self._settings.lag
         progress.delivering(pending)
         delivery = Delivery(
-            Outbox(meter.name, self._ledger, visible_after=timedelta(0) if repeatable else visible_after),
+            Outbox(meter.name, self._ledger, ask_after=timedelta(0) if repeatable else visible_after),
             self._lago,
             Periods(self._lago, wanted.closed_period, meter.timeline.window_end, lambda: datetime.now(UTC)),
             store=store,

@@ -73,18 +73,18 @@ Failures = Mapping[str, str]
 class Outbox:
     """One meter's events on their way."""
 
-    def __init__(self, meter: str, ledger: Ledger, *, visible_after: timedelta = timedelta(0)) -> None:
+    def __init__(self, meter: str, ledger: Ledger, *, ask_after: timedelta = timedelta(0)) -> None:
         """Use the ledger; nothing is read yet.
 
         Args:
             meter: whose events.
             ledger: where they are.
-            visible_after: how long after an attempt without an answer an event is left alone, so that what may have
-                been sent can be read back.
+            ask_after: how long after an attempt without an answer an event is left alone, so that Lago can be asked
+                what became of it; 0 if it may go again at once.
         """
         self.meter = meter
         self._ledger = ledger
-        self._visible_after = visible_after
+        self._ask_after = ask_after
 
     def claim(self, limit: int, *, since: datetime = BEGINNING) -> list[Event]:
         """Take up to `limit` planned events that nobody else is sending, of windows from `since` on, for a lease.
@@ -95,7 +95,7 @@ class Outbox:
             "meter": self.meter,
             "since": since,
             "lease": LEASE,
-            "visible_after": self._visible_after,
+            "ask_after": self._ask_after,
             "limit": limit,
         }
         leased_at = time.monotonic()

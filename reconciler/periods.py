@@ -59,7 +59,7 @@ class Periods:
         return self.rule != "send" and self._now() >= self._window_end(event.window_start) + BILLER_DELAY
 
     def closed_before(self, event: Event) -> datetime | None:
-        """When the present period of the event's subscription began, if the event comes too late for its own.
+        """When the present period of an event's subscription began, if the event, which may be late, is.
 
         Returns:
             None if its period is open, or if Lago knows no active subscription of that name (it may come, and usage
@@ -68,8 +68,6 @@ class Periods:
         Raises:
             LagoError: Lago is away or refuses us.
         """
-        if not self.may_be_late(event):
-            return None
         now, window_end = self._now(), self._window_end(event.window_start)
         period = self._period(event.subscription, now)
         if period is None or window_end > period.started_at or now < period.started_at + BILLER_DELAY:

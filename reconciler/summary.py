@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from reconciler.chunk import Tally
+from reconciler.claim import Delivered
 from reconciler.errors import ReconcileError
-from reconciler.sending import Delivered
 from reconciler.standing import Standing
 
 

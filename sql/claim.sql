@@ -25,7 +25,7 @@ FROM (SELECT meter, window_start, bucket, revision, open_since
         AND window_start >= %(since)s
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
         AND (rests_until IS NULL OR rests_until < clock_timestamp())
-        AND (open_since IS NULL OR open_since <= clock_timestamp() - %(visible_after)s::interval)
+        AND (open_since IS NULL OR open_since <= clock_timestamp() - %(ask_after)s::interval)
         AND (SELECT asked_at FROM reconciler."window"
              WHERE "window".meter = event.meter AND "window".start = event.window_start) IS NOT NULL
         AND (revision = 0

@@ -80,6 +80,11 @@ def reconcile_while_undecided(environ: dict[str, str], source: Database, *, sinc
     return done
 
 
+def end_leases(ledger: Database) -> None:
+    """Let the time pass that a killed sender's lease takes."""
+    ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+
+
 def let_time_pass(ledger: Database, span: str) -> None:
     """Make the ledger's looks older: two hours and a probe is due, two days and a deep look is."""
     ledger.fetch("UPDATE reconciler.meter SET created_at = created_at - %s::interval", span)

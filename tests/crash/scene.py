@@ -10,7 +10,7 @@ from psycopg import sql
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
-from tests.support import assert_exact, environment, reconcile
+from tests.support import assert_exact, end_leases, environment, reconcile
 
 _numbers = itertools.count(1)
 
@@ -65,7 +65,7 @@ class Scene:
     def end_leases(self) -> None:
         """Let the time pass that a killed sender's lease takes."""
         if self._has_ledger():
-            self.ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+            end_leases(self.ledger)
 
     def reconcile(self, *arguments: str) -> None:
         """Run a pass with the command line's arguments, in this process; see that it has nothing to complain of."""

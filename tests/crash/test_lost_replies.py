@@ -7,8 +7,8 @@ import pytest
 from reconciler import lago as lago_module
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.crash.wire import BATCH, recorded
-from tests.support import assert_exact, environment, reconcile
+from tests.crash.wire import recorded
+from tests.support import BATCH, assert_exact, environment, reconcile
 
 LOST = {
     "stored, then no answer": {"kind": "commit_then_drop"},

@@ -11,8 +11,7 @@ from reconciler.deliver import Delivery
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.crash.wire import BATCH
-from tests.support import assert_exact, environment, reconcile, states
+from tests.support import BATCH, assert_exact, environment, reconcile, states
 
 FAILING = {"kind": "status", "count": None, "path": BATCH}
 

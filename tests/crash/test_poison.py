@@ -9,8 +9,7 @@ from reconciler.errors import LagoError
 from reconciler.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.crash.wire import BATCH
-from tests.support import CODE, assert_exact, environment, reconcile, reconcile_while_undecided, states
+from tests.support import BATCH, CODE, assert_exact, environment, reconcile, reconcile_while_undecided, states
 
 
 def poison(lago: Sandbox, *customers: str) -> None:

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 import pytest
 
-BATCH = "/api/v1/events/batch"
+from tests.support import BATCH
 
 Sent = dict[str, list[bytes]]
 """By transaction id: the event's bytes, each time it was sent."""

@@ -15,13 +15,7 @@ from reconciler.outbox import Outbox
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
-
-BATCH = "/api/v1/events/batch"
-
-
-def end_leases(ledger: Database) -> None:
-    ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+from tests.support import BATCH, assert_exact, batches, end_leases, environment, reconcile
 
 
 def leased(ledger: Database) -> int:
@@ -33,7 +27,7 @@ def test_what_is_claimed_ahead_of_a_slow_lago_stays_claimed(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("reconciler.outbox.LEASE", timedelta(seconds=3))
-    for module in ("pipeline", "sending"):
+    for module in ("pipeline", "claim"):
         monkeypatch.setattr(f"reconciler.{module}.RENEW_SECONDS", 0.3)
     monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=5))
     environ = environment(proxy_db, lago)
@@ -49,6 +43,26 @@ def test_what_is_claimed_ahead_of_a_slow_lago_stays_claimed(
     first.join()
     assert_exact(proxy_db, lago)
     assert proxy_db.fetch("SELECT DISTINCT attempts, failure FROM reconciler.event") == [(1, None)]
+
+
+def test_what_waits_for_a_rate_limit_stays_claimed(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.outbox.LEASE", timedelta(seconds=2))
+    for module in ("pipeline", "claim"):
+        monkeypatch.setattr(f"reconciler.{module}.RENEW_SECONDS", 0.3)
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    lago.faults({"kind": "status", "status": 429, "headers": {"Retry-After": "4"}, "path": BATCH})
+    first = threading.Thread(target=reconcile, args=[environ], kwargs={"since": "2h"})
+    first.start()
+    while not batches(lago):
+        time.sleep(0.05)
+    time.sleep(2.5)  # its claim would have ended by now
+    assert reconcile(environ).delivered.accepted == 0
+    first.join()
+    assert_exact(proxy_db, lago)
+    assert proxy_db.fetch("SELECT attempts, failure FROM reconciler.event") == [(1, "429, it asks to wait")]
 
 
 @pytest.fixture

@@ -26,6 +26,18 @@ def models(customer: str, count: int, *, minutes: int = 20) -> list[dict[str, ob
     return [spend_row(end_user=customer, model=f"model {number}", startTime=start) for number in range(count)]
 
 
+def after_a_long_outage(source: Database, lago: Sandbox, events: int) -> dict[str, str]:
+    """Let so many events fail, often enough that each goes alone from now on; Lago still fails. Return the settings."""
+    environ = environment(source, lago)
+    source.insert(*models("old", events))
+    lago.faults(FAILING)
+    with pytest.raises(LagoAwayError):
+        reconcile(environ, since="2h")
+    source.fetch("UPDATE reconciler.event SET attempts = 20")
+    let_minutes_pass(source)
+    return environ
+
+
 def customers(ledger: Database, state: str) -> set[str]:
     return {name for (name,) in ledger.fetch("SELECT customer FROM reconciler.event WHERE state = %s", state)}
 
@@ -98,13 +110,7 @@ def test_events_that_failed_alone_all_through_an_outage_go_once_it_is_over(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
     """Where a repetition would count they wait to be read back; others that are taken meanwhile prove nothing."""
-    environ = environment(proxy_db, clickhouse)
-    proxy_db.insert(*models("old", 3))
-    clickhouse.faults(FAILING)
-    with pytest.raises(LagoAwayError):
-        reconcile(environ, since="2h")
-    proxy_db.fetch("UPDATE reconciler.event SET attempts = 20")  # an hour of it
-    let_minutes_pass(proxy_db)
+    environ = after_a_long_outage(proxy_db, clickhouse, 3)
     with pytest.raises(LagoAwayError):
         reconcile(environ)
     assert [len(ids) for ids in batches(clickhouse)][-3:] == [1] * 3, "each alone by now"
@@ -134,14 +140,7 @@ def test_an_event_that_many_passes_claimed_and_never_sent_goes(proxy_db: Databas
 def test_events_that_failed_before_an_outage_ended_in_the_middle_of_a_pass_go_with_the_next(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
-    environ = environment(proxy_db, clickhouse)
-    proxy_db.insert(*models("old", 5))
-    clickhouse.faults(FAILING)
-    with pytest.raises(LagoAwayError):
-        reconcile(environ, since="2h")
-    proxy_db.fetch("UPDATE reconciler.event SET attempts = 20")  # a long outage
-    let_minutes_pass(proxy_db)
-
+    environ = after_a_long_outage(proxy_db, clickhouse, 5)
     clickhouse.clear_faults()
     clickhouse.faults(FAILING | {"count": 3})
     for _ in range(3):

@@ -1,0 +1,210 @@
+"""The events that one sender has claimed, each until it has its answer or is given back.
+
+What is given back without one is either certainly not stored, or open: an attempt whose end nobody knows.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from reconciler.answers import Accepted, Answer, Malformed, Refused, Unknown
+from reconciler.errors import EndedError
+from reconciler.means import Means
+from reconciler.outbox import RENEW_SECONDS, Event
+
+log = structlog.get_logger("reconciler")
+
+
+@dataclass
+class Delivered:
+    """What a delivery did, in events."""
+
+    accepted: int = 0
+    quarantined: int = 0
+    held: int = 0
+
+    def add(self, other: "Delivered") -> None:
+        """Add another's counts to this one."""
+        self.accepted += other.accepted
+        self.quarantined += other.quarantined
+        self.held += other.held
+
+
+class Claim:
+    """Claimed events, by transaction id; what someone else has claimed since is no longer among them."""
+
+    def __init__(self, means: Means, events: Iterable[Event]) -> None:
+        """Send nothing yet."""
+        self._means = means
+        self._events = {event.transaction_id: event for event in events}
+        self._left: list[Event] = []
+        self._sent: set[str] = set()
+        self._failures: dict[str, str] = {}
+        self._suspected: dict[str, int] = {}
+        self._leased_at = min((event.leased_at for event in self.events), default=0.0)
+        self._failed_at: float | None = None
+        self.delivered = Delivered()
+
+    @property
+    def events(self) -> list[Event]:
+        """Those that are still to be sent."""
+        return list(self._events.values())
+
+    def of(self, ids: Iterable[str]) -> list[Event]:
+        """Those of them that are still to be sent, in this order."""
+        return [self._events[id_] for id_ in ids if id_ in self._events]
+
+    @property
+    def has_left(self) -> bool:
+        """Whether some are left to a later claim."""
+        return bool(self._left)
+
+    @property
+    def lago_works(self) -> bool:
+        """Whether Lago took a request that began after one with events of this claim had failed."""
+        return self._failed_at is not None and self._means.evidence.taken_since(self._failed_at)
+
+    # -- on the wire
+
+    def post(self, ids: Sequence[str], *, again: bool) -> Answer | None:
+        """Send these events in one request.
+
+        They count as sent from before the request on, unless the answer says that they were not stored.
+
+        Args:
+            ids: which.
+            again: whether the same request has failed before.
+
+        Returns:
+            None if nothing was sent: their claim had ended, and they are someone else's.
+
+        Raises:
+            EndedError: the senders end.
+        """
+        with self._means.lago.slot(self._sleep):
+            self.pause()
+            events = self.of(ids)
+            if not events:
+                return None
+            ours = [event.transaction_id for event in events]
+            newly = set(ours) - self._sent
+            self._sent |= newly
+            began = time.monotonic()
+            answer = self._means.lago.post(ours, [event.payload for event in events])
+        if isinstance(answer, Refused) and not answer.lagos:
+            answer = Unknown(answer.said, "failing")  # a gateway's, which may dislike one event
+        if not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away"):
+            self._sent -= newly
+        if isinstance(answer, Accepted):
+            self._means.evidence.taken(began, again=again)
+        elif isinstance(answer, Unknown | Malformed):
+            self._failed_at = self._failed_at or time.monotonic()
+            self._means.evidence.failed(began, answer.said)
+            self.go_again(events, answer.said)
+        return answer
+
+    def note(self, events: Iterable[Event], reason: str) -> None:
+        """Keep with events why they have no answer yet."""
+        self._failures |= dict.fromkeys((event.transaction_id for event in events), reason)
+
+    def go_again(self, events: Sequence[Event], reason: str) -> None:
+        """Say why events go again; it is kept with them, too."""
+        if not events:
+            return
+        self.note(events, reason)
+        log.warning(
+            "events go again",
+            meter=self._means.outbox.meter,
+            events=len(events),
+            first=events[0].transaction_id,
+            reason=reason,
+        )
+
+    def pause(self, seconds: float = 0.0) -> None:
+        """Wait, and keep the claim meanwhile.
+
+        Raises:
+            EndedError: the senders end.
+        """
+        if not self._sleep(seconds):
+            raise EndedError
+
+    def _sleep(self, seconds: float) -> bool:
+        self._renew_if_old()
+        while seconds > RENEW_SECONDS and self._means.sleep(RENEW_SECONDS):
+            self._renew_if_old()
+            seconds -= RENEW_SECONDS
+        return self._means.sleep(seconds)
+
+    def _renew_if_old(self) -> None:
+        if time.monotonic() - self._leased_at >= RENEW_SECONDS:
+            self._leased_at = time.monotonic()
+            self._events = self._means.outbox.renew(self.events)
+
+    # -- what becomes of them
+
+    def accept(self, events: Sequence[Event]) -> None:
+        """Lago has them."""
+        self._means.accepted(events, self._failures)
+        self.delivered.accepted += len(events)
+        self._drop(events)
+
+    def quarantine(self, event: Event, said: str, *, conflict: bool = False) -> None:
+        """A person has to look at it."""
+        self._settle(event, "quarantined", said, conflict=conflict)
+        self.delivered.quarantined += 1
+
+    def conflict(self, event: Event, held: str) -> None:
+        """Lago holds another under its id, so that nothing of its bucket may go."""
+        self.quarantine(event, f"conflict: Lago holds another event under this id: {held}", conflict=True)
+
+    def hold(self, event: Event, said: str) -> None:
+        """Its billing period is closed."""
+        self._settle(event, "held", said, held_for="closed period")
+        self.delivered.held += 1
+
+    def move(self, event: Event, timestamp: str) -> None:
+        """Give it another timestamp, as Lago writes them, before it is sent for the first time."""
+        if moved := self._means.outbox.move(event, timestamp):
+            self._events[event.transaction_id] = moved
+        else:
+            self._drop([event])
+
+    def leave(self, events: Iterable[Event]) -> None:
+        """They wait for a later claim."""
+        for event in events:
+            self._left.append(event)
+            self._drop([event])
+
+    def rest(self, event: Event, suspected: int) -> None:
+        """It has failed alone so often by now, and waits for a later claim; for longer, if that is more than before."""
+        if suspected > event.suspected:
+            self._suspected[event.transaction_id] = suspected
+        self.leave([event])
+
+    def give_back(self) -> None:
+        """Give back what has no answer."""
+        left = self.events + self._left
+        self._means.outbox.release(left, sent=frozenset(self._sent), failures=self._failures, suspected=self._suspected)
+
+    def _settle(
+        self,
+        event: Event,
+        state: Literal["quarantined", "held"],
+        said: str,
+        *,
+        conflict: bool = False,
+        held_for: str | None = None,
+    ) -> None:
+        self._means.outbox.settle(
+            [event], state, said, sent=self._sent, conflict=conflict, held_for=held_for, failures=self._failures
+        )
+        self._means.progress(1)
+        self._drop([event])
+
+    def _drop(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._events.pop(event.transaction_id, None)
