@@ -15,6 +15,9 @@ from reconciler.errors import EndedError
 from reconciler.means import Means
 from reconciler.outbox import RENEW_SECONDS, Event
 
+FIRST_PAUSE = 0.2
+"""Seconds until what has failed goes again; three times as long each time."""
+
 log = structlog.get_logger("reconciler")
 
 
@@ -131,6 +134,14 @@ class Claim:
         """
         if not self._sleep(seconds):
             raise EndedError
+
+    def back_off(self, failed: int) -> None:
+        """Wait before what has failed so often goes again.
+
+        Raises:
+            EndedError: the senders end.
+        """
+        self.pause(FIRST_PAUSE * 3 ** (failed - 1))
 
     def _sleep(self, seconds: float) -> bool:
         self._renew_if_old()

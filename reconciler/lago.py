@@ -31,6 +31,9 @@ _PAGE = 1000
 _REFUSALS = 20
 """How often one question may be refused for its rate."""
 
+_FIRST_PAUSE = 0.2
+"""Seconds until a question that failed is asked again; twice as long each time."""
+
 _LONGEST_ID = 2704
 """Bytes; Lago's index holds no longer one."""
 
@@ -242,7 +245,7 @@ class Lago:
                 if response.status < 500 or failures == tries:
                     self._reading.learn(response.headers)
                     return response
-            self._stopping.wait(0.1 * 2**failures)
+            self._stopping.wait(_FIRST_PAUSE * 2 ** (failures - 1))
 
     def _request(self, method: str, path: str, seconds: float, **options: Any) -> Reply:
         """One request and the whole of its answer, or an error once the time is up.

@@ -201,7 +201,7 @@ class Sending:
             return
         whole = len(self._groups) == 1 and len(events) > 1
         if group.failed < (self._tries if whole or answer.kind == "away" else 1):
-            self._claim.pause(0.2 * 3 ** (group.failed - 1))
+            self._claim.back_off(group.failed)
             return
         if answer.kind == "away":
             raise self._means.error(answer)

@@ -106,8 +106,8 @@ class Suspects:
 
     def _try(self, suspect: Suspect, tries: int) -> Answer | None:
         """Send a suspect so often, alone; return the answer that ends the suspicion. What is lost is none either."""
-        for tried in range(tries):
-            self._claim.pause(0.2 * 3**tried)
+        for failed in range(1, tries + 1):
+            self._claim.back_off(failed)
             answer = self._claim.post([suspect.id], again=True)
             if not isinstance(answer, Unknown | Malformed) or answer.kind == "away":
                 del self._waiting[suspect.id]
