@@ -80,6 +80,11 @@ class Unknown:
 Answer = Accepted | Rejected | TooMany | Malformed | Throttled | Refused | Unknown
 
 
+def not_stored(answer: Answer) -> bool:
+    """Whether it is certain that nothing of what was sent was stored."""
+    return not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away")
+
+
 def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Sequence[str]) -> Answer:
     """What an answer to a batch means; a 429 is the business of `Lago.post`.
 

@@ -10,10 +10,10 @@ from typing import Literal
 
 import structlog
 
-from reconciler.answers import Accepted, Answer, Malformed, Refused, Unknown
+from reconciler.answers import Accepted, Answer, Malformed, Refused, Unknown, not_stored
 from reconciler.errors import EndedError
 from reconciler.means import Means
-from reconciler.outbox import RENEW_SECONDS, Event
+from reconciler.outbox import RENEW_SECONDS, Event, lease_clock
 
 FIRST_PAUSE = 0.2
 """Seconds until what has failed goes again; three times as long each time."""
@@ -37,13 +37,16 @@ class Delivered:
 
 
 class Claim:
-    """Claimed events, by transaction id; what someone else has claimed since is no longer among them."""
+    """Claimed events; what someone else has claimed since is no longer among them.
+
+    Whatever waits, `pause` and `post`, may find such: an `Event` is that of the moment, its id is what lasts.
+    """
 
     def __init__(self, means: Means, events: Iterable[Event]) -> None:
-        """Send nothing yet."""
+        """Take the events; send nothing yet."""
         self._means = means
         self._events = {event.transaction_id: event for event in events}
-        self._left: list[Event] = []
+        self._left: dict[str, Event] = {}
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
         self._suspected: dict[str, int] = {}
@@ -67,22 +70,22 @@ class Claim:
 
     @property
     def lago_works(self) -> bool:
-        """Whether Lago took a request that began after one with events of this claim had failed."""
+        """Whether Lago took a request that began after the first one of this claim to fail had failed."""
         return self._failed_at is not None and self._means.evidence.taken_since(self._failed_at)
 
     # -- on the wire
 
-    def post(self, ids: Sequence[str], *, again: bool) -> Answer | None:
-        """Send these events in one request.
+    def post(self, ids: Sequence[str], *, again: bool) -> tuple[list[Event], Answer] | None:
+        """Send these events in one request, or those of them that are still ours.
 
         They count as sent from before the request on, unless the answer says that they were not stored.
 
         Args:
             ids: which.
-            again: whether the same request has failed before.
+            again: whether a request with just these has failed before.
 
         Returns:
-            None if nothing was sent: their claim had ended, and they are someone else's.
+            What was sent, in order, and the answer; None if all of them are someone else's by now.
 
         Raises:
             EndedError: the senders end.
@@ -99,15 +102,15 @@ class Claim:
             answer = self._means.lago.post(ours, [event.payload for event in events])
         if isinstance(answer, Refused) and not answer.lagos:
             answer = Unknown(answer.said, "failing")  # a gateway's, which may dislike one event
-        if not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away"):
+        if not_stored(answer):
             self._sent -= newly
         if isinstance(answer, Accepted):
-            self._means.evidence.taken(began, again=again)
+            self._means.evidence.taken(began, again=again and len(events) == len(ids))
         elif isinstance(answer, Unknown | Malformed):
             self._failed_at = self._failed_at or time.monotonic()
             self._means.evidence.failed(began, answer.said)
             self.go_again(events, answer.said)
-        return answer
+        return events, answer
 
     def note(self, events: Iterable[Event], reason: str) -> None:
         """Keep with events why they have no answer yet."""
@@ -151,9 +154,12 @@ class Claim:
         return self._means.sleep(seconds)
 
     def _renew_if_old(self) -> None:
-        if time.monotonic() - self._leased_at >= RENEW_SECONDS:
-            self._leased_at = time.monotonic()
-            self._events = self._means.outbox.renew(self.events)
+        if lease_clock() - self._leased_at >= RENEW_SECONDS:
+            self._leased_at = lease_clock()
+            ours = self._means.outbox.renew([*self._events.values(), *self._left.values()])
+            self._events, self._left = (
+                {id_: ours[id_] for id_ in events if id_ in ours} for events in (self._events, self._left)
+            )
 
     # -- what becomes of them
 
@@ -165,8 +171,7 @@ class Claim:
 
     def quarantine(self, event: Event, said: str, *, conflict: bool = False) -> None:
         """A person has to look at it."""
-        self._settle(event, "quarantined", said, conflict=conflict)
-        self.delivered.quarantined += 1
+        self.delivered.quarantined += self._settle(event, "quarantined", said, conflict=conflict)
 
     def conflict(self, event: Event, held: str) -> None:
         """Lago holds another under its id, so that nothing of its bucket may go."""
@@ -174,11 +179,10 @@ class Claim:
 
     def hold(self, event: Event, said: str) -> None:
         """Its billing period is closed."""
-        self._settle(event, "held", said, held_for="closed period")
-        self.delivered.held += 1
+        self.delivered.held += self._settle(event, "held", said, held_for="closed period")
 
     def move(self, event: Event, timestamp: str) -> None:
-        """Give it another timestamp, as Lago writes them, before it is sent for the first time."""
+        """Give it another timestamp, since Lago does not have it yet."""
         if moved := self._means.outbox.move(event, timestamp):
             self._events[event.transaction_id] = moved
         else:
@@ -187,7 +191,7 @@ class Claim:
     def leave(self, events: Iterable[Event]) -> None:
         """They wait for a later claim."""
         for event in events:
-            self._left.append(event)
+            self._left[event.transaction_id] = event
             self._drop([event])
 
     def rest(self, event: Event, suspected: int) -> None:
@@ -198,7 +202,7 @@ class Claim:
 
     def give_back(self) -> None:
         """Give back what has no answer."""
-        left = self.events + self._left
+        left = [*self._events.values(), *self._left.values()]
         self._means.outbox.release(left, sent=frozenset(self._sent), failures=self._failures, suspected=self._suspected)
 
     def _settle(
@@ -209,12 +213,22 @@ class Claim:
         *,
         conflict: bool = False,
         held_for: str | None = None,
-    ) -> None:
-        self._means.outbox.settle(
-            [event], state, said, sent=self._sent, conflict=conflict, held_for=held_for, failures=self._failures
+    ) -> int:
+        ours = self.of([event.transaction_id])
+        if not ours:
+            return 0
+        settled = self._means.outbox.settle(
+            ours,
+            state,
+            said,
+            sent=self._sent,
+            conflict=conflict,
+            held_for=held_for,
+            failures=self._failures,
         )
-        self._means.progress(1)
+        self._means.progress(settled)
         self._drop([event])
+        return settled
 
     def _drop(self, events: Iterable[Event]) -> None:
         for event in events:

@@ -58,6 +58,7 @@ class Dispatch:
             settings.lago_api_key.get_secret_value(),
             rate=settings.rate,
             stopping=stopping,
+            seconds=settings.deadline.total_seconds(),
         )
         self._away: LagoAwayError | None = None
         self._asked: tuple[Store, bool] | None = None

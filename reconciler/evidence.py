@@ -15,6 +15,9 @@ IN_VAIN = 3
 LONG_IN_VAIN = 15
 """The same for a Lago that has taken something in this delivery: it may be one batch on which it chokes."""
 
+TRIES = 3
+"""How often what failed goes again in one claim, before anything follows from it."""
+
 ENOUGH = {"refused": 3, "failing": 3, "passing": 10, "silent": 10}
 """How many suspicions make an event poison, by how it fails: a gateway's 503 is seldom about one event."""
 

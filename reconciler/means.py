@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from reconciler.answers import Malformed, Unknown
+from reconciler.answers import Answer, Malformed, Unknown, not_stored
 from reconciler.batch_size import BatchSize
 from reconciler.errors import LagoAwayError, LagoError
 from reconciler.evidence import Evidence
@@ -46,9 +46,9 @@ class Means:
     size: BatchSize
     evidence: Evidence = field(default_factory=Evidence)
 
-    def may_repeat(self, answer: Unknown | Malformed) -> bool:
+    def may_repeat(self, answer: Answer) -> bool:
         """Whether what was answered so may go again at once: it was not stored, or a repetition counts once."""
-        return self.repeatable or isinstance(answer, Malformed)
+        return self.repeatable or not_stored(answer)
 
     def error(self, answer: Unknown | Malformed) -> LagoError:
         """The error that it is if Lago answers so whatever it is sent."""

@@ -45,7 +45,7 @@ class Event:
         decided: whether a person has decided that it goes: it is not judged before it is sent.
         claimed_at: when it was claimed or renewed last, by the ledger's clock: the claim's mark, which tells it from
             another sender's that came after it.
-        leased_at: the same by this machine's monotonic clock, in seconds.
+        leased_at: the same by `lease_clock`.
     """
 
     window_start: datetime
@@ -64,6 +64,11 @@ class Event:
     def transaction_id(self) -> str:
         """The id in the payload, at the place where planning put it."""
         return self.payload.split('"', 4)[3]
+
+
+def lease_clock() -> float:
+    """Seconds of a clock that goes on while the machine is suspended, where the system has one (Linux)."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 Failures = Mapping[str, str]
@@ -98,7 +103,7 @@ class Outbox:
             "ask_after": self._ask_after,
             "limit": limit,
         }
-        leased_at = time.monotonic()
+        leased_at = lease_clock()
         with self._ledger.transaction() as connection:
             rows = cursor(connection).execute(statement("claim"), values)
             events = [Event(*row, leased_at) for row in rows.fetchall()]  # type: ignore[arg-type,call-arg]
@@ -118,7 +123,7 @@ class Outbox:
         Returns:
             Those that are still ours, by transaction id; the others' claim had ended, and someone else has them.
         """
-        leased_at = time.monotonic()
+        leased_at = lease_clock()
         with self._ledger.transaction() as connection:
             values = {"meter": self.meter, "lease": LEASE, **_keys(events)}
             rows = cursor(connection).execute(statement("renew"), values).fetchall()
@@ -171,7 +176,7 @@ class Outbox:
         conflict: bool = False,
         held_for: str | None = None,
         failures: Failures | None = None,
-    ) -> None:
+    ) -> int:
         """Record what became of events.
 
         Args:
@@ -182,6 +187,9 @@ class Outbox:
             conflict: whether Lago holds other events under these ids; their buckets then send nothing more.
             held_for: why they are held, if they are.
             failures: why they went more than once, if they did.
+
+        Returns:
+            How many that were: what Lago has not accepted is left alone if someone else has claimed it since.
         """
         with self._ledger.transaction() as connection:
             work = cursor(connection)
@@ -195,13 +203,14 @@ class Outbox:
                 "open_since": [event.open_since for event in events],
                 "failures": _texts(events, failures or {}),
             }
-            work.execute(statement("settle"), {**values, **_keys(events)})
-            for event in events if conflict else ():
+            settled = work.execute(statement("settle"), {**values, **_keys(events)}).rowcount
+            for event in events if conflict and settled else ():
                 key = {"window_start": event.window_start, "bucket": event.bucket}
                 work.execute(statement("hold_later_revisions"), {"meter": self.meter, **key})
+        return settled
 
     def move(self, event: Event, timestamp: str) -> Event | None:
-        """Give an event that was never sent another timestamp, and freeze it again; None if it is no longer ours."""
+        """Give an event that Lago does not have another timestamp, and freeze it; None if it is no longer ours."""
         key = {"window_start": event.window_start, "bucket": event.bucket, "revision": event.revision}
         with self._ledger.transaction() as connection:
             values = {"meter": self.meter, "timestamp": timestamp, "mark": event.claimed_at, **key}

@@ -5,7 +5,7 @@ attempt whose end nobody knows, on a store that would count a repetition twice.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from json import loads
@@ -30,11 +30,14 @@ class Readback:
         self._lago = lago
         self._expressions: dict[str, str | None] = {}
 
-    def verdicts(self, events: Sequence[Event], *, duplicates: bool = False) -> list[tuple[Verdict, str]]:
+    def verdicts(
+        self, events: Sequence[Event], keep: Callable[[], None], *, duplicates: bool = False
+    ) -> list[tuple[Verdict, str]]:
         """Say of each event whether Lago holds it, holds another under its id and subscription, or holds none.
 
         Args:
             events: which.
+            keep: called before each question; keeps the claim of the events.
             duplicates: whether Lago says that it has their ids: then what is not in its place is looked for by its id.
 
         Returns:
@@ -44,17 +47,19 @@ class Readback:
             LagoError: no answer that is Lago's.
         """
         ours = [loads(event.payload) for event in events]
-        held = self._held(ours)
+        held = self._held(ours, keep)
         for each in ours if duplicates else ():
+            keep()
             if not held[each["transaction_id"]] and (stray := self._lago.event(each["transaction_id"])):
                 held[each["transaction_id"]].append(stray)
         return [self._verdict(each, held[each["transaction_id"]]) for each in ours]
 
-    def _held(self, ours: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    def _held(self, ours: Sequence[Mapping[str, Any]], keep: Callable[[], None]) -> dict[str, list[dict[str, Any]]]:
         """All that Lago holds under the events' ids, read by code and moment: `GET /events` has no filter for ids."""
         ids = {event["transaction_id"] for event in ours}
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for code, moment, subscription in _places(ours):
+            keep()
             for page in self._lago.events(
                 code, moment - _MILLISECOND, moment + _MILLISECOND, subscription=subscription
             ):
@@ -66,11 +71,11 @@ class Readback:
     def _verdict(self, ours: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> tuple[Verdict, str]:
         subscription = ours.get("external_subscription_id")
         mine = [event for event in held if event.get("external_subscription_id") == subscription]
-        for event in mine:
+        for event in mine:  # ClickHouse may have several, and each may count
             differing = differences(ours, event)
-            if not differing or differing == [f"properties.{self._expression_field(ours['code'])}"]:
-                return "equal", ""
-        return ("conflict", str(mine[0])) if mine else ("missing", "")
+            if differing and differing != [f"properties.{self._expression_field(ours['code'])}"]:
+                return "conflict", str(event)
+        return ("equal", "") if mine else ("missing", "")
 
     def _expression_field(self, code: str) -> str | None:
         """The property that Lago computes by the metric's expression and overwrites, if it has one."""

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from reconciler.answers import Answer, Malformed, Unknown
 from reconciler.claim import Claim
-from reconciler.evidence import ENOUGH, IN_VAIN
+from reconciler.evidence import ENOUGH, IN_VAIN, TRIES
 from reconciler.means import Means
 from reconciler.outbox import Event
 
-TRIES = 3
-"""How often what failed goes again before anything follows from it."""
+Sent = tuple[list[Event], Answer]
+"""What was sent, and Lago's answer."""
 
 
 @dataclass(frozen=True)
@@ -52,43 +52,45 @@ class Suspects:
         self._waiting[id_] = Suspect(id_, event.suspected, answer, time.monotonic())
 
     @property
-    def in_vain(self) -> bool:
-        """Whether Lago has taken nothing since the first of several that were never suspected before."""
+    def nothing_works(self) -> bool:
+        """Whether Lago has taken nothing since the first of several failed that were never suspected before."""
+        self._forget_lost()
         new = [suspect for suspect in self._waiting.values() if not suspect.suspected][-IN_VAIN:]
         return len(new) == IN_VAIN and not self._means.evidence.taken_since(new[0].failed_at)
 
-    def try_new(self, *, more_to_come: bool) -> Iterator[tuple[str, Answer]]:
+    def try_new(self, *, more_to_come: bool) -> Iterator[Sent]:
         """Send each that has not gone again since it failed, alone, until it has failed often enough.
 
         Args:
             more_to_come: whether other events go after them, which may prove something.
 
         Yields:
-            The ids of those that have an answer now, and that: they are no suspects any more.
+            Those to which Lago answered something else, each with that answer. They are no suspects any more, until
+            they are added again.
         """
         for suspect in [suspect for suspect in self._waiting.values() if not suspect.tries]:
-            if answer := self._try(suspect, self._tries_due(suspect, more_to_come=more_to_come)):
-                yield suspect.id, answer
+            if sent := self._try(suspect, self._tries_due(suspect, more_to_come=more_to_come)):
+                yield sent
 
-    def judge(self) -> Iterator[tuple[str, Answer]]:
+    def judge(self) -> Iterator[Sent]:
         """What Lago chokes on while it takes other events is poison; without that proof it stays planned.
 
         Yields:
-            As `try_new`.
+            As `try_new`; before it goes on, others may be added and tried.
 
         Raises:
             LagoError: Lago seems to fail on all.
         """
         self._waiting = dict(sorted(self._waiting.items(), key=lambda each: self._proof(each[1]), reverse=True))
-        while self._waiting:
+        while self._forget_lost():
             suspect = next(iter(self._waiting.values()))
             proof = self._proof(suspect)
             again = self._means.may_repeat(suspect.answer)
             if again and not proof and self._means.evidence.away:
                 raise self._means.error(suspect.answer)
             if again and proof:  # it has to fail after Lago took others, too
-                if answer := self._try(suspect, 1):
-                    yield suspect.id, answer
+                if sent := self._try(suspect, 1):
+                    yield sent
                     continue
                 if suspect.id not in self._waiting:
                     continue
@@ -97,21 +99,31 @@ class Suspects:
             self._sentence(suspect, suspect.suspected + proof)
 
     def _sentence(self, suspect: Suspect, suspected: int) -> None:
-        for event in self._claim.of([suspect.id]):
-            if suspected >= ENOUGH[suspect.answer.kind]:
-                said = f"{suspect.answer.said} each time, while Lago takes other events"
-                self._claim.quarantine(event, said)
-            else:
-                self._claim.rest(event, suspected)
+        [event] = self._claim.of([suspect.id])
+        if suspected >= ENOUGH[suspect.answer.kind]:
+            said = f"{suspect.answer.said} each time, while Lago takes other events"
+            self._claim.quarantine(event, said)
+        else:
+            self._claim.rest(event, suspected)
 
-    def _try(self, suspect: Suspect, tries: int) -> Answer | None:
-        """Send a suspect so often, alone; return the answer that ends the suspicion. What is lost is none either."""
+    def _forget_lost(self) -> bool:
+        """Forget those that are someone else's by now; say whether any are left."""
+        self._waiting = {id_: suspect for id_, suspect in self._waiting.items() if self._claim.of([id_])}
+        return bool(self._waiting)
+
+    def _try(self, suspect: Suspect, tries: int) -> Sent | None:
+        """Send a suspect so often, alone, until Lago answers something else.
+
+        Returns:
+            None if it is still a suspect, or someone else's.
+        """
         for failed in range(1, tries + 1):
             self._claim.back_off(failed)
-            answer = self._claim.post([suspect.id], again=True)
+            sent = self._claim.post([suspect.id], again=True)
+            answer = sent[1] if sent else None
             if not isinstance(answer, Unknown | Malformed) or answer.kind == "away":
                 del self._waiting[suspect.id]
-                return answer
+                return sent
             suspect = replace(suspect, answer=answer, failed_at=time.monotonic(), tries=suspect.tries + 1)
             self._waiting[suspect.id] = suspect
         return None

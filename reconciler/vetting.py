@@ -1,13 +1,12 @@
 """What becomes of claimed events before anything is sent: some must not go, and of some Lago may know already."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
 
 from reconciler.claim import Claim
 from reconciler.errors import LagoAwayError
 from reconciler.evidence import IN_VAIN
 from reconciler.means import Means
-from reconciler.outbox import Event
 from reconciler.unsendable import unsendable
 
 
@@ -35,7 +34,7 @@ def _quarantine_unsendable(means: Means, claim: Claim) -> None:
 def _hold_or_move_late(means: Means, claim: Claim) -> None:
     """Hold or move what comes too late for its billing period, as the settings say."""
     began = _closed(means, claim)
-    there = _may_be_there(means, claim.of(began))
+    there = _may_be_there(means, claim, began)
     claim.pause()
     for event in claim.of(id_ for id_ in began if id_ not in there):
         moment = began[event.transaction_id]
@@ -72,10 +71,10 @@ def _closed(means: Means, claim: Claim) -> dict[str, datetime]:
     return began
 
 
-def _may_be_there(means: Means, events: Sequence[Event]) -> set[str]:
+def _may_be_there(means: Means, claim: Claim, ids: Iterable[str]) -> set[str]:
     """Of what was sent before, in time and without an answer, what may be in Lago: only Lago knows."""
     there, asked = set(), []
-    for event in events:
+    for event in claim.of(ids):
         if event.open_since is None:
             continue
         if means.store != "postgres" and event.claimed_at - event.open_since < means.visible_after:
@@ -83,7 +82,7 @@ def _may_be_there(means: Means, events: Sequence[Event]) -> set[str]:
             there.add(event.transaction_id)
         else:
             asked.append(event)
-    for event, (verdict, _) in zip(asked, means.readback.verdicts(asked), strict=True):
+    for event, (verdict, _) in zip(asked, means.readback.verdicts(asked, claim.pause), strict=True):
         if verdict != "missing":
             there.add(event.transaction_id)
     return there
@@ -93,7 +92,7 @@ def _read_back(means: Means, claim: Claim) -> None:
     """Ask what became of open attempts; what is not there goes again."""
     claim.pause()
     waiting = [event for event in claim.events if event.open_since is not None]
-    for event, (verdict, held) in zip(waiting, means.readback.verdicts(waiting), strict=True):
+    for event, (verdict, held) in zip(waiting, means.readback.verdicts(waiting, claim.pause), strict=True):
         if verdict == "equal":
             claim.accept([event])
         elif verdict == "conflict":

@@ -1,4 +1,4 @@
--- move_event: give an event that was never sent another timestamp, because its billing period is closed.
+-- move_event: give an event that Lago does not have another timestamp, because its billing period is closed.
 --
 -- Writes  the payload; from here on it is frozen again. Returns it, unless someone else has claimed the event since.
 UPDATE reconciler.event

@@ -14,7 +14,7 @@ from reconciler.outbox import Outbox
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, counted, environment, reconcile
+from tests.support import BATCH, assert_exact, counted, environment, let_minutes_pass, reconcile
 
 
 def _moment() -> datetime:
@@ -135,3 +135,23 @@ def test_an_equal_event_under_our_id_is_taken_as_accepted(
     proxy_db.insert(spend_row(startTime=moment))
     assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, lago)
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_another_event_that_is_found_on_reading_back_is_a_conflict(stored: bool, proxy_db: Database) -> None:
+    """Without deduplication each copy counts, so that an equal one beside it settles nothing."""
+    with Sandbox(store="clickhouse", deduplication=False) as lago:
+        environ = environment(proxy_db, lago)
+        proxy_db.insert(spend_row())
+        lago.faults({"kind": "status", "status": 500, "commit": stored, "path": BATCH})
+        with pytest.raises(LagoError):
+            reconcile(environ, since="2h")
+        [(payload,)] = proxy_db.fetch("SELECT payload FROM reconciler.event")
+        event: dict[str, Any] = msgspec.json.decode(payload)
+        _post(lago, event | {"properties": event["properties"] | {"response_cost": "99"}})
+        let_minutes_pass(proxy_db)
+        met = reconcile(environ)
+    assert (met.delivered.accepted, met.delivered.quarantined, met.exit_code) == (0, 1, 3)
+    assert [alarm["kind"] for alarm in met.alarms] == ["conflict"]
+    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event")
+    assert "99" in answer

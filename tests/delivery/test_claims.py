@@ -15,7 +15,16 @@ from reconciler.outbox import Outbox
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, batches, end_leases, environment, reconcile
+from tests.support import (
+    BATCH,
+    assert_exact,
+    batches,
+    end_leases,
+    environment,
+    let_minutes_pass,
+    reconcile,
+    states,
+)
 
 
 def leased(ledger: Database) -> int:
@@ -63,6 +72,34 @@ def test_what_waits_for_a_rate_limit_stays_claimed(
     first.join()
     assert_exact(proxy_db, lago)
     assert proxy_db.fetch("SELECT attempts, failure FROM reconciler.event") == [(1, "429, it asks to wait")]
+
+
+def test_who_has_lost_a_part_of_a_claim_sends_the_rest(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch of two fails until each goes alone; while the first is tried again, the other gets another sender."""
+    monkeypatch.setattr("reconciler.claim.RENEW_SECONDS", 0.05)
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(end_user="one"), spend_row(end_user="two"))
+    lago.faults({"kind": "status", "status": 500, "path": BATCH, "count": 4})
+
+    def claimed_by_another() -> None:
+        while len(batches(lago)) < 4:
+            time.sleep(0.01)
+        proxy_db.fetch(
+            "UPDATE reconciler.event SET open_since = clock_timestamp() WHERE NOT payload LIKE %s",
+            f"%{batches(lago)[3][0]}%",
+        )
+
+    another = threading.Thread(target=claimed_by_another)
+    another.start()
+    assert reconcile(environ, since="2h").delivered.accepted == 1
+    another.join()
+    assert [len(ids) for ids in batches(lago)] == [2, 2, 2, 1, 1]
+    assert states(proxy_db) == {"accepted": 1, "planned": 1}
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 1
+    assert_exact(proxy_db, lago)
 
 
 @pytest.fixture

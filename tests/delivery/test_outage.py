@@ -230,6 +230,24 @@ def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(
     assert_exact(proxy_db, lago)
 
 
+def test_a_lago_that_answers_no_question_in_time_does_not_hold_a_pass_longer_than_its_deadline(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago, RECONCILE_DEADLINE="2s")
+    proxy_db.insert(spend_row())
+    later = {"kind": "status", "status": 429, "headers": {"Retry-After": "1"}, "count": None}
+    lago.faults(later | {"path": "/api/v1/events"})
+    began = time.monotonic()
+    done = reconcile(environ, since="2h")
+    assert time.monotonic() - began < 5
+    assert done.exit_code == 0
+    assert done.standing is not None
+    assert done.standing.planned_events == 1
+    lago.clear_faults()
+    assert reconcile(environ).delivered.accepted == 1
+    assert_exact(proxy_db, lago)
+
+
 def test_batch_size_finds_the_limit_and_stays_there(proxy_db: Database) -> None:
     with Sandbox(batch_max_length=37) as lago:
         proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(800)))
