@@ -24,15 +24,15 @@ REQUEST_SECONDS = 20.0
 
 CONNECT_SECONDS = 5.0
 
+FIRST_PAUSE = 0.2
+"""Seconds until a question that failed is asked again; twice as long each time."""
+
 Store = Literal["postgres", "clickhouse", "unknown"]
 """Lago's event stores, which answer a repeated event in opposite ways (facts: lago section 0.1)."""
 
 _PAGE = 1000
 _REFUSALS = 20
 """How often one question may be refused for its rate."""
-
-_FIRST_PAUSE = 0.2
-"""Seconds until a question that failed is asked again; twice as long each time."""
 
 _LONGEST_ID = 2704
 """Bytes; Lago's index holds no longer one."""
@@ -247,7 +247,7 @@ class Lago:
                 if response.status < 500 or failures == tries:
                     self._reading.learn(response.headers)
                     return response
-            self._sleep(_FIRST_PAUSE * 2 ** (failures - 1))
+            self._sleep(FIRST_PAUSE * 2 ** (failures - 1))
 
     def _sleep(self, seconds: float) -> None:
         """Wait, but no longer than until all is to end."""

@@ -109,6 +109,13 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
 
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what failed go again ten times as soon; how often it does is what tests are about."""
+    monkeypatch.setattr("reconciler.claim.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("reconciler.lago.FIRST_PAUSE", 0.02)
+
+
 @contextmanager
 def _server(bin_dir: Path | None = None) -> Iterator[EmbeddedPostgres]:
     """Run a Postgres with a template database of LiteLLM's schema, in memory where there is room for it."""

@@ -79,6 +79,7 @@ def test_who_has_lost_a_part_of_a_claim_sends_the_rest(
 ) -> None:
     """A batch of two fails until each goes alone; while the first is tried again, the other gets another sender."""
     monkeypatch.setattr("reconciler.claim.RENEW_SECONDS", 0.05)
+    monkeypatch.setattr("reconciler.claim.FIRST_PAUSE", 0.2)
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(end_user="one"), spend_row(end_user="two"))
     lago.faults({"kind": "status", "status": 500, "path": BATCH, "count": 4})
