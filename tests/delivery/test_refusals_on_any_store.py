@@ -1,0 +1,178 @@
+"""What Lago refuses it has not stored, whichever its store: nothing waits to be read back, and all else is billed."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from reconciler.errors import LagoError
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.process import run, sentences
+from tests.support import (
+    BATCH,
+    assert_exact,
+    batches,
+    counted,
+    environment,
+    let_minutes_pass,
+    reconcile,
+    reconcile_while_undecided,
+    states,
+    used,
+)
+
+STORES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "postgres": ({}, {}),
+    "clickhouse": ({"store": "clickhouse", "deduplication": False}, {}),
+    "clickhouse, deduplicating": ({"store": "clickhouse"}, {"RECONCILE_DEDUPLICATION": "true"}),
+}
+INVALID = (
+    '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
+    '"error_details": {"2": {"timestamp": ["invalid_format"]}}}'
+)
+LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
+OPEN = "SELECT count(*) FROM reconciler.event WHERE state = 'planned' AND open_since IS NOT NULL"
+
+
+@pytest.fixture(params=STORES)
+def more(request: pytest.FixtureRequest) -> tuple[dict[str, Any], dict[str, str]]:
+    """The options of a stand-in with this store, and the settings that it needs."""
+    return STORES[request.param]
+
+
+@pytest.fixture
+def any_lago(more: tuple[dict[str, Any], dict[str, str]]) -> Iterator[Sandbox]:
+    with Sandbox(**more[0]) as lago:
+        yield lago
+
+
+@pytest.fixture
+def environ(proxy_db: Database, any_lago: Sandbox, more: tuple[dict[str, Any], dict[str, str]]) -> dict[str, str]:
+    return environment(proxy_db, any_lago) | more[1]
+
+
+def customers(database: Database, count: int) -> None:
+    database.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
+
+
+def test_an_event_that_lago_names_is_quarantined_and_the_rest_goes_at_once(
+    proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
+) -> None:
+    customers(proxy_db, 8)
+    any_lago.faults({"kind": "status", "status": 422, "body": INVALID, "path": BATCH})
+    done = reconcile(environ, since="2h")
+    assert (done.exit_code, done.delivered.accepted, done.delivered.quarantined) == (3, 7, 1)
+    [first, second] = batches(any_lago)
+    assert second == first[:2] + first[3:]
+    [(id_, answer)] = proxy_db.fetch(
+        "SELECT payload::json ->> 'transaction_id', answer FROM reconciler.event WHERE state = 'quarantined'"
+    )
+    assert (id_, answer) == (first[2], "422 {'timestamp': ['invalid_format']}")
+    [(customer,)] = proxy_db.fetch("SELECT customer FROM reconciler.event WHERE state = 'quarantined'")
+    assert_exact(proxy_db, any_lago, where=f"end_user <> '{customer}'", undelivered=1)
+
+
+def test_a_lago_that_takes_fewer_events_gets_smaller_batches(
+    proxy_db: Database, more: tuple[dict[str, Any], dict[str, str]]
+) -> None:
+    with Sandbox(batch_max_length=7, **more[0]) as lago:
+        customers(proxy_db, 120)
+        assert reconcile(environment(proxy_db, lago) | more[1], since="2h").delivered.accepted == 120
+        assert max(request["events"] for request in lago.requests() if request["status"] == 200) == 7
+        assert any(request["status"] == 422 for request in lago.requests())
+        assert_exact(proxy_db, lago)
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, LAGOS_400), (413, "<html>too large</html>")])
+def test_one_event_that_is_refused_without_a_name_is_found_and_stops_no_other(
+    status: int, body: str, proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
+) -> None:
+    customers(proxy_db, 30)
+    fault = {"kind": "status", "status": status, "body": body, "count": None, "path": BATCH}
+    any_lago.faults({**fault, "external_subscription_id": "customer 7"})
+    with suppress(LagoError):
+        reconcile(environ, since="2h")
+    assert proxy_db.fetch(OPEN) == [(0,)], "a refusal leaves nothing to be read back"
+    reconcile_while_undecided(environ, proxy_db)
+    [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    assert customer == "customer 7"
+    assert str(status) in answer
+    assert_exact(proxy_db, any_lago, where="end_user <> 'customer 7'", undelivered=1)
+
+
+@pytest.mark.parametrize(("status", "body"), [(400, LAGOS_400), (413, "<html>too large</html>")])
+def test_a_lago_that_refuses_everything_for_a_while_gets_it_all_afterwards(
+    status: int, body: str, proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
+) -> None:
+    customers(proxy_db, 12)
+    any_lago.faults({"kind": "status", "status": status, "body": body, "count": None, "path": BATCH})
+    with pytest.raises(LagoError, match=f"whatever it is sent, it answers {status}.*All events stay planned"):
+        reconcile(environ, since="2h")
+    any_lago.clear_faults()
+    assert reconcile(environ).delivered.accepted == 12, "at once"
+    assert_exact(proxy_db, any_lago)
+
+
+@pytest.mark.parametrize("stored", [True, False], ids=["stored", "not stored"])
+def test_an_answer_that_comes_too_late_leaves_a_question_that_is_cleared_up(
+    stored: bool,
+    proxy_db: Database,
+    any_lago: Sandbox,
+    environ: dict[str, str],
+    more: tuple[dict[str, Any], dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reconciler.lago.REQUEST_SECONDS", 0.3)
+    customers(proxy_db, 8)
+    any_lago.faults({"kind": "hang", "seconds": 5, "commit": stored, "path": BATCH})
+    if more[0].get("deduplication", True):
+        reconcile(environ, since="2h")
+    else:  # it may not go again at once
+        with pytest.raises(LagoError, match=r"no answer within 0\.3 s"):
+            reconcile(environ, since="2h")
+        assert states(proxy_db) == {"planned": 8}
+        assert len(batches(any_lago)) == 1
+        assert proxy_db.fetch("SELECT DISTINCT failure FROM reconciler.event") == [("no answer within 0.3 s",)]
+        let_minutes_pass(proxy_db)
+        reconcile(environ)
+    assert states(proxy_db) == {"accepted": 8}
+    assert counted(any_lago) == used(proxy_db)
+
+
+@pytest.mark.parametrize("allowed", ["read", "write"])
+def test_a_key_that_may_not_do_all_is_named_and_everything_stays_planned(
+    allowed: str, proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
+) -> None:
+    customers(proxy_db, 3)
+    any_lago.permissions(event=[allowed])
+    _refuses(environ, "it answers 403, so LAGO_API_KEY may not write and read events", proxy_db, any_lago)
+    any_lago.permissions()
+    assert reconcile(environ).delivered.accepted == 3, "at once"
+    assert_exact(proxy_db, any_lago)
+
+
+@pytest.mark.parametrize("when", ["from the first question on", "from the first batch on"])
+def test_a_key_of_another_organization_is_named_and_everything_stays_planned(
+    when: str, proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
+) -> None:
+    customers(proxy_db, 3)
+    setting = "it answers 401, so LAGO_API_KEY is not a key of this organization"
+    if "question" in when:
+        _refuses(environ | {"LAGO_API_KEY": "another"}, setting, proxy_db, any_lago)
+    else:
+        any_lago.faults({"kind": "status", "status": 401, "path": BATCH})
+        _refuses(environ, setting, proxy_db, any_lago)
+    assert reconcile(environ).delivered.accepted == 3, "at once"
+    assert_exact(proxy_db, any_lago)
+
+
+def _refuses(environ: dict[str, str], setting: str, database: Database, lago: Sandbox) -> None:
+    finished = run(environ, "--since", "2h")
+    assert finished.returncode == 1
+    [sentence] = sentences(finished)
+    assert sentence == f"Lago at LAGO_API_BASE ({lago.url}) refuses us: {setting}. All events stay planned."
+    assert states(database) == {"planned": 3}
+    assert database.fetch(OPEN) == [(0,)]
+    assert lago.events() == []
