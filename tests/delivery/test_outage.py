@@ -212,6 +212,25 @@ def test_the_oldest_usage_goes_first_and_fresh_usage_gets_its_share(
     assert_exact(proxy_db, lago)
 
 
+def test_a_backlog_of_hours_drains_window_by_window_while_fresh_usage_gets_every_other_batch(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=10))
+    hours = range(20, 12, -1)
+    old = [spend_row(end_user=f"{hour} {n}", startTime=_ago(hours=hour)) for hour in hours for n in range(10)]
+    fresh = [spend_row(end_user=f"fresh {number}", startTime=_ago(minutes=30)) for number in range(30)]
+    proxy_db.insert(*reversed(old), *fresh)
+    reconcile(environment(proxy_db, lago), since="24h")
+    names = {event["transaction_id"]: event["external_subscription_id"] for event in lago.events()}
+    kinds = [{names[id_].split()[0] for id_ in batch} for batch in batches(lago)]
+    assert all(len(kind) == 1 for kind in kinds), "a batch is of one window"
+    ages = [kind.pop() for kind in kinds]
+    assert ages[:6:2] == ["20", "19", "18"]
+    assert ages[1:6:2] == ["fresh"] * 3
+    assert ages[6:] == ["17", "16", "15", "14", "13"]
+    assert_exact(proxy_db, lago)
+
+
 def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
