@@ -29,6 +29,27 @@ def test_clickhouse_takes_long_names_and_no_number_of_a_trillion(proxy_db: Datab
         assert answer.startswith("not sent: input_tokens is 1000000000000")
 
 
+def test_a_cost_of_a_trillion_or_more_is_not_sent_to_clickhouse(proxy_db: Database, clickhouse: Sandbox) -> None:
+    """Its ClickHouse would count 0 for it, and say nothing."""
+    costs = {"less": 999_999_999_999.0, "limit": 1e12, "more": 2.5e12}
+    proxy_db.insert(*(spend_row(end_user=name, spend=cost) for name, cost in costs.items()))
+    done = reconcile(environment(proxy_db, clickhouse), since="2h")
+    assert (done.exit_code, done.delivered.accepted, done.delivered.quarantined) == (3, 1, 2)
+    answers = dict(proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'"))
+    end = ": from 1,000,000,000,000 on Lago's ClickHouse counts 0"
+    assert answers == {
+        "limit": f"not sent: response_cost is 1000000000000{end}",
+        "more": f"not sent: response_cost is 2500000000000{end}",
+    }
+    assert_exact(proxy_db, clickhouse, where="end_user = 'less'", undelivered=2)
+
+
+def test_lagos_postgres_counts_a_cost_of_a_trillion(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(spend=1e12))
+    assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 1
+    assert_exact(proxy_db, lago)
+
+
 @pytest.mark.parametrize("column", ["end_user", "model"])
 def test_text_that_only_looks_like_a_nul_is_sent(proxy_db: Database, lago: Sandbox, column: str) -> None:
     proxy_db.insert(spend_row(**{column: r"a\u0000b"}))
