@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from reconciler.errors import LagoError
 from reconciler.readback import differences
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -146,18 +147,32 @@ def test_an_event_at_another_time_under_our_id_is_a_conflict(proxy_db: Database,
 
 
 def test_an_event_that_was_deleted_in_lago_is_quarantined_as_gone(proxy_db: Database, lago: Sandbox) -> None:
+    """Lago deletes a metric's events with it, and their ids stay taken."""
     environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row())
-    refusal = (
-        '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
-        '"error_details": {"0": {"transaction_id": ["value_already_exist"]}}}'
+    headers = {"Authorization": f"Bearer {lago.api_key}"}
+    metric = {"name": "Tokens", "code": CODE, "aggregation_type": "count_agg"}
+    httpx.post(
+        f"{lago.url}/api/v1/billable_metrics", headers=headers, json={"billable_metric": metric}
+    ).raise_for_status()
+    proxy_db.insert(spend_row(end_user="deleted"))
+    lago.faults({"kind": "commit_then_500", "path": BATCH, "count": None})
+    with pytest.raises(LagoError, match="500"):
+        reconcile(environ, since="2h")
+    lago.clear_faults()
+    httpx.delete(f"{lago.url}/api/v1/billable_metrics/{CODE}", headers=headers).raise_for_status()
+    assert lago.events() == []
+
+    proxy_db.insert(spend_row(end_user="new"))
+    done = reconcile(environ)
+
+    assert (done.exit_code, done.delivered.accepted, done.delivered.quarantined) == (3, 1, 1)
+    assert [alarm["kind"] for alarm in done.alarms] == ["quarantined"]
+    [(customer, answer, conflict)] = proxy_db.fetch(
+        "SELECT customer, answer, conflict FROM reconciler.event WHERE state = 'quarantined'"
     )
-    lago.faults({"kind": "status", "status": 422, "body": refusal, "path": BATCH})
-    done = reconcile(environ, since="2h")
-    assert (done.exit_code, done.delivered.quarantined) == (3, 1)
-    [(answer, conflict)] = proxy_db.fetch("SELECT answer, conflict FROM reconciler.event")
-    assert "deleted there?" in answer
-    assert not conflict
+    assert (customer, conflict) == ("deleted", False)
+    assert answer == "422 value_already_exist, yet Lago shows no such event (deleted there?)"
+    assert_exact(proxy_db, lago, where="end_user = 'new'", undelivered=1)
 
 
 def test_the_same_id_under_another_subscription_is_not_ours(proxy_db: Database, lago: Sandbox) -> None:
