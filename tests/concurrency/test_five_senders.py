@@ -1,6 +1,7 @@
 """Five sender processes on one backlog share it: nothing goes twice without a reason."""
 
 import random
+import re
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -31,7 +32,9 @@ def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox)
     assert sum(count > 0 for (count,) in accepted) >= 2, "so many took part"
 
 
-def test_what_goes_again_has_its_reason_in_the_ledger(proxy_db: Database, lago: Sandbox) -> None:
+def test_what_goes_again_has_its_reason_in_the_ledger_and_in_the_log(
+    proxy_db: Database, lago: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
     environ = backlog(proxy_db, lago, 3000)
     odds = {"path": BATCH, "probability": 0.1}
     lago.faults(
@@ -63,3 +66,12 @@ def test_what_goes_again_has_its_reason_in_the_ledger(proxy_db: Database, lago: 
     )
     assert len(again) > 100
     assert again <= reasons.keys()
+
+    # The log names the first event of what goes again; a sender that was killed says nothing any more.
+    log += capsys.readouterr().out
+    told = set(re.findall(r"events go again.* first=(\w+)", log))
+    beside = {id_ for request in lago.requests() if told & set(request["ids"]) for id_ in request["ids"]}
+    assert told
+    lost = {id_ for id_, reason in reasons.items() if reason == "its sender was lost before an answer was recorded"}
+    assert again <= beside | lost
+    assert all(reason in log for id_, reason in reasons.items() if id_ not in lost)

@@ -56,6 +56,14 @@ def test_which_store_lago_has_is_asked_recorded_and_shown(proxy_db: Database, pl
     assert "clickhouse: accepted is on its way, not yet seen there" in shown.stdout
 
 
+def test_status_shows_that_what_postgres_accepted_is_stored(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="2h")
+    assert proxy_db.fetch("SELECT base, store FROM reconciler.lago") == [(lago.url, "postgres")]
+    assert "postgres: accepted is stored" in run(environ, "status").stdout
+
+
 def test_a_lago_that_is_too_old_to_say_counts_as_unknown(proxy_db: Database, lago: Sandbox) -> None:
     body = '{"status": 404, "error": "Not Found", "code": "resource_not_found"}'
     lago.faults({"kind": "status", "status": 404, "body": body, "path": "/api/v1/events_enriched", "count": None})

@@ -1,5 +1,6 @@
 """A duplicate is a question: Lago is asked what it holds under the id, and the two are compared value by value."""
 
+import json
 from typing import Any
 
 import httpx
@@ -189,3 +190,24 @@ def test_the_same_id_under_another_subscription_is_not_ours(proxy_db: Database, 
     ).raise_for_status()
     _planned_again(proxy_db)
     assert reconcile(environ).delivered.accepted == 1
+
+
+def test_of_one_id_under_two_subscriptions_the_one_under_ours_is_compared(proxy_db: Database, lago: Sandbox) -> None:
+    """Lago holds ours at another time, so that it is looked for by its id alone."""
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    lago.faults({"kind": "status", "path": BATCH, "count": None})
+    with pytest.raises(LagoError, match="500"):
+        reconcile(environ, since="2h")
+    lago.clear_faults()
+    [(payload,)] = proxy_db.fetch("SELECT payload FROM reconciler.event")
+    held = {**json.loads(payload), "timestamp": "1700000000"}
+    for subscription in ("acme", "other"):
+        httpx.post(
+            f"{lago.url}/api/v1/events",
+            headers={"Authorization": f"Bearer {lago.api_key}"},
+            json={"event": held | {"external_subscription_id": subscription}},
+        ).raise_for_status()
+    done = reconcile(environ)
+    assert (done.exit_code, done.delivered.accepted) == (3, 0)
+    assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
