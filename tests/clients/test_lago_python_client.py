@@ -59,7 +59,6 @@ REASONS = {
     "webhooks": ELSEWHERE,
     "plan_charges": "the charges of a plan are tested as parts of it",
     "subscription_charges": "the charges of a plan are tested as parts of it",
-    "billable_metrics.evaluate_expression": "the client sends no body with it (1.55.0), so no Lago can answer",
     "customers.checkout_url": "a page of a payment provider's",
     "customers.portal_url": "a page of Lago's for people",
     "customers.wallets": ELSEWHERE,
@@ -301,6 +300,17 @@ def test_billable_metrics_destroy(client: Any) -> None:
     assert client.billable_metrics.destroy("llm_cost").lago_id == made.lago_id
     assert client.billable_metrics.find_all()["billable_metrics"] == []
     assert make_metric(client).lago_id != made.lago_id
+
+
+def test_billable_metrics_evaluate_expression(client: Any) -> None:
+    question = models.BillableMetricEvaluateExpression(
+        expression="event.properties.a + 1",
+        event=models.BillableMetricEvaluateExpressionEvent(code="llm_cost", properties={"a": 1}),
+    )
+    with pytest.raises(LagoApiError) as refused:
+        client.billable_metrics.evaluate_expression(question)
+    assert refusal(refused) == (422, "validation_errors"), "the client (1.55.0) sends no body with it"
+    assert refused.value.response["error_details"] == {"expression": ["value_is_mandatory"]}
 
 
 # -- plans
