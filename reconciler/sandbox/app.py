@@ -33,7 +33,16 @@ from reconciler.sandbox.refusals import (
     not_found,
     unauthorized,
 )
-from reconciler.sandbox.resources import customers, elsewhere, events, metrics, organizations, plans, subscriptions
+from reconciler.sandbox.resources import (
+    customers,
+    elsewhere,
+    events,
+    metrics,
+    organizations,
+    plan_charges,
+    plans,
+    subscriptions,
+)
 from reconciler.sandbox.schedule.clock import Clock
 from reconciler.sandbox.stores.clickhouse import ClickHouseStore
 from reconciler.sandbox.stores.postgres import PostgresStore
@@ -66,6 +75,16 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/plans/{code}", plans.show_plan),
     ("PUT", "/plans/{code}", plans.update_plan),
     ("DELETE", "/plans/{code}", removal.delete_plan),
+    ("POST", "/plans/{code}/charges", plan_charges.create_charge),
+    ("GET", "/plans/{code}/charges", plan_charges.list_charges),
+    ("GET", "/plans/{code}/charges/{charge_code}", plan_charges.show_charge),
+    ("PUT", "/plans/{code}/charges/{charge_code}", plan_charges.update_charge),
+    ("DELETE", "/plans/{code}/charges/{charge_code}", plan_charges.delete_charge),
+    ("POST", "/plans/{code}/charges/{charge_code}/filters", plan_charges.create_filter),
+    ("GET", "/plans/{code}/charges/{charge_code}/filters", plan_charges.list_filters),
+    ("GET", "/plans/{code}/charges/{charge_code}/filters/{lago_id}", plan_charges.show_filter),
+    ("PUT", "/plans/{code}/charges/{charge_code}/filters/{lago_id}", plan_charges.update_filter),
+    ("DELETE", "/plans/{code}/charges/{charge_code}/filters/{lago_id}", plan_charges.delete_filter),
     ("POST", "/customers", customers.upsert_customer),
     ("GET", "/customers", customers.list_customers),
     ("GET", "/customers/{external_id}", customers.show_customer),

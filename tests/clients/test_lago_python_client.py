@@ -22,6 +22,7 @@ models: Any = lago_python_client.models
 ELSEWHERE = "not of billing usage: the stand-in says so with a 501"
 ADVANCE = "needs charges that are paid in advance, which the stand-in says it does not have"
 KEYLESS = "the client sends no API key with it (1.55.0), so no Lago can answer"
+OWN_PRICES = "the stand-in has no prices of one subscription's own and says so with a 501; to set them needs a licence"
 REASONS = {
     "activity_logs": ELSEWHERE,
     "add_ons": ELSEWHERE,
@@ -57,8 +58,7 @@ REASONS = {
     "wallets": ELSEWHERE,
     "webhook_endpoints": ELSEWHERE,
     "webhooks": ELSEWHERE,
-    "plan_charges": "the charges of a plan are tested as parts of it",
-    "subscription_charges": "the charges of a plan are tested as parts of it",
+    "subscription_charges": OWN_PRICES,
     "customers.checkout_url": "a page of a payment provider's",
     "customers.portal_url": "a page of Lago's for people",
     "customers.wallets": ELSEWHERE,
@@ -76,28 +76,25 @@ REASONS = {
     "invoices.update": "payments are not of billing usage",
     "invoices.void": "corrections of invoices are not of billing usage",
     "invoices.void_invoice": "corrections of invoices are not of billing usage",
-    "plans.create_charge_filter": "the filters of a charge are tested as parts of its plan",
     "plans.delete_all_metadata": ELSEWHERE,
     "plans.delete_metadata_key": ELSEWHERE,
-    "plans.destroy_charge_filter": "the filters of a charge are tested as parts of its plan",
-    "plans.find_all_charge_filters": "the filters of a charge are tested as parts of its plan",
-    "plans.find_charge_filter": "the filters of a charge are tested as parts of its plan",
     "plans.merge_metadata": ELSEWHERE,
     "plans.replace_metadata": ELSEWHERE,
-    "plans.update_charge_filter": "the filters of a charge are tested as parts of its plan",
     "subscriptions.create_alerts": ELSEWHERE,
-    "subscriptions.create_charge_filter": "prices of one subscription's own need a licence",
+    "subscriptions.create_charge_filter": OWN_PRICES,
     "subscriptions.delete_alerts": ELSEWHERE,
-    "subscriptions.destroy_charge_filter": "prices of one subscription's own need a licence",
-    "subscriptions.find_all_charge_filters": "prices of one subscription's own need a licence",
-    "subscriptions.find_charge_filter": "prices of one subscription's own need a licence",
+    "subscriptions.destroy_charge_filter": OWN_PRICES,
+    "subscriptions.find_all_charge_filters": OWN_PRICES,
+    "subscriptions.find_charge_filter": OWN_PRICES,
     "subscriptions.lifetime_usage": "needs a licence",
-    "subscriptions.update_charge_filter": "prices of one subscription's own need a licence",
+    "subscriptions.update_charge_filter": OWN_PRICES,
     "subscriptions.update_lifetime_usage": "needs a licence",
 }
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 START = "2026-11-01T00:00:00Z"
+A_SECOND = timedelta(seconds=1)
+"""Lago keeps usage by the second in which its charge last changed."""
 
 
 def methods_of(client: Any) -> Iterator[str]:
@@ -359,6 +356,103 @@ def test_plans_destroy(client: Any) -> None:
     assert client.plans.find_all()["plans"] == []
 
 
+# -- the charges of a plan, and their filters
+
+
+def test_plan_charges_create(client: Any) -> None:
+    metric = make_plan(client).charges.__root__[0].lago_billable_metric_id
+    charge = models.Charge(billable_metric_id=metric, charge_model="standard", properties={"amount": "3"})
+    made = client.plan_charges.create("llm", charge)
+    assert (made.code, made.billable_metric_code, made.properties["amount"]) == ("llm_cost_2", "llm_cost", "3")
+    assert [one.lago_id for one in client.plans.find("llm").charges.__root__][1:] == [made.lago_id]
+
+
+def test_plan_charges_find(client: Any) -> None:
+    [charge] = make_plan(client).charges.__root__
+    assert client.plan_charges.find("llm", "llm_cost").lago_id == charge.lago_id
+    with pytest.raises(LagoApiError) as refused:
+        client.plan_charges.find("llm", "other")
+    assert refusal(refused) == (404, "charge_not_found")
+
+
+def test_plan_charges_find_all(client: Any) -> None:
+    make_plan(client)
+    with pytest.raises(LagoApiError) as refused:
+        client.plan_charges.find_all("llm")
+    assert refused.value.status_code == 401, KEYLESS
+
+
+def test_plan_charges_update(client: Any, subscribed: Any, lago: Sandbox) -> None:
+    client.events.create(event("one"))
+    assert client.customers.current_usage("acme", "sub").amount_cents == 250
+    lago.set_clock(advance=A_SECOND)
+    change = models.Charge(charge_model="standard", code="new", properties={"amount": "2"})
+    changed = client.plan_charges.update("llm", "llm_cost", change)
+    assert (changed.code, changed.properties["amount"]) == ("llm_cost", "2"), "with subscribers the code stays"
+    assert client.customers.current_usage("acme", "sub").amount_cents == 500
+
+
+def test_plan_charges_destroy(client: Any) -> None:
+    [charge] = make_plan(client).charges.__root__
+    assert client.plan_charges.destroy("llm", "llm_cost").lago_id == charge.lago_id
+    assert client.plans.find("llm").charges.__root__ == []
+
+
+def make_filter(client: Any) -> Any:
+    chosen = models.ChargeFilter(values={"model": ["b"]}, properties={"amount": "2"})
+    return client.plans.create_charge_filter("llm", "llm_cost", chosen)
+
+
+def test_plans_create_charge_filter(client: Any, subscribed: Any, lago: Sandbox) -> None:
+    client.events.batch_create(models.BatchEvent(events=[event("one", "1", "a"), event("two", "1", "b")]))
+    assert client.customers.current_usage("acme", "sub").amount_cents == 200
+    lago.set_clock(advance=A_SECOND)
+    chosen = models.ChargeFilter(values={"model": ["b"]}, properties={"amount": "2"})
+    made = client.plans.create_charge_filter("llm", "llm_cost", chosen)
+    assert (made.values, made.properties) == ({"model": ["b"]}, {"amount": "2"})
+    assert client.customers.current_usage("acme", "sub").amount_cents == 300
+    with pytest.raises(LagoApiError) as refused:
+        client.plans.create_charge_filter("llm", "llm_cost", models.ChargeFilter(properties={"amount": "2"}))
+    assert refused.value.response["error_details"] == {"values": ["value_is_mandatory"]}
+
+
+def test_plans_find_charge_filter(client: Any) -> None:
+    make_plan(client)
+    made = make_filter(client)
+    assert client.plans.find_charge_filter("llm", "llm_cost", made.lago_id) == made
+    with pytest.raises(LagoApiError) as refused:
+        client.plans.find_charge_filter("llm", "llm_cost", "other")
+    assert refusal(refused) == (404, "charge_filter_not_found")
+
+
+def test_plans_find_all_charge_filters(client: Any) -> None:
+    make_plan(client)
+    made = make_filter(client)
+    page = client.plans.find_all_charge_filters("llm", "llm_cost")
+    assert (page["filters"], page["meta"]["total_count"]) == ([made], 1)
+
+
+def test_plans_update_charge_filter(client: Any, subscribed: Any, lago: Sandbox) -> None:
+    made = make_filter(client)
+    client.events.create(event("one", "1", "b"))
+    assert client.customers.current_usage("acme", "sub").amount_cents == 200
+    lago.set_clock(advance=A_SECOND)
+    change = models.ChargeFilter(values={"model": ["a"]}, properties={"amount": "4"})
+    changed = client.plans.update_charge_filter("llm", "llm_cost", made.lago_id, change)
+    assert (changed.lago_id, changed.properties) == (made.lago_id, {"amount": "4"})
+    assert changed.values == {"model": ["b"]}, "Lago leaves a filter's values as they are"
+    assert client.customers.current_usage("acme", "sub").amount_cents == 400
+
+
+def test_plans_destroy_charge_filter(client: Any, subscribed: Any, lago: Sandbox) -> None:
+    made = make_filter(client)
+    client.events.create(event("one", "1", "b"))
+    assert client.customers.current_usage("acme", "sub").amount_cents == 200
+    lago.set_clock(advance=A_SECOND)
+    assert client.plans.destroy_charge_filter("llm", "llm_cost", made.lago_id) == made
+    assert client.customers.current_usage("acme", "sub").amount_cents == 100
+
+
 # -- customers
 
 
@@ -478,7 +572,7 @@ def test_subscriptions_destroy(client: Any, subscribed: Any) -> None:
 def test_customer_subscriptions_find_all(client: Any, subscribed: Any) -> None:
     with pytest.raises(LagoApiError) as refused:
         client.customer_subscriptions.find_all("acme")
-    assert refused.value.status_code == 401, "the client (1.55.0) sends no API key with it"
+    assert refused.value.status_code == 401, KEYLESS
 
 
 # -- invoices, which past usage is made of
@@ -531,7 +625,29 @@ def test_organizations_update(client: Any) -> None:
 # -- what the stand-in does not have
 
 
-def test_what_the_stand_in_does_not_have_it_says(client: Any) -> None:
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.events.estimate_fees(event("one")),
+        lambda client: client.customers.portal_url("acme"),
+        lambda client: client.customers.checkout_url("acme"),
+        lambda client: client.plans.replace_metadata("llm", {"a": "b"}),
+        lambda client: client.plans.merge_metadata("llm", {"a": "b"}),
+        lambda client: client.plans.delete_all_metadata("llm"),
+        lambda client: client.plans.delete_metadata_key("llm", "a"),
+        lambda client: client.subscriptions.lifetime_usage("sub"),
+        lambda client: client.subscriptions.update_lifetime_usage("sub", 100),
+        lambda client: client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[])),
+        lambda client: client.subscriptions.delete_alerts("sub"),
+        lambda client: client.subscription_charges.find("sub", "llm_cost"),
+        lambda client: client.subscriptions.find_all_charge_filters("sub", "llm_cost"),
+        lambda client: client.subscriptions.find_charge_filter("sub", "llm_cost", "one"),
+        lambda client: client.subscriptions.create_charge_filter("sub", "llm_cost", models.ChargeFilter()),
+        lambda client: client.subscriptions.update_charge_filter("sub", "llm_cost", "one", models.ChargeFilter()),
+        lambda client: client.subscriptions.destroy_charge_filter("sub", "llm_cost", "one"),
+    ],
+)
+def test_what_the_stand_in_does_not_have_it_says(client: Any, subscribed: Any, ask: Any) -> None:
     with pytest.raises(LagoApiError) as refused:
-        client.events.estimate_fees(event("one"))
+        ask(client)
     assert refusal(refused) == (501, "not_in_sandbox")

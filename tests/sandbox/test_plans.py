@@ -87,6 +87,20 @@ def test_a_filter_that_is_put_again_keeps_its_id(timed: Api) -> None:
     ]
 
 
+def test_a_charge_alone_gets_another_code_until_somebody_subscribes(timed: Api) -> None:
+    metric = make_metric(timed)
+    make_plan(timed, charge(metric, code="a"), charge(metric, code="b"))
+
+    def rename(code: str, new: str) -> Any:
+        return timed.client.put(f"plans/p/charges/{code}", json={"charge": charge(metric, code=new)})
+
+    assert rename("a", "b").json() == invalid({"code": ["value_already_exist"]})
+    assert rename("a", "c").json()["charge"]["code"] == "c"
+    subscribe(timed)
+    assert rename("c", "d").json()["charge"]["code"] == "c"
+    assert [one["code"] for one in timed.get("plans/p/charges").json()["charges"]] == ["b", "c"]
+
+
 def test_with_subscribers_the_interval_stays_and_prices_change_at_once(timed: Api, clock: Clock) -> None:
     (made,) = make_plan(timed, charge(make_metric(timed)))["charges"]
     subscribe(timed, subscription_at="2026-05-01T00:00:00Z")

@@ -58,16 +58,6 @@ def make_charge(call: Call, params: Mapping[str, Any], codes: list[str], known: 
 
 def render_charge(charge: Thing) -> dict[str, Any]:
     """Return a charge as Lago serializes it."""
-    filters = [
-        {
-            "lago_id": one["lago_id"],
-            "charge_code": charge["code"],
-            "invoice_display_name": one["invoice_display_name"],
-            "properties": one["properties"],
-            "values": one["values"],
-        }
-        for one in charge["filters"]
-    ]
     return {
         **{name: value for name, value in charge.items() if name != "updated_at"},
         "invoiceable": True,
@@ -77,8 +67,46 @@ def render_charge(charge: Thing) -> dict[str, Any]:
         "min_amount_cents": 0,
         "applied_pricing_unit": None,
         "lago_parent_id": None,
-        "filters": filters,
+        "filters": [render_filter(charge, one) for one in charge["filters"]],
         "taxes": [],
+    }
+
+
+def make_filter(call: Call, charge: Thing, params: Mapping[str, Any]) -> Thing:
+    """Return one more filter for a charge.
+
+    Raises:
+        RefusalError: 422, the values are missing or not the metric's, or the properties are wrong.
+    """
+    refuse({} if params.get("values") else {"values": ["value_is_mandatory"]})
+    metric = call.store.thing(charge["lago_billable_metric_id"])
+    [made] = _filters(charge["charge_model"], metric, [params], [], call.lago.now())
+    return made
+
+
+def change_filter(call: Call, charge: Thing, known: Thing, params: Mapping[str, Any]) -> Thing:
+    """Return a filter with another name or other properties; its values stay.
+
+    Raises:
+        RefusalError: 422, the properties are wrong.
+    """
+    changed = known | {"updated_at": call.lago.now()}
+    if "invoice_display_name" in params:
+        changed["invoice_display_name"] = params["invoice_display_name"]
+    if "properties" in params:
+        metric = call.store.thing(charge["lago_billable_metric_id"])
+        changed["properties"] = _properties(charge["charge_model"], metric, params["properties"])
+    return changed
+
+
+def render_filter(charge: Thing, one: Thing) -> dict[str, Any]:
+    """Return a filter of a charge as Lago serializes it."""
+    return {
+        "lago_id": one["lago_id"],
+        "charge_code": charge["code"],
+        "invoice_display_name": one["invoice_display_name"],
+        "properties": one["properties"],
+        "values": one["values"],
     }
 
 

@@ -58,6 +58,15 @@ SUBSCRIPTION = {
     "current_billing_period_started_at": INSTANT,
     "current_billing_period_ending_at": INSTANT,
 }
+CHARGE = {
+    "lago_id": UUID,
+    "lago_billable_metric_id": "$billable_metric",
+    "billable_metric_code": "$run",
+    "charge_model": "standard",
+    "properties": AtLeast({"amount": "1"}),
+    "filters": [],
+}
+FILTER = {"values": {"model": ["x"]}, "properties": {"amount": "2"}}
 PRICED = [metric(), plan(charge())]
 SUBSCRIBED = [*PRICED, subscription()]
 
@@ -143,6 +152,62 @@ CASES = [
         AtLeast({"code": "validation_errors"}),
         before=[metric(filters=[{"key": "model", "values": ["x"]}])],
         source="api app/models/charge_filter_value.rb",
+    ),
+    Case(
+        "a charge is added to a plan",
+        post("plans/$run/charges", {"charge": charge(code="$run-more")}),
+        200,
+        {"charge": AtLeast(CHARGE | {"code": "$run-more"})},
+        before=[metric(), plan()],
+        source="api app/controllers/api/v1/plans/charges_controller.rb",
+    ),
+    Case(
+        "a charge is found by its code",
+        get("plans/$run/charges/$run-more"),
+        200,
+        {"charge": AtLeast(CHARGE | {"code": "$run-more"})},
+        before=[metric(), plan(charge(code="$run-more"))],
+        source="api app/controllers/api/v1/plans/charges_controller.rb",
+    ),
+    Case(
+        "an unknown charge is not found",
+        get("plans/$run/charges/$run-other"),
+        404,
+        error(404, "Not Found", "charge_not_found"),
+        before=PRICED,
+        source="api app/controllers/api/v1/plans/charges_controller.rb",
+    ),
+    Case(
+        "a deleted charge is gone",
+        get("plans/$run/charges"),
+        200,
+        AtLeast({"charges": []}),
+        before=[metric(), plan(charge(code="$run-more")), Ask("DELETE", "plans/$run/charges/$run-more")],
+        source="api app/services/charges/destroy_service.rb",
+    ),
+    Case(
+        "a filter is added to a charge",
+        post("plans/$run/charges/$run-more/filters", {"filter": FILTER}),
+        200,
+        {"filter": AtLeast(FILTER | {"lago_id": UUID, "charge_code": "$run-more"})},
+        before=[metric(filters=[{"key": "model", "values": ["x"]}]), plan(charge(code="$run-more"))],
+        source="api app/serializers/v1/charge_filter_serializer.rb",
+    ),
+    Case(
+        "a filter needs values",
+        post("plans/$run/charges/$run-more/filters", {"filter": {"properties": {"amount": "2"}}}),
+        422,
+        invalid({"values": ["value_is_mandatory"]}),
+        before=[metric(), plan(charge(code="$run-more"))],
+        source="api app/services/charge_filters/create_service.rb",
+    ),
+    Case(
+        "an unknown filter is not found",
+        get("plans/$run/charges/$run-more/filters/00000000-0000-0000-0000-000000000000"),
+        404,
+        error(404, "Not Found", "charge_filter_not_found"),
+        before=[metric(), plan(charge(code="$run-more"))],
+        source="api app/controllers/api/v1/plans/charges/filters_controller.rb",
     ),
     Case(
         "a customer is answered as stored",
