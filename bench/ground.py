@@ -183,6 +183,7 @@ class Ground:
                 chosen=True,
                 source=asdict(self._sight.place),
                 lago=self._lago,
+                adopt=False,
             )
 
     def bill(self) -> None:

@@ -193,6 +193,7 @@ class Pass:
                     chosen=chosen,
                     source=place,
                     lago=self._settings.lago_api_base,
+                    adopt=request.adopt,
                 )
                 summary.begun = not chosen
                 backfill = None if chosen else backfill

@@ -77,7 +77,8 @@ class Source:
         """Look at the clock, the place and the table.
 
         Raises:
-            SourceError: unreachable, refused, no such table or no right to read it.
+            SourceError: unreachable, refused, no such table or no right to read it; a replica that can't tell yet how
+                far it has come.
         """
         schema = self._postgres.database.schema
         with self._postgres.transaction(read_only=True) as connection:
@@ -91,7 +92,11 @@ class Source:
             )
         assert clock is not None
         identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
-        assert isinstance(now, datetime)
+        if not isinstance(now, datetime):
+            raise SourceError(
+                f"DATABASE_URL ({self._postgres.database.display}) is a replica that has replayed nothing since it "
+                "started, so nobody knows how far it has come: run again once its primary has written something."
+            )
         columns = frozenset(str(name) for name, readable in found if readable)
         hidden = frozenset(str(name) for name, readable in found if not readable)
         return Sight(Place(identifier, database, schema), now.astimezone(UTC), columns, hidden)

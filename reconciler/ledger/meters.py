@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, exists, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reconciler import windows
@@ -120,8 +120,29 @@ def create(
     chosen: bool,
     source: dict[str, str],
     lago: str,
+    adopt: bool,
 ) -> None:
-    """Make a meter that bills from the window `start` on."""
+    """Make a meter that bills from the window `start` on.
+
+    Args:
+        connection: the ledger's transaction, which holds the meter's turn.
+        name: its name.
+        terms: by which it bills.
+        start: in its first window.
+        chosen: whether a `--since` says so.
+        source: where it reads.
+        lago: where it sends.
+        adopt: whether the operator means it, should another meter bill the same usage.
+
+    Raises:
+        MeterChangedError: another meter does; says the choices.
+    """
+    if not adopt and (twin := _twin(connection, terms, source, lago)):
+        raise MeterChangedError(
+            f"Meter {name!r} is new and would bill what meter {twin!r} bills already, from the same database to the "
+            f"same event code, so all of it twice. Nothing was done. Choose: use RECONCILE_METER={twin}; give this "
+            "meter another LAGO_API_EVENT_CODE; or, if that is meant, run `reconcile --adopt` once."
+        )
     start = windows.floor(start, terms.window)
     connection.execute(
         insert(tables.meter).values(
@@ -182,6 +203,18 @@ def hold_to(
         )
         adopted.append(f"From now on: {'; '.join(moved)}.")
     return adopted
+
+
+def _twin(connection: Connection, terms: Terms, source: dict[str, str], lago: str) -> str | None:
+    """A meter that has billed, and by which the same usage counts for the same billable metric."""
+    table, event = tables.meter.c, tables.event.c
+    billed = exists().where(event.meter == table.name, event.state == "accepted")
+    for name in connection.scalars(select(table.name).where(table.source == source, table.lago == lago, billed)):
+        other = load(connection, name)
+        latest = other.timeline.latest if other else terms
+        if (latest.code, latest.charge_by, latest.exclude) == (terms.code, terms.charge_by, terms.exclude):
+            return str(name)
+    return None
 
 
 def _agree(connection: Connection, name: str, terms: Terms, since: datetime) -> None:

@@ -23,10 +23,12 @@ import httpcore  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
 import reconciler.dispatch
+import reconciler.lago
 import reconciler.ledger.schema
 import reconciler.show
 from reconciler.cli import main
 from reconciler.deliver import Delivery
+from reconciler.lago import BATCH, REQUEST_SECONDS
 from tests.crash.steps import Steps, counted
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -43,6 +45,8 @@ class Reconcile:
         kill_at: int | None = None,
         stop_near: str | None = None,
         senders: int = 4,
+        batch: int = BATCH,
+        request_seconds: float = REQUEST_SECONDS,
     ) -> None:
         """Start it.
 
@@ -53,10 +57,22 @@ class Reconcile:
             stop_near: it stops before the first step whose text holds this, until `go_on`; so do other senders before
                 their next step.
             senders: how many it has.
+            batch: the most events in one request.
+            request_seconds: how long one of its requests may take.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="reconcile-")
         self._pipe, theirs = multiprocessing.Pipe()
-        settings = (dict(environ), arguments, self._folder.name, kill_at, stop_near, senders, theirs)
+        settings = (
+            dict(environ),
+            arguments,
+            self._folder.name,
+            kill_at,
+            stop_near,
+            senders,
+            batch,
+            request_seconds,
+            theirs,
+        )
         self._process = _FORKS.Process(target=_run, args=settings, daemon=True)
         self._process.start()
         theirs.close()
@@ -117,6 +133,8 @@ def _run(
     kill_at: int | None,
     stop_near: str | None,
     senders: int,
+    batch: int,
+    request_seconds: float,
     pipe: Connection,
 ) -> None:
     for name, descriptor in (("out", 1), ("err", 2)):
@@ -125,7 +143,8 @@ def _run(
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
-    setattr(reconciler.dispatch, "Delivery", partial(Delivery, senders=senders))  # noqa: B010
+    setattr(reconciler.dispatch, "Delivery", partial(Delivery, senders=senders, batch=batch))  # noqa: B010
+    setattr(reconciler.lago, "REQUEST_SECONDS", request_seconds)  # noqa: B010
 
     def stop(step: str) -> None:
         pipe.send(step)

@@ -5,7 +5,9 @@
 
 import os
 import random
+import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -26,35 +28,46 @@ POISON = ("arsenic", "hemlock", "nightshade")
 SEED = int(os.environ.get("WEATHER_SEED", "1"))
 STORES: dict[str, dict[str, Any]] = {
     "postgres": {"store": "postgres"},
-    "clickhouse": {"store": "clickhouse", "deduplication": False},
-    "clickhouse, deduplicating": {"store": "clickhouse", "deduplication": True},
+    "clickhouse": {"store": "clickhouse", "deduplication": False, "lag": 0.2},
+    "clickhouse, deduplicating": {"store": "clickhouse", "deduplication": True, "lag": 0.2},
 }
 ODDS: list[dict[str, Any]] = [
     {"kind": "commit_then_500"},
     {"kind": "commit_then_drop"},
     {"kind": "drop"},
+    {"kind": "refuse", "seconds": 0.3},
     {"kind": "status", "status": 500},
     {"kind": "html", "status": 503},
     {"kind": "html", "commit": True},
     {"kind": "truncate"},
     {"kind": "hang", "seconds": 0.2, "commit": True},
+    {"kind": "hang", "seconds": 2, "commit": True},
+    {"kind": "hang", "seconds": 2},
     {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}},
     {"kind": "status", "status": 429, "headers": {"Retry-After": "0.1"}},
     {"kind": "slow", "seconds": 0.1},
 ]
+STORED_IN_PART = {"kind": "drop", "commit": True, "events": 3}
+"""As only ClickHouse does it."""
 
 
 @pytest.fixture(params=STORES)
-def lago(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    with Sandbox(**STORES[request.param]) as sandbox:
+def store(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def lago(store: str) -> Iterator[Sandbox]:
+    with Sandbox(**STORES[store]) as sandbox:
         yield sandbox
 
 
-def weather(lago: Sandbox, draw: random.Random) -> None:
-    """Let one request in three go wrong, each in its own way, and three customers' events always."""
+def weather(lago: Sandbox, draw: random.Random, kinds: list[dict[str, Any]], number: int) -> None:
+    """Let one kind go wrong for certain, then one batch in three in any way, and three customers' events always."""
     lago.clear_faults()
     poison(lago)
-    lago.faults(*({**kind, "path": BATCH, "probability": 0.03, "seed": draw.randrange(10**6)} for kind in ODDS))
+    lago.faults(kinds[number])
+    lago.faults(*({**kind, "probability": 0.03, "seed": draw.randrange(10**6)} for kind in kinds))
     lago.faults({"kind": "status", "status": 503, "method": "GET", "probability": 0.05, "seed": draw.randrange(10**6)})
 
 
@@ -64,40 +77,46 @@ def poison(lago: Sandbox) -> None:
     )
 
 
-def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:
+def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(
+    store: str, proxy_db: Database, lago: Sandbox
+) -> None:
     draw = random.Random(SEED)
-    if "deduplicating" in os.environ.get("PYTEST_CURRENT_TEST", ""):
-        environ = environment(proxy_db, lago, RECONCILE_DEDUPLICATION="true")
-    else:
-        environ = environment(proxy_db, lago)
+    kinds = [{**kind, "path": BATCH} for kind in (ODDS if store == "postgres" else [*ODDS, STORED_IN_PART])]
+    environ = environment(proxy_db, lago)
+    if "deduplicating" in store:
+        environ["RECONCILE_DEDUPLICATION"] = "true"
     since = datetime.now(UTC) - timedelta(hours=6)
     names = [*POISON, *(f"customer {number}" for number in range(EVENTS // 3))]
-    proxy_db.insert(
-        *(
-            spend_row(
-                end_user=draw.choice(names),
-                startTime=since + timedelta(seconds=draw.uniform(1000, 19_000)),
-                spend=draw.randrange(1, 10**6) * 1e-9,
-            )
-            for _ in range(EVENTS)
-        ),
-        *(spend_row(end_user=name, startTime=since + timedelta(seconds=1000)) for name in POISON),
-    )
+    rows = [
+        spend_row(
+            end_user=draw.choice(names),
+            startTime=since + timedelta(seconds=draw.uniform(1000, 19_000)),
+            spend=draw.randrange(1, 10**6) * 1e-9,
+        )
+        for _ in range(EVENTS)
+    ]
+    proxy_db.insert(*(spend_row(end_user=name, startTime=since + timedelta(seconds=1000)) for name in POISON))
     arguments = ("--since", f"{since:%Y-%m-%dT%H:%M:%SZ}")
-    for _ in range(8):
-        weather(lago, draw)
-        with Reconcile(environ, *arguments, kill_at=draw.randrange(40, 400)) as one:
-            one.wait()
-        time.sleep(0.3)  # what a dead client left on the way arrives
+    ends = []
+    for number in range(len(kinds)):
+        weather(lago, draw, kinds, number)
+        proxy_db.insert(*rows[number :: len(kinds)])
+        kill_at = draw.randrange(60, 400) if number % 3 else None
+        with Reconcile(environ, *arguments, kill_at=kill_at, batch=10, request_seconds=1) as one:
+            ends.append(one.wait())
+        time.sleep(0.5)  # what a dead client left on the way arrives, and can be seen
         let_minutes_pass(proxy_db)
+    assert ends.count(-signal.SIGKILL) >= 3
+    hit = Counter(request["fault"] for request in lago.requests())
+    assert set(hit) >= {kind["kind"] for kind in kinds}, hit
 
     lago.clear_faults()
     poison(lago)
-    for number in range(25):
+    for _ in range(25):
         proxy_db.insert(spend_row(end_user=f"customer {number}", model="new"))  # what shows that Lago takes others
         with suppress(ReconcileError):
             reconcile(environ)
-        time.sleep(0.3)  # what a dead client left on the way arrives
+        time.sleep(0.5)
         let_minutes_pass(proxy_db)
         if proxy_db.fetch("SELECT count(*) FROM reconciler.event WHERE state = 'planned'") == [(0,)]:
             break
@@ -106,5 +125,6 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(proxy_db: D
     assert set(names_of) == {"accepted", "quarantined"}
     assert set(names_of["quarantined"]) == set(POISON)
     assert not set(names_of["accepted"]) & set(POISON)
+    time.sleep(0.3)
     assert counted(lago) == used(proxy_db, where="end_user LIKE 'customer%'")
     assert reconcile(environ).delivered.accepted == 0

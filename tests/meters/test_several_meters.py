@@ -46,6 +46,24 @@ def test_two_proxies_under_two_names_are_exact_side_by_side(
     assert Counter(event["properties"]["meter"] for event in lago.events()) == {"east": 9, "west": 9}
 
 
+def test_a_second_name_for_the_same_usage_is_stopped_unless_it_is_meant(proxy_db: Database, lago: Sandbox) -> None:
+    """As `--meter` with a slip of the pen would make it: Lago can't tell that it is the same usage."""
+    proxy_db.insert(spend_row(startTime=window(2), spend=0.5))
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="1d")
+
+    stopped = process.run(environ, "--meter", "defualt", "--since", "1d")
+    assert stopped.returncode == 1
+    assert "Meter 'defualt' is new and would bill what meter 'default' bills already" in stopped.stderr
+    assert len(lago.events()) == 1
+    assert proxy_db.fetch("SELECT name FROM reconciler.meter") == [("default",)]
+
+    for different in ({"LAGO_API_EVENT_CODE": "another"}, {"LAGO_API_CHARGE_BY": "team_id"}):
+        reconcile(environ | {"RECONCILE_METER": "different"} | different, since="1d", dry_run=True)
+    assert process.run(environ, "--meter", "again", "--since", "1d", "--adopt").returncode == 0
+    assert len(lago.events()) == 2
+
+
 def test_a_second_proxy_under_the_same_name_is_stopped(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
