@@ -206,6 +206,13 @@ def acknowledge(settings: Settings, alarm_id: int, reason: str) -> str:
 
 
 def require_ledger(connection: Connection) -> None:
-    """Raise `LedgerError` unless there is a ledger that can be read."""
-    if not schema.exists(connection):
+    """Raise `LedgerError` unless there is a ledger that this program can read."""
+    version = schema.version(connection)
+    if version is None:
         raise LedgerError("There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`.")
+    if version < schema.HEAD:
+        raise LedgerError(
+            f"The ledger is at version {version}, this program needs {schema.HEAD}: run `reconcile` once, or "
+            "`reconcile ledger upgrade`."
+        )
+    schema.refuse_newer(version)

@@ -27,17 +27,14 @@ def upgrade(connection: Connection) -> bool:
     Raises:
         LedgerError: the ledger is newer than this program.
     """
-    if _version(connection) == HEAD:
+    if version(connection) == HEAD:
         return False
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))"), {"lock": _LOCK})
-    version = _version(connection)
-    if version == HEAD:
+    found = version(connection)
+    if found == HEAD:
         return False
-    if version is not None and version > HEAD:
-        raise LedgerError(
-            f"The ledger is at version {version}, newer than this program's {HEAD}: install the reconciler "
-            "that upgraded it, or a newer one."
-        )
+    if found is not None:
+        refuse_newer(found)
     if not _schema_there(connection):
         connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
 
@@ -67,9 +64,13 @@ def _config(output: io.StringIO) -> "Config":
     return config
 
 
-def exists(connection: Connection) -> bool:
-    """Whether there is a ledger that can be read."""
-    return _version(connection) is not None
+def refuse_newer(found: str) -> None:
+    """Raise `LedgerError` if the ledger is newer than this program."""
+    if found > HEAD:
+        raise LedgerError(
+            f"The ledger is at version {found}, newer than this program's {HEAD}: install the reconciler "
+            "that upgraded it, or a newer one."
+        )
 
 
 def _schema_there(connection: Connection) -> bool:
@@ -77,10 +78,11 @@ def _schema_there(connection: Connection) -> bool:
     return bool(connection.scalar(query, {"schema": SCHEMA}))
 
 
-def _version(connection: Connection) -> str | None:
+def version(connection: Connection) -> str | None:
+    """The newest migration that the ledger has seen; None if there is no ledger."""
     # A query of the catalog, because to_regclass may miss what was committed while we waited for the lock.
     there = text("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = :schema AND tablename = 'alembic_version')")
     if not connection.scalar(there, {"schema": SCHEMA}):
         return None
-    version: str | None = connection.scalar(text("SELECT version_num FROM reconciler.alembic_version"))
-    return version
+    found: str | None = connection.scalar(text("SELECT version_num FROM reconciler.alembic_version"))
+    return found

@@ -18,7 +18,7 @@ from reconciler.settings import load_settings
 from tests.conftest import Database
 from tests.grants.conftest import PASSWORD, ROLE, Psql
 from tests.process import run, sentences
-from tests.support import assert_exact, environment, reconcile
+from tests.support import assert_exact, backlog, environment, let_minutes_pass, reconcile
 
 # Whatever of a schema can be told from the catalog, constraints, indexes and comments included.
 SHAPE = """
@@ -105,6 +105,34 @@ def test_the_command_says_what_it_did(empty_db: Database, lago: Sandbox) -> None
     assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == f"The ledger is now at version {schema.HEAD}.\n"
     assert second.stdout == f"The ledger is already at version {schema.HEAD}.\n"
+
+
+def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attempts_stay_open(
+    proxy_db: Database, clickhouse: Sandbox
+) -> None:
+    environ = backlog(proxy_db, clickhouse, 3)
+    shape = proxy_db.fetch(SHAPE)
+    proxy_db.fetch(
+        "UPDATE reconciler.event SET attempts = 1, attempted_at = clock_timestamp() WHERE customer LIKE '%%2'"
+    )
+    for statement in (
+        """ALTER TABLE reconciler.event DROP COLUMN open_since, DROP COLUMN failure, DROP COLUMN suspected,
+                                        DROP COLUMN rests_until, DROP COLUMN decided_at, DROP COLUMN reason""",
+        "DROP TABLE reconciler.lago",
+        "UPDATE reconciler.alembic_version SET version_num = '0001'",
+    ):
+        proxy_db.fetch(statement)
+
+    told = run(environ, "status")
+    assert told.returncode == 1
+    [sentence] = sentences(told)
+    assert sentence.startswith(f"The ledger is at version 0001, this program needs {schema.HEAD}: run `reconcile` once")
+
+    assert reconcile(environ).delivered.accepted == 2, "what may have been sent is read back first"
+    assert proxy_db.fetch(SHAPE) == shape
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 1
+    assert_exact(proxy_db, clickhouse)
 
 
 def test_a_ledger_newer_than_the_program_is_refused(used_db: Database, lago: Sandbox) -> None:
