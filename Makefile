@@ -23,7 +23,7 @@ $(DEV): $(DEMO)
 demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
 	$(BIN)/reconcile demo
 
-test: $(DEV)  ## run the tests, about 4 minutes on 2 cores
+test: $(DEV)  ## run the tests, about 3 minutes on 2 cores
 	$(BIN)/pytest -n 3 -m 'not proof'
 
 proof: $(DEV)  ## run the longer proofs: crashes at every step, concurrency, volume
