@@ -15,7 +15,7 @@ from reconciler import windows
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile
-from tests.support import assert_exact, environment, let_time_pass, reconcile
+from tests.support import assert_exact, end_leases, environment, let_time_pass, reconcile
 
 HOUR = timedelta(hours=1)
 SEED = int(os.environ.get("CRASH_SEED", "1"))
@@ -24,11 +24,12 @@ SEED = int(os.environ.get("CRASH_SEED", "1"))
 class World:
     """A proxy that was in use for eight hours, of which five are billed from the start and three are backfilled."""
 
-    def __init__(self, source: Database, lago: Sandbox, seed: int) -> None:
+    def __init__(self, source: Database, ledger: Database, lago: Sandbox, seed: int) -> None:
         self.random = random.Random(seed)
         self.source = source
+        self.ledger = ledger
         self.lago = lago
-        self.environ = environment(source, lago)
+        self.environ = environment(source, lago, ledger=None if ledger is source else ledger)
         self.start = windows.floor(datetime.now(UTC) - 5 * HOUR, timedelta(minutes=15))
         self.begin = self.start - 3 * HOUR
         self.write(60)
@@ -68,7 +69,7 @@ class World:
 
     def start_five(self, running: ExitStack) -> list[Reconcile]:
         """Start four plain passes, for which a probe is due, and a backfill."""
-        let_time_pass(self.source, "2 hours")
+        let_time_pass(self.ledger, "2 hours")
         begin, start = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (self.begin, self.start))
         commands: list[tuple[str, ...]] = [(), (), (), (), ("--since", begin, "--until", start)]
         self.random.shuffle(commands)
@@ -76,22 +77,28 @@ class World:
 
     def settle(self) -> None:
         """Let what was cut off be done, and what arrived last be found; then see that the bill is exact."""
-        self.source.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+        end_leases(self.ledger)
         begin, start = (f"{moment:%Y-%m-%dT%H:%M:%SZ}" for moment in (self.begin, self.start))
         reconcile(self.environ, since=begin, until=start)
-        let_time_pass(self.source, "2 days")
+        let_time_pass(self.ledger, "2 days")
         assert reconcile(self.environ).exit_code == 0
-        assert_exact(self.source, self.lago)
+        assert_exact(self.source, self.lago, ledger=self.ledger)
 
     def times_sent(self) -> Counter[str]:
         """How often each event went to Lago."""
         return Counter(id_ for request in self.lago.requests() for id_ in request["ids"])
 
 
+@pytest.fixture(params=["beside the source", "elsewhere"])
+def ledger(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Database:
+    """Where the ledger is."""
+    return proxy_db if request.param == "beside the source" else empty_db
+
+
 @pytest.mark.proof
-def test_five_passes_at_once_send_every_event_exactly_once(proxy_db: Database, lago: Sandbox) -> None:
+def test_five_passes_at_once_send_every_event_exactly_once(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
     print(f"CRASH_SEED={SEED}")
-    world = World(proxy_db, lago, SEED)
+    world = World(proxy_db, ledger, lago, SEED)
     for _ in range(3):
         with world.writing(), ExitStack() as running:
             ended = [(process.wait(), process.err) for process in world.start_five(running)]
@@ -105,9 +112,11 @@ def test_five_passes_at_once_send_every_event_exactly_once(proxy_db: Database, l
 
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", [SEED, SEED + 1])
-def test_passes_killed_at_random_leave_the_bill_exact(seed: int, proxy_db: Database, lago: Sandbox) -> None:
+def test_passes_killed_at_random_leave_the_bill_exact(
+    seed: int, proxy_db: Database, ledger: Database, lago: Sandbox
+) -> None:
     print(f"CRASH_SEED={seed}")
-    world = World(proxy_db, lago, seed)
+    world = World(proxy_db, ledger, lago, seed)
     codes: Counter[int] = Counter()
     for _ in range(6):
         with world.writing(), ExitStack() as running:
@@ -126,9 +135,7 @@ def test_passes_killed_at_random_leave_the_bill_exact(seed: int, proxy_db: Datab
     # An event goes again only if its sender was killed before it wrote down the answer, or as a neighbour of such.
     claimed_again = {
         id_
-        for (id_,) in proxy_db.fetch(
-            "SELECT payload::json ->> 'transaction_id' FROM reconciler.event WHERE attempts > 1"
-        )
+        for (id_,) in ledger.fetch("SELECT payload::json ->> 'transaction_id' FROM reconciler.event WHERE attempts > 1")
     }
     neighbours = {
         id_

@@ -2,17 +2,30 @@
 
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from reconciler.looks import Seen
 from reconciler.sandbox import Sandbox
+from reconciler.source import copy
 from reconciler.summary import Summary
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import WINDOW, window
-from tests.support import counted, let_time_pass, reconcile
+from tests.support import counted, environment, let_time_pass, reconcile
 
 DAY = timedelta(days=1)
+
+
+@pytest.fixture(params=["beside the source", "elsewhere"])
+def ledger(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Database:
+    """Where the ledger is."""
+    return proxy_db if request.param == "beside the source" else empty_db
+
+
+@pytest.fixture
+def environ(proxy_db: Database, ledger: Database, lago: Sandbox) -> dict[str, str]:
+    return environment(proxy_db, lago, ledger=None if ledger is proxy_db else ledger)
 
 
 def _kinds(done: Summary) -> list[str]:
@@ -42,7 +55,9 @@ def _deep(ledger: Database, environ: dict[str, str]) -> Summary:
     return reconcile(environ)
 
 
-def test_late_rows_on_both_sides_of_the_edge(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
+def test_late_rows_on_both_sides_of_the_edge(
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
     edge = window() - 10 * DAY
     minutes = [edge + number * timedelta(minutes=1) for number in range(-30, 45)]
     proxy_db.insert(*(spend_row(startTime=moment, spend=0.001) for moment in minutes), spend_row(startTime=window()))
@@ -59,14 +74,15 @@ def test_late_rows_on_both_sides_of_the_edge(proxy_db: Database, lago: Sandbox, 
         spend_row(startTime=edge + 3 * DAY, spend=2.0),
     )
     # The late row before the edge is the oldest now: it hides how far retention has come until that deletes it too.
-    hidden = _probe(proxy_db, environ)
+    # Until then the window at the edge just holds less than was billed.
+    hidden = _probe(ledger, environ)
     assert _billed(lago) == billed + Decimal(3)
-    assert _mark(proxy_db) == edge - WINDOW
-    assert hidden.exit_code == 3
+    assert _mark(ledger) == edge - WINDOW
+    assert (_kinds(hidden), hidden.exit_code) == (["frozen", "purged"], 3)
 
     _delete_before(proxy_db, edge + timedelta(minutes=5))
-    seen = _probe(proxy_db, environ)
-    assert _mark(proxy_db) == edge
+    seen = _probe(ledger, environ)
+    assert _mark(ledger) == edge
     assert _kinds(seen) == ["purged"]
     assert _billed(lago) == billed + Decimal(3)
 
@@ -75,8 +91,8 @@ def test_late_rows_on_both_sides_of_the_edge(proxy_db: Database, lago: Sandbox, 
         spend_row(startTime=edge + timedelta(minutes=13), spend=0.0625),
         spend_row(startTime=edge + WINDOW, spend=4.0, end_user="globex"),
     )
-    probed = _probe(proxy_db, environ)
-    assert _mark(proxy_db) == edge, "it never moves back"
+    probed = _probe(ledger, environ)
+    assert _mark(ledger) == edge, "it never moves back"
     assert _billed(lago) == billed + Decimal(7), "above the mark late rows are billed"
     assert _kinds(probed) == ["late", "purged"]
     assert probed.standing is not None
@@ -85,31 +101,33 @@ def test_late_rows_on_both_sides_of_the_edge(proxy_db: Database, lago: Sandbox, 
     assert "2 rows (0.5625 USD)" in late
 
     # All stays as it is, whatever looks again.
-    for again in (_probe(proxy_db, environ), _deep(proxy_db, environ), reconcile(environ, since="15d")):
+    for again in (_probe(ledger, environ), _deep(ledger, environ), reconcile(environ, since="15d")):
         assert (again.tally.events_planned, again.tally.frozen_buckets) == (0, 0)
         assert again.standing is not None
         assert (again.standing.late_rows, again.standing.frozen_buckets) == (2, 0)
     assert _billed(lago) == billed + Decimal(7)
 
 
-def test_retention_that_goes_on_rings_once(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
+def test_retention_that_goes_on_rings_once(
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
     proxy_db.insert(*(spend_row(startTime=window() - days * DAY) for days in range(12)))
     reconcile(environ, since="15d")
     billed = counted(lago)
     alarms = set()
     for days in (9.5, 7.3, 4.1):
         _delete_before(proxy_db, window() - days * DAY)
-        done = _probe(proxy_db, environ)
+        done = _probe(ledger, environ)
         assert _kinds(done) == ["purged"]
         alarms |= {alarm["id"] for alarm in done.alarms}
-        assert _mark(proxy_db) == window() - int(days) * DAY
+        assert _mark(ledger) == window() - int(days) * DAY
         assert (done.tally.events_planned, done.tally.frozen_buckets) == (0, 0)
     assert len(alarms) == 1
     assert counted(lago) == billed
 
 
 def test_deletes_after_the_mark_freeze_their_buckets_and_no_others(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     """Somebody's own clean-up, not retention: a customer's rows in the middle are gone."""
     moments = [window() - days * DAY for days in range(1, 6)]
@@ -121,24 +139,24 @@ def test_deletes_after_the_mark_freeze_their_buckets_and_no_others(
         "globex",
         moments[2].replace(tzinfo=None),
     )
-    done = _probe(proxy_db, environ)
-    assert (_kinds(done), done.tally.frozen_buckets, _mark(proxy_db)) == (["frozen"], 1, None)
+    done = _probe(ledger, environ)
+    assert (_kinds(done), done.tally.frozen_buckets, _mark(ledger)) == (["frozen"], 1, None)
     assert counted(lago) == billed
 
 
 def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
     reconcile(environ, since="5d")
     # No pass for two days; retention keeps one.
-    proxy_db.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '2 days'")
-    proxy_db.fetch("DELETE FROM reconciler.\"window\" WHERE start >= now() - interval '2 days'")
+    ledger.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '2 days'")
+    ledger.fetch("DELETE FROM reconciler.\"window\" WHERE start >= now() - interval '2 days'")
     proxy_db.insert(*(spend_row(startTime=window() - hours * timedelta(hours=1)) for hours in range(1, 60)))
     _delete_before(proxy_db, window() - DAY)
 
     done = reconcile(environ)
-    assert _mark(proxy_db) == window() - DAY
+    assert _mark(ledger) == window() - DAY
     assert _kinds(done) == ["late", "overtaken", "purged"]
     assert done.tally.rows == 23, "what is above the mark is billed"
     overtaken = next(alarm for alarm in done.alarms if alarm["kind"] == "overtaken")
@@ -151,11 +169,11 @@ def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
 
 
 def test_a_pass_killed_after_the_chunk_that_moved_the_mark_has_rung(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
     reconcile(environ, since="5d")
-    proxy_db.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '2 days'")
+    ledger.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '2 days'")
     proxy_db.insert(spend_row(startTime=window()))
     _delete_before(proxy_db, window())
 
@@ -167,20 +185,20 @@ def test_a_pass_killed_after_the_chunk_that_moved_the_mark_has_rung(
         with pytest.raises(KeyboardInterrupt):
             reconcile(environ)
 
-    assert _mark(proxy_db) == window()
-    assert proxy_db.fetch("SELECT kind FROM reconciler.alarm WHERE cleared_at IS NULL") == [("overtaken",)]
+    assert _mark(ledger) == window()
+    assert ledger.fetch("SELECT kind FROM reconciler.alarm WHERE cleared_at IS NULL") == [("overtaken",)]
     done = reconcile(environ)
     assert "overtaken" in _kinds(done)
     assert done.exit_code == 3
 
 
 def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
     reconcile(environ, since="5d")
-    proxy_db.fetch("UPDATE reconciler.meter SET watermark = %s", window())
-    proxy_db.fetch('DELETE FROM reconciler."window" WHERE start >= %s', window())
+    ledger.fetch("UPDATE reconciler.meter SET watermark = %s", window())
+    ledger.fetch('DELETE FROM reconciler."window" WHERE start >= %s', window())
     proxy_db.insert(spend_row(startTime=window(), spend=0.5))
     _delete_before(proxy_db, window())
 
@@ -192,3 +210,28 @@ def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
     messages = {alarm["kind"]: alarm["message"] for alarm in done.alarms}
     assert f"the window of {window():%Y-%m-%d %H:%M} UTC before it was billed" in messages["overtaken"]
     assert "1 rows (0.5 USD)" in messages["late"]
+
+
+def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_for_deleted(
+    proxy_db: Database, empty_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two databases have no snapshot in common: how far retention has come is asked after the totals were read."""
+    environ = environment(proxy_db, lago, ledger=empty_db)
+    moments = [window() - days * DAY for days in range(6)]
+    proxy_db.insert(*(spend_row(startTime=moment) for moment in moments))
+    reconcile(environ, since="15d")
+    billed = counted(lago)
+
+    def then_delete(*arguments: Any) -> None:
+        copy(*arguments)
+        _delete_before(proxy_db, moments[2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr("reconciler.chunk.copy", then_delete)
+        during = _deep(empty_db, environ)
+    after = _deep(empty_db, environ)
+    for done in (during, after):
+        assert _kinds(done) == ["purged"]
+        assert (done.tally.events_planned, done.tally.frozen_buckets) == (0, 0)
+    assert _mark(empty_db) == moments[2]
+    assert counted(lago) == billed
