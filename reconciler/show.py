@@ -105,6 +105,14 @@ def _lines(done: Summary) -> Iterator[str]:
         )
     if tally.suspect_rows:
         yield f"  {_count(tally.suspect_rows, 'suspect row')}, not billed"
+    waiting = (
+        (now.held_events, "event", "held", now.held_cost),
+        (now.frozen_buckets, "bucket", "frozen", now.frozen_cost),
+        (now.unmapped_buckets, "bucket", "without a subscription", now.unmapped_cost),
+        (now.late_rows, "row", "too late, after retention", now.late_cost),
+    )
+    if stuck := [f"{_count(number, what)} {why} ({plain(cost)} USD)" for number, what, why, cost in waiting if number]:
+        yield f"  {', '.join(stuck)}"
     if done.begun:
         yield (
             f"  Billing starts with the current window, {_moment(done.start)} UTC. To bill earlier usage: "

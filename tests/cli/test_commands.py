@@ -141,3 +141,15 @@ def test_status_is_one_object_for_programs_too(proxy_db: Database, lago: Sandbox
     assert meter["meter"] == "default"
     assert meter["cost_accepted"] == "0.1"
     assert meter["lag_seconds"] >= 0
+
+
+def test_what_is_stuck_is_in_the_summary_also_when_its_alarm_is_acknowledged(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    run(environ, "--since", "2h")
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 0')
+    assert run(environ).returncode == 3
+    assert run(environ, "alarm", "ack", "1", "--reason", "known").returncode == 0
+    later = run(environ)
+    assert (later.returncode, later.stderr) == (0, "")
+    assert "  1 bucket frozen (0.0000135 USD)\n" in later.stdout
