@@ -242,7 +242,7 @@ def _refusal(name: str, changed: list[str], moved: list[str]) -> str:
         choices.append("if the same database or the same Lago has moved, run `reconcile --adopt` once")
     else:
         choices.append("to bill so from the next window on, run `reconcile --adopt` once")
-        choices.append(f"to bill both ways, give the second its own RECONCILE_METER (not {name!r})")
+        choices.append(f"to bill both ways, give the second its own RECONCILE_METER (not {name!r}) and event code")
     return (
         f"Meter {name!r} was billed with other settings: {'; '.join(changed + moved)}. Nothing was done. "
         f"Choose: {'; '.join(choices)}."
