@@ -33,7 +33,7 @@ class Readback:
     def verdicts(
         self, events: Sequence[Event], keep: Callable[[], None], *, duplicates: bool = False
     ) -> list[tuple[Verdict, str]]:
-        """Say of each event whether Lago holds it, holds another under its id and subscription, or holds none.
+        """Say of each event whether Lago holds it, holds another in its stead, or holds none.
 
         Args:
             events: which.
@@ -48,11 +48,16 @@ class Readback:
         """
         ours = [loads(event.payload) for event in events]
         held = self._held(ours, keep)
-        for each in ours if duplicates else ():
-            keep()
-            if not held[each["transaction_id"]] and (stray := self._lago.event(each["transaction_id"])):
-                held[each["transaction_id"]].append(stray)
-        return [self._verdict(each, held[each["transaction_id"]]) for each in ours]
+        verdicts = []
+        for each in ours:
+            id_, subscription = each["transaction_id"], each.get("external_subscription_id")
+            copies = [event for event in held[id_] if event.get("external_subscription_id") == subscription]
+            if duplicates and not copies:
+                keep()
+                # Lago shows one event of an id, be it another subscription's: ours is not where it should be.
+                copies = [stray] if (stray := self._lago.event(id_)) else []
+            verdicts.append(self._verdict(each, copies))
+        return verdicts
 
     def _held(self, ours: Sequence[Mapping[str, Any]], keep: Callable[[], None]) -> dict[str, list[dict[str, Any]]]:
         """All that Lago holds under the events' ids, read by code and moment: `GET /events` has no filter for ids."""
@@ -68,14 +73,12 @@ class Readback:
                         found[event["transaction_id"]].append(event)
         return found
 
-    def _verdict(self, ours: Mapping[str, Any], held: Sequence[Mapping[str, Any]]) -> tuple[Verdict, str]:
-        subscription = ours.get("external_subscription_id")
-        mine = [event for event in held if event.get("external_subscription_id") == subscription]
-        for event in mine:  # ClickHouse may have several, and each may count
+    def _verdict(self, ours: Mapping[str, Any], copies: Sequence[Mapping[str, Any]]) -> tuple[Verdict, str]:
+        for event in copies:  # ClickHouse may have several, and each may count
             differing = differences(ours, event)
             if differing and differing != [f"properties.{self._expression_field(ours['code'])}"]:
                 return "conflict", str(event)
-        return ("equal", "") if mine else ("missing", "")
+        return ("equal", "") if copies else ("missing", "")
 
     def _expression_field(self, code: str) -> str | None:
         """The property that Lago computes by the metric's expression and overwrites, if it has one."""

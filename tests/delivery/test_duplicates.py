@@ -10,7 +10,7 @@ from reconciler.errors import LagoError
 from reconciler.readback import differences
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, CODE, assert_exact, environment, reconcile
+from tests.support import BATCH, CODE, assert_exact, backlog, customers, environment, reconcile
 
 OURS: dict[str, Any] = {
     "transaction_id": "r1_a",
@@ -122,7 +122,7 @@ def _planned_again(database: Database) -> None:
 
 def test_a_whole_batch_of_duplicates_takes_few_questions(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(100)))
+    customers(proxy_db, 100)
     reconcile(environ, since="2h")
     _planned_again(proxy_db)
     lago.clear_requests()
@@ -145,6 +145,23 @@ def test_an_event_at_another_time_under_our_id_is_a_conflict(proxy_db: Database,
     )
     done = reconcile(environ)
     assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
+
+
+def test_an_id_that_lago_holds_elsewhere_for_us_and_for_another_subscription_is_a_conflict(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    """Lago shows one event of an id, and here it is the other subscription's; ours is there all the same."""
+    environ = backlog(proxy_db, lago, 1)
+    [(payload,)] = proxy_db.fetch("SELECT payload::json FROM reconciler.event")
+    for subscription in ("globex", payload["external_subscription_id"]):
+        httpx.post(
+            f"{lago.url}/api/v1/events",
+            headers={"Authorization": f"Bearer {lago.api_key}"},
+            json={"event": payload | {"external_subscription_id": subscription, "timestamp": "1700000000"}},
+        ).raise_for_status()
+    done = reconcile(environ)
+    assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
+    assert proxy_db.fetch("SELECT state, conflict FROM reconciler.event") == [("quarantined", True)]
 
 
 def test_an_event_that_was_deleted_in_lago_is_quarantined_as_gone(proxy_db: Database, lago: Sandbox) -> None:
