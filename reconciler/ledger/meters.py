@@ -80,25 +80,6 @@ def load(connection: Connection, name: str) -> Meter | None:
     row = connection.execute(select(tables.meter).where(tables.meter.c.name == name)).one_or_none()
     if row is None:
         return None
-    agreed = connection.execute(
-        select(tables.terms).where(tables.terms.c.meter == name).order_by(tables.terms.c.since)
-    ).all()
-    timeline = Timeline(
-        [
-            (
-                each.since.astimezone(UTC),
-                Terms(
-                    each.code,
-                    each.charge_by,
-                    each.window_seconds,
-                    each.model_column,
-                    each.cache_hits,
-                    tuple(each.exclude),
-                ),
-            )
-            for each in agreed
-        ]
-    )
     return Meter(
         name=name,
         start=row.start.astimezone(UTC),
@@ -107,7 +88,7 @@ def load(connection: Connection, name: str) -> Meter | None:
         purge_mark=row.purge_mark.astimezone(UTC) if row.purge_mark else None,
         source=dict(row.source),
         lago=row.lago,
-        timeline=timeline,
+        timeline=_timeline(connection, name),
     )
 
 
@@ -210,11 +191,33 @@ def _twin(connection: Connection, terms: Terms, source: dict[str, str], lago: st
     table, event = tables.meter.c, tables.event.c
     billed = exists().where(event.meter == table.name, event.state == "accepted")
     for name in connection.scalars(select(table.name).where(table.source == source, table.lago == lago, billed)):
-        other = load(connection, name)
-        latest = other.timeline.latest if other else terms
+        latest = _timeline(connection, name).latest
         if (latest.code, latest.charge_by, latest.exclude) == (terms.code, terms.charge_by, terms.exclude):
             return str(name)
     return None
+
+
+def _timeline(connection: Connection, name: str) -> Timeline:
+    """By which terms a meter bills."""
+    agreed = connection.execute(
+        select(tables.terms).where(tables.terms.c.meter == name).order_by(tables.terms.c.since)
+    ).all()
+    return Timeline(
+        [
+            (
+                each.since.astimezone(UTC),
+                Terms(
+                    each.code,
+                    each.charge_by,
+                    each.window_seconds,
+                    each.model_column,
+                    each.cache_hits,
+                    tuple(each.exclude),
+                ),
+            )
+            for each in agreed
+        ]
+    )
 
 
 def _agree(connection: Connection, name: str, terms: Terms, since: datetime) -> None:

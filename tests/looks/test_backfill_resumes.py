@@ -1,8 +1,10 @@
 """A backfill goes in chunks that commit one by one; one that was killed is finished by the next pass."""
 
 import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import psycopg
@@ -11,7 +13,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import window
+from tests.looks.conftest import looked_at, window
 from tests.support import assert_exact, let_time_pass, reconcile
 
 # A look that has come past its half waits there for the test, in the middle of a transaction.
@@ -35,14 +37,21 @@ def _until(what: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def _kill_in_the_middle(database: Database, environ: dict[str, str], *arguments: str) -> None:
-    """Start a real pass, wait until its look is in the middle, and kill it with SIGKILL."""
+@contextmanager
+def _in_the_middle(database: Database, environ: dict[str, str], *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """Start a real pass and wait until its look is in the middle; it goes on after the `with` block."""
     database.fetch(_WAIT_IN_THE_MIDDLE)
     waiting = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 42 AND NOT granted"
     with psycopg.connect(database.url, autocommit=True) as gate:
         gate.execute("SELECT pg_advisory_lock(42)")
         running = process.start(environ, *arguments)
         _until(lambda: database.fetch(waiting))
+        yield running
+
+
+def _kill_in_the_middle(database: Database, environ: dict[str, str], *arguments: str) -> None:
+    """Start a real pass, wait until its look is in the middle, and kill it with SIGKILL."""
+    with _in_the_middle(database, environ, *arguments) as running:
         running.send_signal(signal.SIGKILL)
         running.communicate(timeout=10)
     assert running.returncode == -signal.SIGKILL
@@ -80,6 +89,29 @@ def test_a_backfill_killed_in_the_middle_is_finished_by_a_plain_pass(
     assert_exact(proxy_db, lago, where=f"\"startTime\" >= '{since:%F %T}'")
     again = reconcile(environ)
     assert (again.tally.events_planned, again.delivered.accepted) == (0, 0)
+
+
+def test_a_fresh_look_goes_before_the_next_chunk_of_a_backfill(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    """However long the backfill: new usage waits for one chunk of it."""
+    newest = window()
+    proxy_db.insert(*(spend_row(startTime=newest - hours * timedelta(hours=4)) for hours in range(50)))
+    start = reconcile(environ, since="1h").start
+    assert start is not None
+    with _in_the_middle(proxy_db, environ, "--since", "9d") as backfill:
+        fresh = process.start(environ)
+        turn = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid <> 42 AND NOT granted"
+        _until(lambda: proxy_db.fetch(turn))
+        [(released,)] = proxy_db.fetch("SELECT clock_timestamp()")
+    for running in (backfill, fresh):
+        running.communicate(timeout=30)
+        assert running.returncode == 0
+    looked = looked_at(proxy_db)
+    later = [moment for each, moment in looked.items() if each < start and moment > released]
+    assert later, "the backfill went on"
+    assert released < looked[newest] < min(later)
+    assert_exact(proxy_db, lago)
 
 
 @pytest.mark.proof
