@@ -4,9 +4,11 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import ProgrammingError
 
-from reconciler.errors import LedgerError
+from reconciler.errors import LedgerError, UsageError
 from reconciler.ledger.tables import SCHEMA
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def upgrade(connection: Connection) -> bool:
         Whether anything was done.
 
     Raises:
-        LedgerError: the ledger is newer than this program.
+        LedgerError: the ledger is newer than this program, or older and not this role's to change.
     """
     if version(connection) == HEAD:
         return False
@@ -42,18 +44,41 @@ def upgrade(connection: Connection) -> bool:
 
     config = _config(io.StringIO())
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except ProgrammingError as error:
+        if found is None or not isinstance(error.orig, InsufficientPrivilege):
+            raise
+        raise LedgerError(
+            f"The ledger is at version {found}, this program needs {HEAD}, and this role may not change it: let its "
+            f"owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from {found}` "
+            "prints. Nothing was done."
+        ) from error
     return True
 
 
-def ddl() -> str:
-    """The SQL that makes the whole ledger, for a DBA to read and run."""
+def ddl(since: str | None = None) -> str:
+    """The SQL that makes the ledger, or brings it here from a version, for a DBA to read and run.
+
+    Raises:
+        UsageError: there is no such version.
+    """
     from alembic import command
+    from alembic.script import ScriptDirectory
 
     printed = io.StringIO()
-    command.upgrade(_config(printed), "head", sql=True)
-    statements = printed.getvalue().replace("BEGIN;\n", f"BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n", 1)
-    return statements.strip() + "\n"
+    config = _config(printed)
+    if since is None:
+        command.upgrade(config, "head", sql=True)
+        made = f"BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n"
+        return printed.getvalue().replace("BEGIN;\n", made, 1).strip() + "\n"
+    versions = sorted(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
+    if since not in versions:
+        raise UsageError(f"--from: there is no version {since} of the ledger; there are {', '.join(versions)}.")
+    if since == HEAD:
+        return f"-- The ledger is at version {HEAD} already.\n"
+    command.upgrade(config, f"{since}:head", sql=True)
+    return printed.getvalue().strip() + "\n"
 
 
 def _config(output: io.StringIO) -> "Config":

@@ -107,6 +107,17 @@ def test_the_command_says_what_it_did(empty_db: Database, lago: Sandbox) -> None
     assert second.stdout == f"The ledger is already at version {schema.HEAD}.\n"
 
 
+def go_back(ledger: Database) -> None:
+    """Make it a ledger of the first version."""
+    for statement in (
+        """ALTER TABLE reconciler.event DROP COLUMN open_since, DROP COLUMN failure, DROP COLUMN suspected,
+                                        DROP COLUMN rests_until, DROP COLUMN decided_at, DROP COLUMN reason""",
+        "DROP TABLE reconciler.lago",
+        "UPDATE reconciler.alembic_version SET version_num = '0001'",
+    ):
+        ledger.fetch(statement)
+
+
 def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attempts_stay_open(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
@@ -115,13 +126,7 @@ def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attem
     proxy_db.fetch(
         "UPDATE reconciler.event SET attempts = 1, attempted_at = clock_timestamp() WHERE customer LIKE '%%2'"
     )
-    for statement in (
-        """ALTER TABLE reconciler.event DROP COLUMN open_since, DROP COLUMN failure, DROP COLUMN suspected,
-                                        DROP COLUMN rests_until, DROP COLUMN decided_at, DROP COLUMN reason""",
-        "DROP TABLE reconciler.lago",
-        "UPDATE reconciler.alembic_version SET version_num = '0001'",
-    ):
-        proxy_db.fetch(statement)
+    go_back(proxy_db)
 
     told = run(environ, "status")
     assert told.returncode == 1
@@ -133,6 +138,46 @@ def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attem
     let_minutes_pass(proxy_db)
     assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, clickhouse)
+
+
+def test_a_dba_upgrades_an_earlier_ledger_for_a_role_that_may_not(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
+) -> None:
+    psql(ledger_db, script=schema.ddl())
+    shape = ledger_db.fetch(SHAPE)
+    go_back(ledger_db)
+    psql(ledger_db, "grant_ledger_tables", role=ROLE)
+    environ = environment(used_db, lago) | {"RECONCILE_LEDGER_URL": ledger_db.url_of(ROLE, PASSWORD)}
+
+    refused = run(environ, "--since", "1d")
+    assert refused.returncode == 1
+    [sentence] = sentences(refused)
+    assert sentence == (
+        f"The ledger is at version 0001, this program needs {schema.HEAD}, and this role may not change it: let "
+        "its owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from 0001` "
+        "prints. Nothing was done."
+    )
+
+    printed = run({}, "ledger", "upgrade", "--sql", "--from", "0001")
+    assert (printed.returncode, printed.stderr) == (0, "")
+    psql(ledger_db, script=printed.stdout)
+    psql(ledger_db, "grant_ledger_tables", role=ROLE)
+    assert ledger_db.fetch(SHAPE) == shape
+    assert run(environ, "--since", "1d").returncode == 0
+    assert_exact(used_db, lago, ledger=ledger_db)
+
+
+def test_the_way_from_a_version_that_is_not_there_is_refused(empty_db: Database, lago: Sandbox) -> None:
+    assert run({}, "ledger", "upgrade", "--sql", "--from", schema.HEAD).stdout == (
+        f"-- The ledger is at version {schema.HEAD} already.\n"
+    )
+    unknown = run({}, "ledger", "upgrade", "--sql", "--from", "7")
+    assert unknown.returncode == 2
+    [sentence] = sentences(unknown)
+    assert sentence.startswith("--from: there is no version 7 of the ledger; there are 0001, ")
+    alone = run(environment(empty_db, lago), "ledger", "upgrade", "--from", "0001")
+    assert alone.returncode == 2
+    assert sentences(alone) == ["--from only says what --sql prints: add --sql, or leave --from out."]
 
 
 def test_a_ledger_newer_than_the_program_is_refused(used_db: Database, lago: Sandbox) -> None:
