@@ -18,6 +18,9 @@ from reconciler.outbox import RENEW_SECONDS, Event, lease_clock
 FIRST_PAUSE = 0.2
 """Seconds until what has failed goes again; three times as long each time."""
 
+Sent = tuple[list[Event], Answer]
+"""What was sent, in order, and Lago's answer."""
+
 log = structlog.get_logger("reconciler")
 
 
@@ -50,7 +53,6 @@ class Claim:
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
         self._suspected: dict[str, int] = {}
-        self._leased_at = min((event.leased_at for event in self.events), default=0.0)
         self._failed_at: float | None = None
         self.delivered = Delivered()
 
@@ -75,7 +77,7 @@ class Claim:
 
     # -- on the wire
 
-    def post(self, ids: Sequence[str], *, again: bool) -> tuple[list[Event], Answer] | None:
+    def post(self, ids: Sequence[str], *, again: bool) -> Sent | None:
         """Send these events in one request, or those of them that are still ours.
 
         They count as sent from before the request on, unless the answer says that they were not stored.
@@ -85,7 +87,7 @@ class Claim:
             again: whether a request with just these has failed before.
 
         Returns:
-            What was sent, in order, and the answer; None if all of them are someone else's by now.
+            None if all of them are someone else's by now.
 
         Raises:
             EndedError: the senders end.
@@ -117,9 +119,7 @@ class Claim:
         self._failures |= dict.fromkeys((event.transaction_id for event in events), reason)
 
     def go_again(self, events: Sequence[Event], reason: str) -> None:
-        """Say why events go again; it is kept with them, too."""
-        if not events:
-            return
+        """Say why events go again, of which there is at least one; it is kept with them, too."""
         self.note(events, reason)
         log.warning(
             "events go again",
@@ -154,9 +154,9 @@ class Claim:
         return self._means.sleep(seconds)
 
     def _renew_if_old(self) -> None:
-        if lease_clock() - self._leased_at >= RENEW_SECONDS:
-            self._leased_at = lease_clock()
-            ours = self._means.outbox.renew([*self._events.values(), *self._left.values()])
+        unanswered = self._unanswered
+        if any(lease_clock() - event.leased_at >= RENEW_SECONDS for event in unanswered):
+            ours = self._means.outbox.renew(unanswered)
             self._events, self._left = (
                 {id_: ours[id_] for id_ in events if id_ in ours} for events in (self._events, self._left)
             )
@@ -202,8 +202,13 @@ class Claim:
 
     def give_back(self) -> None:
         """Give back what has no answer."""
-        left = [*self._events.values(), *self._left.values()]
-        self._means.outbox.release(left, sent=frozenset(self._sent), failures=self._failures, suspected=self._suspected)
+        self._means.outbox.release(
+            self._unanswered, sent=frozenset(self._sent), failures=self._failures, suspected=self._suspected
+        )
+
+    @property
+    def _unanswered(self) -> list[Event]:
+        return [*self._events.values(), *self._left.values()]
 
     def _settle(
         self,

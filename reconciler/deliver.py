@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from reconciler.batch_size import BatchSize
 from reconciler.claim import Delivered
+from reconciler.ending import Ending
 from reconciler.errors import EndedError, LagoAwayError, ReconcileError
 from reconciler.lago import BATCH, Lago, Store
 from reconciler.means import Means
@@ -43,8 +44,7 @@ class Delivery:
         fresh_since: datetime = BEGINNING,
         senders: int = SENDERS,
         batch: int = BATCH,
-        stopping: threading.Event | None = None,
-        seconds: float = float("inf"),
+        ending: Ending | None = None,
         progress: Callable[[int], None] = lambda _: None,
     ) -> None:
         """Take what is needed.
@@ -59,8 +59,7 @@ class Delivery:
             fresh_since: windows from here on get every other batch, so that no backlog starves them.
             senders: how many batches on the wire at once.
             batch: the most events in one request, unless Lago takes fewer.
-            stopping: set from outside when the senders should end after their present request.
-            seconds: how long to begin new batches; the rest is for the next pass.
+            ending: when the senders should end after their present request; the rest is for the next pass.
             progress: told how many events were answered and recorded, each time.
         """
         self._outbox = outbox
@@ -83,8 +82,7 @@ class Delivery:
         self._fresh_since = fresh_since
         self._senders = senders
         self._failed = threading.Event()
-        self._stopping = stopping or threading.Event()
-        self._until = time.monotonic() + seconds
+        self._ending = ending or Ending()
         self._lock = threading.Lock()
         self.delivered = Delivered()
         """What has been delivered so far."""
@@ -181,8 +179,8 @@ class Delivery:
 
     @property
     def ending(self) -> bool:
-        """Whether the senders should end: one failed, the service stops, or the time is up."""
-        return self._failed.is_set() or self._stopping.is_set() or time.monotonic() > self._until
+        """Whether the senders should end: one failed, or the pass is to end."""
+        return self._failed.is_set() or self._ending.has_come
 
     def _sleep(self, seconds: float) -> bool:
         """Wait, but no longer than the senders may run; say whether to go on."""

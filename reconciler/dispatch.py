@@ -5,7 +5,6 @@ has, then whether it holds events that the ledger does not know; only then are e
 """
 
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from decimal import Decimal
 from reconciler import alarms
 from reconciler.claim import Delivered
 from reconciler.deliver import Delivery
+from reconciler.ending import Ending
 from reconciler.errors import EndedError, LagoAwayError, LagoError
 from reconciler.first_look import UnknownEventsError, ask_first
 from reconciler.lago import REQUEST_SECONDS, Lago, Store
@@ -51,14 +51,12 @@ class Dispatch:
         """Connect to nothing yet; the pass's time runs from here on."""
         self._settings = settings
         self._ledger = ledger
-        self._stopping = stopping
-        self._until = time.monotonic() + settings.deadline.total_seconds()
+        self._ending = Ending(stopping, seconds=settings.deadline.total_seconds())
         self._lago = Lago(
             settings.lago_api_base,
             settings.lago_api_key.get_secret_value(),
             rate=settings.rate,
-            stopping=stopping,
-            seconds=settings.deadline.total_seconds(),
+            ending=self._ending,
         )
         self._away: LagoAwayError | None = None
         self._asked: tuple[Store, bool] | None = None
@@ -118,8 +116,7 @@ class Dispatch:
             visible_after=visible_after,
             repeatable=repeatable,
             fresh_since=now - self._settings.lookback,
-            stopping=self._stopping,
-            seconds=self._until - time.monotonic(),
+            ending=self._ending,
             progress=progress.answered,
         )
         try:

@@ -13,6 +13,7 @@ import httpx
 
 from reconciler import __version__
 from reconciler.answers import Answer, Refused, Throttled, broken, parsed, read_answer, strange
+from reconciler.ending import Ending
 from reconciler.errors import EndedError, LagoAwayError, LagoError
 from reconciler.pace import Pace
 
@@ -60,8 +61,7 @@ class Lago:
         *,
         rate: float | None = None,
         connections: int = 4,
-        stopping: threading.Event | None = None,
-        seconds: float = float("inf"),
+        ending: Ending | None = None,
     ) -> None:
         """Connect to nothing yet.
 
@@ -70,14 +70,13 @@ class Lago:
             key: the organization's API key.
             rate: the most requests a second; None is as many as Lago takes.
             connections: the most batches on their way at once.
-            stopping: set from outside when all is to end: what waits goes on, and no more questions are asked.
-            seconds: after which all is to end as well.
+            ending: when what waits goes on, and no more questions are asked.
         """
         self.base = base
-        self._stopping = stopping or threading.Event()
-        self._until = time.monotonic() + seconds
-        self._ceiling = Pace(rate, sleep=self._sleep)
-        self._writing, self._reading = Pace(sleep=self._sleep), Pace(sleep=self._sleep)  # Lago limits them apart
+        self._ending = ending or Ending()
+        sleep = self._ending.sleep
+        self._ceiling = Pace(rate, sleep=sleep)
+        self._writing, self._reading = Pace(sleep=sleep), Pace(sleep=sleep)  # Lago limits them apart
         self._slots = threading.BoundedSemaphore(connections)
         self._client = httpx.Client(
             base_url=base + "/api/v1/",
@@ -230,7 +229,7 @@ class Lago:
         while True:
             self._ceiling.wait()
             self._reading.wait()
-            if self._stopping.is_set() or time.monotonic() > self._until:
+            if self._ending.has_come:
                 raise EndedError
             try:
                 response = self._request("GET", path, seconds, params=parameters)
@@ -247,11 +246,7 @@ class Lago:
                 if response.status < 500 or failures == tries:
                     self._reading.learn(response.headers)
                     return response
-            self._sleep(FIRST_PAUSE * 2 ** (failures - 1))
-
-    def _sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until all is to end."""
-        self._stopping.wait(max(0.0, min(seconds, self._until - time.monotonic())))
+            self._ending.sleep(FIRST_PAUSE * 2 ** (failures - 1))
 
     def _request(self, method: str, path: str, seconds: float, **options: Any) -> Reply:
         """One request and the whole of its answer, or an error once the time is up.

@@ -8,14 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from reconciler.answers import Answer, Malformed, Unknown
-from reconciler.claim import Claim
+from reconciler.answers import Malformed, Unknown
+from reconciler.claim import Claim, Sent
 from reconciler.evidence import ENOUGH, IN_VAIN, TRIES
 from reconciler.means import Means
 from reconciler.outbox import Event
-
-Sent = tuple[list[Event], Answer]
-"""What was sent, and Lago's answer."""
 
 
 @dataclass(frozen=True)
