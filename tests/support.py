@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 from psycopg import sql
@@ -19,6 +19,16 @@ from tests.conftest import Database, spend_row
 
 CODE = "openai_tokens"
 BATCH = "/api/v1/events/batch"
+
+LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
+"""How Lago refuses a request that it can't read."""
+
+STORES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
+    "postgres": ({}, {}),
+    "clickhouse": ({"store": "clickhouse", "deduplication": False}, {}),
+    "clickhouse, deduplicating": ({"store": "clickhouse"}, {"RECONCILE_DEDUPLICATION": "true"}),
+}
+"""Lago's event stores: a stand-in's options, and the settings that it needs."""
 
 
 def environment(source: Database, lago: Sandbox, *, ledger: Database | None = None, **more: str) -> dict[str, str]:
@@ -54,10 +64,15 @@ def reconcile(
     return summary
 
 
+def customers(source: Database, count: int) -> None:
+    """Write a row for each of so many customers: so many events."""
+    source.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
+
+
 def backlog(source: Database, lago: Sandbox, events: int, **more: str) -> dict[str, str]:
     """Plan so many events that Lago refuses for now; return the settings, with `more`."""
     environ = environment(source, lago) | more
-    source.insert(*(spend_row(end_user=f"customer {number}") for number in range(events)))
+    customers(source, events)
     lago.faults({"kind": "status", "status": 401, "count": None})
     with pytest.raises(LagoError, match="401"):
         reconcile(environ, since="2h")

@@ -89,12 +89,6 @@ class World:
         return Counter(id_ for request in self.lago.requests() for id_ in request["ids"])
 
 
-@pytest.fixture(params=["beside the source", "elsewhere"])
-def ledger(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Database:
-    """Where the ledger is."""
-    return proxy_db if request.param == "beside the source" else empty_db
-
-
 @pytest.mark.proof
 def test_five_passes_at_once_send_every_event_exactly_once(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
     print(f"CRASH_SEED={SEED}")

@@ -13,14 +13,14 @@ from reconciler.errors import LedgerError
 from reconciler.ledger import meters
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.support import assert_exact, customers, environment, reconcile
 
 
 def test_two_passes_without_the_lock_clash_without_harm(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(20)))
+    customers(proxy_db, 20)
     reconcile(environ, since="2h")
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", model="late") for number in range(20)))
 

@@ -8,7 +8,7 @@ from reconciler import lago as lago_module
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.wire import recorded
-from tests.support import BATCH, assert_exact, environment, reconcile
+from tests.support import BATCH, assert_exact, customers, environment, reconcile
 
 LOST = {
     "stored, then no answer": {"kind": "commit_then_drop"},
@@ -31,7 +31,7 @@ LOST = {
 def test_the_same_bytes_go_again_until_lago_has_each_event_once(
     fault: dict[str, Any], proxy_db: Database, lago: Sandbox
 ) -> None:
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(12)))
+    customers(proxy_db, 12)
     lago.faults({**fault, "path": BATCH})
 
     with recorded() as sent:
@@ -51,7 +51,7 @@ def test_the_same_bytes_go_again_until_lago_has_each_event_once(
 def test_a_batch_stored_in_part_by_an_earlier_answer_is_completed(proxy_db: Database, lago: Sandbox) -> None:
     """Some events of the batch are in Lago already, as a sender left them that was killed before it recorded that."""
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(6)))
+    customers(proxy_db, 6)
     reconcile(environ, since="2h")
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", model="gpt-4o") for number in range(6)))
     proxy_db.fetch("UPDATE reconciler.event SET state = 'planned', answered_at = NULL")
@@ -66,7 +66,7 @@ def test_a_lago_that_hangs_after_it_stored_the_batch_is_asked_again(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lago_module, "REQUEST_SECONDS", 0.5)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(5)))
+    customers(proxy_db, 5)
     lago.faults({"kind": "hang", "commit": True, "path": BATCH})
 
     summary = reconcile(environment(proxy_db, lago), since="2h")

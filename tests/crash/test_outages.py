@@ -11,7 +11,7 @@ from reconciler.deliver import Delivery
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, environment, reconcile, states
+from tests.support import BATCH, assert_exact, customers, environment, reconcile, states
 
 FAILING = {"kind": "status", "count": None, "path": BATCH}
 
@@ -19,7 +19,7 @@ FAILING = {"kind": "status", "count": None, "path": BATCH}
 @pytest.mark.parametrize("status", [500, 502, 503])
 def test_an_outage_of_pure_errors_quarantines_nothing(status: int, proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(30)))
+    customers(proxy_db, 30)
     lago.faults({**FAILING, "status": status})
 
     for _ in range(2):
@@ -36,7 +36,7 @@ def test_an_outage_of_pure_errors_quarantines_nothing(status: int, proxy_db: Dat
 
 def test_an_outage_of_everything_quarantines_nothing(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(30)))
+    customers(proxy_db, 30)
     lago.faults({"kind": "status", "status": 500, "count": None})
 
     with pytest.raises(LagoError, match="stay planned"):
@@ -55,7 +55,7 @@ def test_an_outage_that_begins_in_mid_delivery_quarantines_nothing(
     """That Lago took other events before it began to fail is no proof against those on which it fails now."""
     monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, batch=4, senders=4))
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(16)))
+    customers(proxy_db, 16)
     lago.faults({"kind": "slow", "seconds": 0, "count": taken, "path": BATCH}, {**FAILING, "status": 500})
 
     with pytest.raises(LagoError, match="stay planned"):
@@ -73,7 +73,7 @@ def test_a_lago_that_goes_away_in_mid_delivery_loses_nothing(
     monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, batch=10, senders=4))
     with Sandbox(tmp_path / "lago") as lago:
         environ = environment(proxy_db, lago)
-        proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(100)))
+        customers(proxy_db, 100)
         lago.faults(
             {"kind": "slow", "seconds": 0, "count": 3, "path": BATCH}, {"kind": "drop", "count": None, "path": BATCH}
         )

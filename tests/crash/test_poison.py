@@ -9,7 +9,16 @@ from reconciler.errors import LagoError
 from reconciler.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, CODE, assert_exact, environment, reconcile, reconcile_while_undecided, states
+from tests.support import (
+    BATCH,
+    CODE,
+    assert_exact,
+    customers,
+    environment,
+    reconcile,
+    reconcile_while_undecided,
+    states,
+)
 
 
 def poison(lago: Sandbox, *customers: str) -> None:
@@ -23,7 +32,7 @@ def poison(lago: Sandbox, *customers: str) -> None:
 
 
 def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(120)))
+    customers(proxy_db, 120)
     proxy_db.insert(spend_row(end_user="arsenic"), spend_row(end_user="hemlock"))
     poison(lago, "arsenic", "hemlock")
 
@@ -38,7 +47,7 @@ def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: San
 
 
 def test_an_event_that_lago_calls_invalid_is_quarantined_with_lagos_words(proxy_db: Database, lago: Sandbox) -> None:
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(5)))
+    customers(proxy_db, 5)
     refusal = (
         '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
         '"error_details": {"2": {"timestamp": ["invalid_format"]}}}'

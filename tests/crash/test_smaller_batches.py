@@ -1,12 +1,12 @@
 """A Lago that takes fewer events at once than usual."""
 
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.conftest import Database
+from tests.support import assert_exact, customers, environment, reconcile
 
 
 def test_batches_are_halved_until_lago_takes_them(proxy_db: Database) -> None:
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(130)))
+    customers(proxy_db, 130)
 
     with Sandbox(batch_max_length=10) as lago:
         summary = reconcile(environment(proxy_db, lago), since="2h")

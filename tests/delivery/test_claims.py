@@ -19,6 +19,7 @@ from tests.support import (
     BATCH,
     assert_exact,
     batches,
+    customers,
     end_leases,
     environment,
     let_minutes_pass,
@@ -40,7 +41,7 @@ def test_what_is_claimed_ahead_of_a_slow_lago_stays_claimed(
         monkeypatch.setattr(f"reconciler.{module}.RENEW_SECONDS", 0.3)
     monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=5))
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(30)))
+    customers(proxy_db, 30)
     slow = {"kind": "slow", "path": BATCH}
     lago.faults({**slow, "seconds": 2.5}, {**slow, "seconds": 0.5, "count": None})
     first = threading.Thread(target=reconcile, args=[environ], kwargs={"since": "2h"})

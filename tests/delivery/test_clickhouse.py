@@ -15,6 +15,7 @@ from tests.support import (
     assert_exact,
     batches,
     counted,
+    customers,
     environment,
     let_minutes_pass,
     reconcile,
@@ -78,7 +79,7 @@ def test_without_deduplication_nothing_goes_again_before_it_was_read_back(
     fault: dict[str, Any], proxy_db: Database, plain: Sandbox
 ) -> None:
     environ = environment(proxy_db, plain)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(12)))
+    customers(proxy_db, 12)
     plain.faults({**fault, "path": BATCH})
 
     if "429" in str(fault):
@@ -112,7 +113,7 @@ def test_what_was_sent_and_can_not_be_seen_yet_is_waited_for(proxy_db: Database,
 
 def test_a_sender_that_was_killed_leaves_an_open_attempt(proxy_db: Database, plain: Sandbox) -> None:
     environ = environment(proxy_db, plain)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(6)))
+    customers(proxy_db, 6)
     reconcile(environ, since="2h")
     # As it is when the sender dies after Lago's answer and before it records it, and the lease has ended since.
     proxy_db.fetch(
@@ -141,7 +142,7 @@ def test_no_connection_leaves_nothing_open(proxy_db: Database, plain: Sandbox) -
 
 def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain: Sandbox) -> None:
     environ = environment(proxy_db, plain)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(20)))
+    customers(proxy_db, 20)
     plain.faults({"kind": "status", "count": None, "external_subscription_id": "customer 7", "method": "POST"})
     since: str | None = "2h"
     for _ in range(12):
@@ -165,7 +166,7 @@ def test_with_deduplication_the_same_bytes_go_again_at_once(
     fault: dict[str, Any], proxy_db: Database, deduplicating: Sandbox
 ) -> None:
     environ = environment(proxy_db, deduplicating, RECONCILE_DEDUPLICATION="true")
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(12)))
+    customers(proxy_db, 12)
     deduplicating.faults({**fault, "path": BATCH})
     assert reconcile(environ, since="2h").delivered.accepted == 12
     assert counted(deduplicating) == used(proxy_db)

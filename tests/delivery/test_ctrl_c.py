@@ -6,9 +6,9 @@ import pytest
 
 from reconciler.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
+from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile, states
+from tests.support import BATCH, assert_exact, batches, customers, environment, let_minutes_pass, reconcile, states
 
 STOPPED = "reconcile: stopped; nothing is lost, run again.\n"
 
@@ -25,7 +25,7 @@ def test_a_pass_that_waits_for_a_slow_lago_ends_with_the_answers_to_what_it_sent
     proxy_db: Database, lago: Sandbox
 ) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(1500)))
+    customers(proxy_db, 1500)
     slow = {"kind": "slow", "seconds": 0.7, "path": BATCH}
     lago.faults(slow, {**slow, "count": None})
     with Reconcile(environ, "--since", "2h") as one:
@@ -46,7 +46,7 @@ def test_a_pass_that_waits_for_a_slow_lago_ends_with_the_answers_to_what_it_sent
 @pytest.mark.proof
 def test_a_pass_whose_lago_hangs_ends_within_a_request_s_deadline(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(500)))
+    customers(proxy_db, 500)
     hang = {"kind": "hang", "seconds": 60, "path": BATCH}
     lago.faults(hang, {**hang, "count": None})
     with Reconcile(environ, "--since", "2h") as one:
@@ -64,7 +64,7 @@ def test_a_pass_whose_lago_hangs_ends_within_a_request_s_deadline(proxy_db: Data
 def test_what_was_on_the_wire_counts_as_perhaps_sent_and_is_read_back(proxy_db: Database, clickhouse: Sandbox) -> None:
     """After an outage one batch goes first, and is interrupted when Lago has it and its answer is not read."""
     environ = environment(proxy_db, clickhouse)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(3)))
+    customers(proxy_db, 3)
     clickhouse.refuse()
     with pytest.raises(LagoAwayError):
         reconcile(environ, since="2h")

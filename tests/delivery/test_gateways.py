@@ -4,13 +4,13 @@ import pytest
 
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.conftest import Database
+from tests.support import assert_exact, customers, environment, reconcile
 
 
 @pytest.mark.parametrize("status", [400, 413])
 def test_its_error_page_leaves_everything_planned(proxy_db: Database, lago: Sandbox, status: int) -> None:
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(8)))
+    customers(proxy_db, 8)
     page = {"headers": {"content-type": "text/html"}, "body": "<html>no</html>"}
     lago.faults({"kind": "status", "status": status, "count": None, "path": "/api/v1/events/batch"} | page)
     with pytest.raises(LagoError, match=f"it answers {status}"):

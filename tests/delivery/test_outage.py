@@ -19,7 +19,7 @@ from reconciler.settings import Settings, load_settings
 from reconciler.summary import Summary
 from reconciler.when import parse_when
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile
+from tests.support import BATCH, assert_exact, batches, customers, environment, let_minutes_pass, reconcile
 
 
 def been_away(ledger: Database, since: str, asked: str) -> None:
@@ -40,7 +40,7 @@ def asked(lago: Sandbox) -> int:
 def away(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
     """The settings of a meter with usage planned, whose Lago refused connections and now answers with errors."""
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(250)))
+    customers(proxy_db, 250)
     lago.refuse()
     with pytest.raises(LagoAwayError):
         reconcile(environ, since="2h")
@@ -236,7 +236,7 @@ def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(
 ) -> None:
     monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=2, batch=10))
     environ = environment(proxy_db, lago, RECONCILE_DEADLINE="2s")
-    proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(300)))
+    customers(proxy_db, 300)
     lago.faults({"kind": "slow", "seconds": 0.4, "count": None, "path": BATCH})
     began = time.monotonic()
     done = reconcile(environ, since="2h")
@@ -269,7 +269,7 @@ def test_a_lago_that_answers_no_question_in_time_does_not_hold_a_pass_longer_tha
 
 def test_batch_size_finds_the_limit_and_stays_there(proxy_db: Database) -> None:
     with Sandbox(batch_max_length=37) as lago:
-        proxy_db.insert(*(spend_row(end_user=f"customer {number}") for number in range(800)))
+        customers(proxy_db, 800)
         assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 800
         taken = [request["events"] for request in lago.requests() if request["status"] == 200 and request["events"]]
         assert max(taken) == 37

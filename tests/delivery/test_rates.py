@@ -10,11 +10,7 @@ from reconciler import dispatch
 from reconciler.deliver import Delivery
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, environment, reconcile
-
-
-def customers(database: Database, count: int) -> None:
-    database.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
+from tests.support import BATCH, assert_exact, customers, environment, reconcile
 
 
 @pytest.fixture

@@ -8,13 +8,16 @@ import pytest
 
 from reconciler.errors import LagoError
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
+from tests.conftest import Database
 from tests.process import run, sentences
 from tests.support import (
     BATCH,
+    LAGOS_400,
+    STORES,
     assert_exact,
     batches,
     counted,
+    customers,
     environment,
     let_minutes_pass,
     reconcile,
@@ -23,16 +26,10 @@ from tests.support import (
     used,
 )
 
-STORES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
-    "postgres": ({}, {}),
-    "clickhouse": ({"store": "clickhouse", "deduplication": False}, {}),
-    "clickhouse, deduplicating": ({"store": "clickhouse"}, {"RECONCILE_DEDUPLICATION": "true"}),
-}
 INVALID = (
     '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
     '"error_details": {"2": {"timestamp": ["invalid_format"]}}}'
 )
-LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
 OPEN = "SELECT count(*) FROM reconciler.event WHERE state = 'planned' AND open_since IS NOT NULL"
 
 
@@ -51,10 +48,6 @@ def any_lago(more: tuple[dict[str, Any], dict[str, str]]) -> Iterator[Sandbox]:
 @pytest.fixture
 def environ(proxy_db: Database, any_lago: Sandbox, more: tuple[dict[str, Any], dict[str, str]]) -> dict[str, str]:
     return environment(proxy_db, any_lago) | more[1]
-
-
-def customers(database: Database, count: int) -> None:
-    database.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
 
 
 def test_an_event_that_lago_names_is_quarantined_and_the_rest_goes_at_once(

@@ -14,8 +14,10 @@ from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import (
     BATCH,
+    LAGOS_400,
     assert_exact,
     batches,
+    customers,
     environment,
     let_minutes_pass,
     reconcile,
@@ -23,12 +25,7 @@ from tests.support import (
     states,
 )
 
-LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
 ODD_422 = '{"status": 422, "error": "Unprocessable Entity", "code": "something_new", "error_details": "?"}'
-
-
-def customers(database: Database, count: int) -> None:
-    database.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
 
 
 @pytest.fixture

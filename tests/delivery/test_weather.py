@@ -19,18 +19,13 @@ from reconciler.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, counted, environment, let_minutes_pass, reconcile, used
+from tests.support import BATCH, STORES, counted, environment, let_minutes_pass, reconcile, used
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 
 EVENTS = 3000
 POISON = ("arsenic", "hemlock", "nightshade")
 SEED = int(os.environ.get("WEATHER_SEED", "1"))
-STORES: dict[str, dict[str, Any]] = {
-    "postgres": {"store": "postgres"},
-    "clickhouse": {"store": "clickhouse", "deduplication": False, "lag": 0.2},
-    "clickhouse, deduplicating": {"store": "clickhouse", "deduplication": True, "lag": 0.2},
-}
 ODDS: list[dict[str, Any]] = [
     {"kind": "commit_then_500"},
     {"kind": "commit_then_drop"},
@@ -58,7 +53,8 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def lago(store: str) -> Iterator[Sandbox]:
-    with Sandbox(**STORES[store]) as sandbox:
+    options = STORES[store][0] | ({} if store == "postgres" else {"lag": 0.2})
+    with Sandbox(**options) as sandbox:
         yield sandbox
 
 
@@ -82,9 +78,7 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(
 ) -> None:
     draw = random.Random(SEED)
     kinds = [{**kind, "path": BATCH} for kind in (ODDS if store == "postgres" else [*ODDS, STORED_IN_PART])]
-    environ = environment(proxy_db, lago)
-    if "deduplicating" in store:
-        environ["RECONCILE_DEDUPLICATION"] = "true"
+    environ = environment(proxy_db, lago) | STORES[store][1]
     since = datetime.now(UTC) - timedelta(hours=6)
     names = [*POISON, *(f"customer {number}" for number in range(EVENTS // 3))]
     rows = [

@@ -5,8 +5,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-import pytest
-
 from reconciler.looks import Kind
 from reconciler.passes import Pass, Request
 from reconciler.progress import Silent
@@ -37,11 +35,6 @@ def _contents(database: Database) -> dict[str, Any]:
 
 def _posts(lago: Sandbox) -> int:
     return sum(request["method"] == "POST" for request in lago.requests())
-
-
-@pytest.fixture(params=["one database", "two databases"])
-def ledger(request: pytest.FixtureRequest, proxy_db: Database) -> Database:
-    return proxy_db if request.param == "one database" else request.getfixturevalue("empty_db")
 
 
 def test_before_the_first_pass_it_counts_and_makes_no_ledger(

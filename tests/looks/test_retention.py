@@ -17,12 +17,6 @@ from tests.support import counted, environment, let_time_pass, reconcile
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(params=["beside the source", "elsewhere"])
-def ledger(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Database:
-    """Where the ledger is."""
-    return proxy_db if request.param == "beside the source" else empty_db
-
-
 @pytest.fixture
 def environ(proxy_db: Database, ledger: Database, lago: Sandbox) -> dict[str, str]:
     return environment(proxy_db, lago, ledger=None if ledger is proxy_db else ledger)
