@@ -76,10 +76,6 @@ REASONS = {
     "invoices.update": "payments are not of billing usage",
     "invoices.void": "corrections of invoices are not of billing usage",
     "invoices.void_invoice": "corrections of invoices are not of billing usage",
-    "plans.delete_all_metadata": ELSEWHERE,
-    "plans.delete_metadata_key": ELSEWHERE,
-    "plans.merge_metadata": ELSEWHERE,
-    "plans.replace_metadata": ELSEWHERE,
     "subscriptions.create_alerts": ELSEWHERE,
     "subscriptions.create_charge_filter": OWN_PRICES,
     "subscriptions.delete_alerts": ELSEWHERE,
@@ -346,14 +342,47 @@ def test_plans_find_all(client: Any) -> None:
 
 def test_plans_update(client: Any) -> None:
     made = make_plan(client)
-    changed = client.plans.update(models.Plan(name="LLM, new"), "llm")
+    changed = client.plans.update(models.Plan(name="LLM, new", metadata={"team": "a"}), "llm")
     assert (changed.lago_id, changed.name, len(changed.charges.__root__)) == (made.lago_id, "LLM, new", 1)
+    assert changed.metadata == {"team": "a"}
 
 
 def test_plans_destroy(client: Any) -> None:
     made = make_plan(client)
     assert client.plans.destroy("llm").lago_id == made.lago_id
     assert client.plans.find_all()["plans"] == []
+
+
+def test_plans_replace_metadata(client: Any) -> None:
+    make_plan(client)
+    assert client.plans.replace_metadata("llm", {"team": "a", "tier": None}) == {"team": "a", "tier": None}
+    assert client.plans.replace_metadata("llm", {"owner": "b"}) == {"owner": "b"}
+    assert client.plans.find("llm").metadata == {"owner": "b"}
+    with pytest.raises(LagoApiError) as refused:
+        client.plans.replace_metadata("other", {"owner": "b"})
+    assert refusal(refused) == (404, "plan_not_found")
+
+
+def test_plans_merge_metadata(client: Any) -> None:
+    make_plan(client)
+    assert client.plans.merge_metadata("llm", {"team": "a", "tier": "1"}) == {"team": "a", "tier": "1"}
+    assert client.plans.merge_metadata("llm", {"tier": "2"}) == {"team": "a", "tier": "2"}
+
+
+def test_plans_delete_all_metadata(client: Any) -> None:
+    make_plan(client)
+    client.plans.replace_metadata("llm", {"team": "a"})
+    assert client.plans.delete_all_metadata("llm") is None
+    assert client.plans.find("llm").metadata is None
+
+
+def test_plans_delete_metadata_key(client: Any) -> None:
+    make_plan(client)
+    with pytest.raises(LagoApiError) as refused:
+        client.plans.delete_metadata_key("llm", "team")
+    assert refusal(refused) == (404, "metadata_not_found")
+    client.plans.replace_metadata("llm", {"team": "a", "tier": "1"})
+    assert client.plans.delete_metadata_key("llm", "team") == {"tier": "1"}
 
 
 # -- the charges of a plan, and their filters
@@ -631,10 +660,6 @@ def test_organizations_update(client: Any) -> None:
         lambda client: client.events.estimate_fees(event("one")),
         lambda client: client.customers.portal_url("acme"),
         lambda client: client.customers.checkout_url("acme"),
-        lambda client: client.plans.replace_metadata("llm", {"a": "b"}),
-        lambda client: client.plans.merge_metadata("llm", {"a": "b"}),
-        lambda client: client.plans.delete_all_metadata("llm"),
-        lambda client: client.plans.delete_metadata_key("llm", "a"),
         lambda client: client.subscriptions.lifetime_usage("sub"),
         lambda client: client.subscriptions.update_lifetime_usage("sub", 100),
         lambda client: client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[])),

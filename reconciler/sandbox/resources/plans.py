@@ -22,6 +22,7 @@ from reconciler.sandbox.resources.catalog import (
 )
 from reconciler.sandbox.resources.charges import make_charge, render_charge
 from reconciler.sandbox.resources.drafts import outdate_drafts
+from reconciler.sandbox.resources.plan_metadata import sent_metadata, set_metadata
 from reconciler.sandbox.schedule.periods import INTERVALS, PERIODS_A_YEAR
 from reconciler.sandbox.stores.store import Thing, new_id
 
@@ -45,7 +46,6 @@ _NOT_HERE = (
     "fixed_charges",
     "bill_charges_monthly",
     "bill_fixed_charges_monthly",
-    "metadata",
 )
 
 
@@ -60,6 +60,7 @@ def create_plan(call: Call) -> dict[str, Any]:
     }
     check_code(call, PLAN, plan, _errors(plan))
     _check_supported(params, plan)
+    set_metadata(plan, sent_metadata(params))
     for charge in params.get("charges") or []:
         plan["charges"].append(make_charge(call, charge, _codes(plan)))
     return {PLAN: render_plan(save(call, PLAN, plan["code"], plan))}
@@ -78,7 +79,7 @@ def show_plan(call: Call) -> dict[str, Any]:
 def update_plan(call: Call) -> dict[str, Any]:
     """PUT /plans/:code: `charges`, if given, are all that it has from now on; known ones are named by `id`.
 
-    Once somebody has subscribed, only names, description, amount and charges change.
+    Once somebody has subscribed, only names, description, amount, metadata and charges change.
     """
     params = call.root(PLAN)
     plan = find(call, PLAN, call.path["code"])
@@ -87,6 +88,8 @@ def update_plan(call: Call) -> dict[str, Any]:
     plan |= {name: params[name] for name in _FIELDS if name in params and name in editable}
     check_code(call, PLAN, plan, _errors(plan), mine=plan["lago_id"])
     _check_supported(params, plan)
+    if (metadata := sent_metadata(params)) is not None:
+        set_metadata(plan, metadata)
     if params.get("charges") is not None:
         known = {charge["lago_id"]: charge for charge in plan["charges"]}
         kept = [known[charge["id"]]["code"] for charge in params["charges"] if charge.get("id") in known]

@@ -1,7 +1,17 @@
 """The table of promises, a module for each part of the API."""
 
 from tests.contract.case import Case
-from tests.contract.cases import authentication, batches, events, expressions, metrics, provisioning, reading, usage
+from tests.contract.cases import (
+    authentication,
+    batches,
+    events,
+    expressions,
+    metrics,
+    plan_metadata,
+    provisioning,
+    reading,
+    usage,
+)
 
 CASES: list[Case] = [
     *authentication.CASES,
@@ -11,5 +21,6 @@ CASES: list[Case] = [
     *reading.CASES,
     *metrics.CASES,
     *provisioning.CASES,
+    *plan_metadata.CASES,
     *usage.CASES,
 ]
