@@ -42,6 +42,7 @@ from reconciler.sandbox.resources import (
     plan_charges,
     plan_metadata,
     plans,
+    subscription_charges,
     subscriptions,
 )
 from reconciler.sandbox.schedule.clock import Clock
@@ -59,6 +60,7 @@ BATCH_MAX_LENGTH = 100
 
 StoreName = Literal["postgres", "clickhouse"]
 
+_SUBSCRIPTION_FILTERS = "/subscriptions/{external_id}/charges/{charge_code}/filters"
 _ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/events", events.create),
     ("POST", "/events/batch", events.create_batch),
@@ -103,6 +105,14 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/subscriptions/{external_id}", subscriptions.show_subscription),
     ("PUT", "/subscriptions/{external_id}", subscriptions.update_subscription),
     ("DELETE", "/subscriptions/{external_id}", subscriptions.terminate_subscription),
+    ("GET", "/subscriptions/{external_id}/charges", subscription_charges.list_charges),
+    ("GET", "/subscriptions/{external_id}/charges/{charge_code}", subscription_charges.show_charge),
+    ("PUT", "/subscriptions/{external_id}/charges/{charge_code}", subscription_charges.update_charge),
+    ("GET", _SUBSCRIPTION_FILTERS, subscription_charges.list_filters),
+    ("POST", _SUBSCRIPTION_FILTERS, subscription_charges.create_filter),
+    ("GET", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.show_filter),
+    ("PUT", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.update_filter),
+    ("DELETE", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.delete_filter),
     ("GET", "/organizations", organizations.show_organization),
     ("PUT", "/organizations", organizations.update_organization),
     ("GET", "/invoices", invoices.list_invoices),

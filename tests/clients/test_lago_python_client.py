@@ -22,7 +22,6 @@ models: Any = lago_python_client.models
 ELSEWHERE = "not of billing usage: the stand-in says so with a 501"
 ADVANCE = "needs charges that are paid in advance, which the stand-in says it does not have"
 KEYLESS = "the client sends no API key with it (1.55.0), so no Lago can answer"
-OWN_PRICES = "the stand-in has no prices of one subscription's own and says so with a 501; to set them needs a licence"
 REASONS = {
     "activity_logs": ELSEWHERE,
     "add_ons": ELSEWHERE,
@@ -58,7 +57,6 @@ REASONS = {
     "wallets": ELSEWHERE,
     "webhook_endpoints": ELSEWHERE,
     "webhooks": ELSEWHERE,
-    "subscription_charges": OWN_PRICES,
     "customers.checkout_url": "a page of a payment provider's",
     "customers.portal_url": "a page of Lago's for people",
     "customers.wallets": ELSEWHERE,
@@ -77,13 +75,8 @@ REASONS = {
     "invoices.void": "corrections of invoices are not of billing usage",
     "invoices.void_invoice": "corrections of invoices are not of billing usage",
     "subscriptions.create_alerts": ELSEWHERE,
-    "subscriptions.create_charge_filter": OWN_PRICES,
     "subscriptions.delete_alerts": ELSEWHERE,
-    "subscriptions.destroy_charge_filter": OWN_PRICES,
-    "subscriptions.find_all_charge_filters": OWN_PRICES,
-    "subscriptions.find_charge_filter": OWN_PRICES,
     "subscriptions.lifetime_usage": "needs a licence",
-    "subscriptions.update_charge_filter": OWN_PRICES,
     "subscriptions.update_lifetime_usage": "needs a licence",
 }
 
@@ -91,6 +84,7 @@ NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 START = "2026-11-01T00:00:00Z"
 A_SECOND = timedelta(seconds=1)
 """Lago keeps usage by the second in which its charge last changed."""
+OTHER_PRICE = models.ChargeFilter(values={"model": ["b"]}, properties={"amount": "3"})
 
 
 def methods_of(client: Any) -> Iterator[str]:
@@ -598,6 +592,60 @@ def test_subscriptions_destroy(client: Any, subscribed: Any) -> None:
     assert client.subscriptions.find("sub", {"status": "terminated"}).lago_id == subscribed.lago_id
 
 
+def test_subscription_charges_find(client: Any, subscribed: Any) -> None:
+    found = client.subscription_charges.find("sub", "llm_cost")
+    assert found == client.plan_charges.find("llm", "llm_cost")
+    with pytest.raises(LagoApiError) as refused:
+        client.subscription_charges.find("sub", "other")
+    assert refusal(refused) == (404, "charge_not_found")
+
+
+def test_subscription_charges_find_all(client: Any, subscribed: Any) -> None:
+    with pytest.raises(LagoApiError) as refused:
+        client.subscription_charges.find_all("sub")
+    assert refused.value.status_code == 401, KEYLESS
+
+
+def test_subscription_charges_update(client: Any, subscribed: Any) -> None:
+    with pytest.raises(LagoApiError) as refused:
+        client.subscription_charges.update("sub", "llm_cost", models.Charge(properties={"amount": "2"}))
+    assert refusal(refused) == (403, "feature_unavailable"), "as by a Lago without a licence"
+
+
+def test_subscriptions_find_charge_filter(client: Any, subscribed: Any) -> None:
+    made = make_filter(client)
+    assert client.subscriptions.find_charge_filter("sub", "llm_cost", made.lago_id) == made
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.find_charge_filter("sub", "llm_cost", made.lago_id, subscription_status="terminated")
+    assert refusal(refused) == (404, "subscription_not_found")
+
+
+def test_subscriptions_find_all_charge_filters(client: Any, subscribed: Any) -> None:
+    made = make_filter(client)
+    page = client.subscriptions.find_all_charge_filters("sub", "llm_cost")
+    assert (page["filters"], page["meta"]["total_count"]) == ([made], 1)
+
+
+def test_subscriptions_create_charge_filter(client: Any, subscribed: Any) -> None:
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.create_charge_filter("sub", "llm_cost", OTHER_PRICE)
+    assert refusal(refused) == (403, "feature_unavailable"), "as by a Lago without a licence"
+
+
+def test_subscriptions_update_charge_filter(client: Any, subscribed: Any) -> None:
+    made = make_filter(client)
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.update_charge_filter("sub", "llm_cost", made.lago_id, OTHER_PRICE)
+    assert refusal(refused) == (403, "feature_unavailable"), "as by a Lago without a licence"
+
+
+def test_subscriptions_destroy_charge_filter(client: Any, subscribed: Any) -> None:
+    made = make_filter(client)
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.destroy_charge_filter("sub", "llm_cost", made.lago_id)
+    assert refusal(refused) == (403, "feature_unavailable"), "as by a Lago without a licence"
+
+
 def test_customer_subscriptions_find_all(client: Any, subscribed: Any) -> None:
     with pytest.raises(LagoApiError) as refused:
         client.customer_subscriptions.find_all("acme")
@@ -664,12 +712,6 @@ def test_organizations_update(client: Any) -> None:
         lambda client: client.subscriptions.update_lifetime_usage("sub", 100),
         lambda client: client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[])),
         lambda client: client.subscriptions.delete_alerts("sub"),
-        lambda client: client.subscription_charges.find("sub", "llm_cost"),
-        lambda client: client.subscriptions.find_all_charge_filters("sub", "llm_cost"),
-        lambda client: client.subscriptions.find_charge_filter("sub", "llm_cost", "one"),
-        lambda client: client.subscriptions.create_charge_filter("sub", "llm_cost", models.ChargeFilter()),
-        lambda client: client.subscriptions.update_charge_filter("sub", "llm_cost", "one", models.ChargeFilter()),
-        lambda client: client.subscriptions.destroy_charge_filter("sub", "llm_cost", "one"),
     ],
 )
 def test_what_the_stand_in_does_not_have_it_says(client: Any, subscribed: Any, ask: Any) -> None:

@@ -112,7 +112,16 @@ def terminate_subscription(call: Call) -> dict[str, Any]:
     return _answer(call, subscription)
 
 
-# -- also for `billing`
+# -- also for `billing` and for what subscriptions have
+
+
+def find_subscription(call: Call) -> Thing:
+    """Return the subscription of the path: the active one unless `subscription_status` or `status` says otherwise.
+
+    Raises:
+        RefusalError: 404, there is none.
+    """
+    return _of_status(call, call.query.get("subscription_status"))
 
 
 def terminate(call: Call, subscription: Thing, at: int) -> None:
@@ -276,8 +285,8 @@ def _change_plan(call: Call, params: Mapping[str, Any], current: Thing, plan: Th
     return keep(call, successor | {"started_at": now})
 
 
-def _of_status(call: Call) -> Thing:
-    wanted = call.query.get("status", "active")
+def _of_status(call: Call, wanted: str | None = None) -> Thing:
+    wanted = wanted or call.query.get("status", "active")
     if wanted not in _STATUSES:
         raise not_found(SUBSCRIPTION)
     for subscription in call.store.things(call.organization, SUBSCRIPTION, call.path["external_id"]):

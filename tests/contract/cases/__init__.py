@@ -10,6 +10,7 @@ from tests.contract.cases import (
     plan_metadata,
     provisioning,
     reading,
+    subscription_charges,
     usage,
 )
 
@@ -22,5 +23,6 @@ CASES: list[Case] = [
     *metrics.CASES,
     *provisioning.CASES,
     *plan_metadata.CASES,
+    *subscription_charges.CASES,
     *usage.CASES,
 ]
