@@ -39,6 +39,7 @@ _SPACE = " \t\n\v\f\r"
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
 _MANTISSA = rf"[+-]?(?:{_DIGITS}(?:\.{_DIGITS})?|\.{_DIGITS})"
 _BIG_DECIMAL = re.compile(rf"{_MANTISSA}(?:[eEdD][+-]?{_DIGITS})?")
+_FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?|(?:{_DIGITS})?\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?")
 _NOT_FINITE = re.compile(r"NaN|[+-]?Infinity")
 _COUNTED = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 
@@ -91,6 +92,15 @@ def parse_cents(value: object) -> str | None:
     """
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
+    return ruby_decimal(parse_numeric(value, 15))
+
+
+def parse_numeric(value: object, decimals: int) -> Decimal:
+    """Read a number as Ruby's forgiving `to_d` and a column of 25 digits and so many decimals do; garbage is 0.
+
+    Raises:
+        UnstorableError: it has more than 25 digits before the point.
+    """
     text = scalar_text(value) if not isinstance(value, bool) else str(int(value))
     stripped = text.lstrip(_SPACE)
     if _NOT_FINITE.match(stripped):
@@ -99,8 +109,16 @@ def parse_cents(value: object) -> str | None:
     amount = _decimal(number[0]) if number else Decimal(0)
     if amount.adjusted() >= 25 and amount:
         raise UnstorableError(text)
-    rounded = amount.quantize(Decimal("1e-15"), context=EXACT) if amount.adjusted() > -18 else Decimal(0)
-    return ruby_decimal(rounded)
+    if amount.adjusted() <= -decimals - 3:
+        return Decimal(0)
+    return amount.quantize(Decimal(1).scaleb(-decimals), context=EXACT)
+
+
+def is_float(value: object) -> bool:
+    """Tell whether Ruby's `Float()` reads a JSON value; true and false it does not."""
+    if isinstance(value, str):
+        return _FLOAT.fullmatch(value.strip(_SPACE)) is not None
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _decimal(text: str) -> Decimal:

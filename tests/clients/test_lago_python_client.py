@@ -76,8 +76,6 @@ REASONS = {
     "invoices.void_invoice": "corrections of invoices are not of billing usage",
     "subscriptions.create_alerts": ELSEWHERE,
     "subscriptions.delete_alerts": ELSEWHERE,
-    "subscriptions.lifetime_usage": "needs a licence",
-    "subscriptions.update_lifetime_usage": "needs a licence",
 }
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -592,6 +590,27 @@ def test_subscriptions_destroy(client: Any, subscribed: Any) -> None:
     assert client.subscriptions.find("sub", {"status": "terminated"}).lago_id == subscribed.lago_id
 
 
+def test_subscriptions_lifetime_usage(client: Any, subscribed: Any) -> None:
+    client.events.create(event("one"))
+    usage = client.subscriptions.lifetime_usage("sub")
+    assert (usage.lago_subscription_id, usage.external_subscription_id) == (subscribed.lago_id, "sub")
+    assert usage.from_datetime == START
+    amounts = (usage.external_historical_usage_amount_cents, usage.invoiced_usage_amount_cents)
+    assert (*amounts, usage.current_usage_amount_cents) == (0, 0, 0), "as of a Lago without a licence"
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.lifetime_usage("other")
+    assert refusal(refused) == (404, "lifetime_usage_not_found")
+
+
+def test_subscriptions_update_lifetime_usage(client: Any, subscribed: Any) -> None:
+    changed = client.subscriptions.update_lifetime_usage("sub", 100)
+    assert changed.external_historical_usage_amount_cents == 100
+    assert client.subscriptions.lifetime_usage("sub").lago_id == changed.lago_id
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.update_lifetime_usage("sub", -1)
+    assert refused.value.response["error_details"] == {"historical_usage_amount_cents": ["value_is_out_of_range"]}
+
+
 def test_subscription_charges_find(client: Any, subscribed: Any) -> None:
     found = client.subscription_charges.find("sub", "llm_cost")
     assert found == client.plan_charges.find("llm", "llm_cost")
@@ -708,8 +727,6 @@ def test_organizations_update(client: Any) -> None:
         lambda client: client.events.estimate_fees(event("one")),
         lambda client: client.customers.portal_url("acme"),
         lambda client: client.customers.checkout_url("acme"),
-        lambda client: client.subscriptions.lifetime_usage("sub"),
-        lambda client: client.subscriptions.update_lifetime_usage("sub", 100),
         lambda client: client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[])),
         lambda client: client.subscriptions.delete_alerts("sub"),
     ],

@@ -228,7 +228,7 @@ def test_what_is_premium_is_refused(drafted: Api) -> None:
         ("POST", "invoices"),
         ("POST", "invoices/preview"),
         ("GET", "customers/acme/portal_url"),
-        ("GET", "subscriptions/sub/lifetime_usage"),
+        ("GET", "subscriptions/sub/fixed_charges"),
         ("POST", "events/estimate_fees"),
     ],
 )

@@ -8,6 +8,7 @@ from reconciler.sandbox.trouble.requests import Asked
 Action = Literal["read", "write"]
 
 _USAGE = {"current_usage", "past_usage", "projected_usage"}
+_OF_SUBSCRIPTIONS = {"lifetime_usage": "lifetime_usage"}
 
 
 class Permissions:
@@ -44,4 +45,6 @@ def _resource(path: str) -> str:
     words = path.split("/")[3:]
     if words and words[-1] in _USAGE:
         return "customer_usage"
+    if words[:1] == ["subscriptions"] and len(words) > 2 and words[2] in _OF_SUBSCRIPTIONS:
+        return _OF_SUBSCRIPTIONS[words[2]]
     return (words or [""])[0].removesuffix("_enriched").removesuffix("s")

@@ -6,6 +6,7 @@ from tests.contract.cases import (
     batches,
     events,
     expressions,
+    lifetime_usage,
     metrics,
     plan_metadata,
     provisioning,
@@ -24,5 +25,6 @@ CASES: list[Case] = [
     *provisioning.CASES,
     *plan_metadata.CASES,
     *subscription_charges.CASES,
+    *lifetime_usage.CASES,
     *usage.CASES,
 ]
