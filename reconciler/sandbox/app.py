@@ -34,6 +34,7 @@ from reconciler.sandbox.refusals import (
     unauthorized,
 )
 from reconciler.sandbox.resources import (
+    alerts,
     customers,
     elsewhere,
     events,
@@ -116,6 +117,12 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("DELETE", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.delete_filter),
     ("GET", "/subscriptions/{external_id}/lifetime_usage", lifetime_usage.show_lifetime_usage),
     ("PUT", "/subscriptions/{external_id}/lifetime_usage", lifetime_usage.update_lifetime_usage),
+    ("POST", "/subscriptions/{external_id}/alerts", alerts.create_alerts),
+    ("GET", "/subscriptions/{external_id}/alerts", alerts.list_alerts),
+    ("DELETE", "/subscriptions/{external_id}/alerts", alerts.delete_alerts),
+    ("GET", "/subscriptions/{external_id}/alerts/{code}", alerts.show_alert),
+    ("PUT", "/subscriptions/{external_id}/alerts/{code}", alerts.update_alert),
+    ("DELETE", "/subscriptions/{external_id}/alerts/{code}", alerts.delete_alert),
     ("GET", "/organizations", organizations.show_organization),
     ("PUT", "/organizations", organizations.update_organization),
     ("GET", "/invoices", invoices.list_invoices),

@@ -74,8 +74,6 @@ REASONS = {
     "invoices.update": "payments are not of billing usage",
     "invoices.void": "corrections of invoices are not of billing usage",
     "invoices.void_invoice": "corrections of invoices are not of billing usage",
-    "subscriptions.create_alerts": ELSEWHERE,
-    "subscriptions.delete_alerts": ELSEWHERE,
 }
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -611,6 +609,38 @@ def test_subscriptions_update_lifetime_usage(client: Any, subscribed: Any) -> No
     assert refused.value.response["error_details"] == {"historical_usage_amount_cents": ["value_is_out_of_range"]}
 
 
+def alert(code: str, *values: str, **fields: Any) -> Any:
+    thresholds = [models.AlertThreshold(code="much", value=value, recurring=False) for value in values]
+    plain = {"alert_type": "current_usage_amount", "code": code, "thresholds": thresholds}
+    return models.Alert(**plain | fields)
+
+
+def test_subscriptions_create_alerts(client: Any, subscribed: Any) -> None:
+    spent = alert("spent", "1000", "2500.5", name="Spent")
+    tokens = alert("tokens", "9", alert_type="billable_metric_current_usage_units", billable_metric_code="llm_cost")
+    made = client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[spent, tokens]))["alerts"]
+    assert [(one.code, one.name, one.external_subscription_id) for one in made] == [
+        ("spent", "Spent", "sub"),
+        ("tokens", None, "sub"),
+    ]
+    assert [one.value for one in made[0].thresholds.__root__] == ["1000.0", "2500.5"]
+    assert (made[0].billable_metric, made[1].billable_metric.code) == (None, "llm_cost")
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[alert("spent", "1")]))
+    [error] = refused.value.response["error_details"].values()
+    assert error["errors"] == 'Validation errors: {"base":["alert_already_exists"]}'
+
+
+def test_subscriptions_delete_alerts(client: Any, subscribed: Any) -> None:
+    spent = models.AlertsList(alerts=[alert("spent", "1000")])
+    client.subscriptions.create_alerts("sub", spent)
+    assert client.subscriptions.delete_alerts("sub") is None
+    assert [one.code for one in client.subscriptions.create_alerts("sub", spent)["alerts"]] == ["spent"]
+    with pytest.raises(LagoApiError) as refused:
+        client.subscriptions.delete_alerts("sub", subscription_status="terminated")
+    assert refusal(refused) == (404, "subscription_not_found")
+
+
 def test_subscription_charges_find(client: Any, subscribed: Any) -> None:
     found = client.subscription_charges.find("sub", "llm_cost")
     assert found == client.plan_charges.find("llm", "llm_cost")
@@ -727,8 +757,6 @@ def test_organizations_update(client: Any) -> None:
         lambda client: client.events.estimate_fees(event("one")),
         lambda client: client.customers.portal_url("acme"),
         lambda client: client.customers.checkout_url("acme"),
-        lambda client: client.subscriptions.create_alerts("sub", models.AlertsList(alerts=[])),
-        lambda client: client.subscriptions.delete_alerts("sub"),
     ],
 )
 def test_what_the_stand_in_does_not_have_it_says(client: Any, subscribed: Any, ask: Any) -> None:

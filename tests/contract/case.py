@@ -147,7 +147,8 @@ def _differences(case: Case, target: Target) -> list[str]:
         if answer.status_code != ask.status:
             told = f"expected {ask.status}, got {answer.status_code} {answer.text}"
             return [f"before it, {ask.method} {ask.path}: {told}"]
-        values |= {root: thing["lago_id"] for root, thing in answer.json().items() if _is_thing(thing)}
+        if isinstance(made := _content(answer), dict):
+            values |= {root: thing["lago_id"] for root, thing in made.items() if _is_thing(thing)}
     deadline = time.monotonic() + (target.patience if case.ask.method == "GET" else 0)
     while True:
         answer = _send(case.ask, target.client, values)

@@ -8,7 +8,6 @@ from reconciler.sandbox.trouble.requests import Asked
 Action = Literal["read", "write"]
 
 _USAGE = {"current_usage", "past_usage", "projected_usage"}
-_OF_SUBSCRIPTIONS = {"lifetime_usage": "lifetime_usage"}
 
 
 class Permissions:
@@ -42,9 +41,10 @@ class Permissions:
 
 def _resource(path: str) -> str:
     """Return the resource of a path such as `/api/v1/events/batch`."""
-    words = path.split("/")[3:]
-    if words and words[-1] in _USAGE:
-        return "customer_usage"
-    if words[:1] == ["subscriptions"] and len(words) > 2 and words[2] in _OF_SUBSCRIPTIONS:
-        return _OF_SUBSCRIPTIONS[words[2]]
-    return (words or [""])[0].removesuffix("_enriched").removesuffix("s")
+    match path.split("/")[3:]:
+        case [*_, last] if last in _USAGE:
+            return "customer_usage"
+        case ["subscriptions", _, ("alerts" | "lifetime_usage") as first, *_] | [first, *_]:
+            return first.removesuffix("_enriched").removesuffix("s")
+        case _:
+            return ""

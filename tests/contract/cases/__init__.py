@@ -2,6 +2,7 @@
 
 from tests.contract.case import Case
 from tests.contract.cases import (
+    alerts,
     authentication,
     batches,
     events,
@@ -26,5 +27,6 @@ CASES: list[Case] = [
     *plan_metadata.CASES,
     *subscription_charges.CASES,
     *lifetime_usage.CASES,
+    *alerts.CASES,
     *usage.CASES,
 ]
