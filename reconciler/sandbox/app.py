@@ -35,8 +35,10 @@ from reconciler.sandbox.refusals import (
 )
 from reconciler.sandbox.resources import (
     alerts,
+    customer_links,
     customers,
     elsewhere,
+    estimates,
     events,
     lifetime_usage,
     metrics,
@@ -66,6 +68,7 @@ _SUBSCRIPTION_FILTERS = "/subscriptions/{external_id}/charges/{charge_code}/filt
 _ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "/events", events.create),
     ("POST", "/events/batch", events.create_batch),
+    ("POST", "/events/estimate_fees", estimates.estimate_fees),
     ("GET", "/events", events.index),
     ("GET", "/events/{transaction_id}", events.show),
     ("GET", "/events_enriched", events.index_enriched),
@@ -102,6 +105,8 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("GET", "/customers/{external_id}/current_usage", usage.current_usage),
     ("GET", "/customers/{external_id}/past_usage", invoices.past_usage),
     ("GET", "/customers/{external_id}/projected_usage", usage.projected_usage),
+    ("GET", "/customers/{external_id}/portal_url", customer_links.portal_url),
+    ("POST", "/customers/{external_id}/checkout_url", customer_links.checkout_url),
     ("POST", "/subscriptions", subscriptions.create_subscription),
     ("GET", "/subscriptions", subscriptions.list_subscriptions),
     ("GET", "/subscriptions/{external_id}", subscriptions.show_subscription),

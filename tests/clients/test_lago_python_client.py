@@ -57,10 +57,7 @@ REASONS = {
     "wallets": ELSEWHERE,
     "webhook_endpoints": ELSEWHERE,
     "webhooks": ELSEWHERE,
-    "customers.checkout_url": "a page of a payment provider's",
-    "customers.portal_url": "a page of Lago's for people",
     "customers.wallets": ELSEWHERE,
-    "events.estimate_fees": ADVANCE,
     "fees.destroy": ADVANCE,
     "fees.update": "payments are not of billing usage",
     "invoices.create": "one-off invoices are not of billing usage",
@@ -236,6 +233,13 @@ def test_events_find(client: Any) -> None:
     with pytest.raises(LagoApiError) as refused:
         client.events.find("other")
     assert refusal(refused) == (404, "event_not_found")
+
+
+def test_events_estimate_fees(client: Any, subscribed: Any) -> None:
+    with pytest.raises(LagoApiError) as refused:
+        client.events.estimate_fees(event("one"))
+    assert refusal(refused) == (422, "validation_errors"), "as by a Lago without a charge that is paid in advance"
+    assert refused.value.response["error_details"] == {"code": ["does_not_match_an_instant_charge"]}
 
 
 def test_a_rate_limit_is_waited_out_as_told(lago: Sandbox, client: Any) -> None:
@@ -543,6 +547,20 @@ def test_customers_projected_usage(client: Any, subscribed: Any) -> None:
     assert refusal(refused) == (403, "projected_usage_not_enabled"), "as by a Lago without a licence"
 
 
+def test_customers_portal_url(client: Any, subscribed: Any) -> None:
+    assert client.customers.portal_url("acme").startswith("http://localhost/customer-portal/")
+    with pytest.raises(LagoApiError) as refused:
+        client.customers.portal_url("other")
+    assert refusal(refused) == (404, "customer_not_found")
+
+
+def test_customers_checkout_url(client: Any, subscribed: Any) -> None:
+    with pytest.raises(LagoApiError) as refused:
+        client.customers.checkout_url("acme")
+    assert refusal(refused) == (422, "validation_errors"), "as by a Lago without a payment provider"
+    assert refused.value.response["error_details"] == {"base": ["no_linked_payment_provider"]}
+
+
 # -- subscriptions
 
 
@@ -754,9 +772,12 @@ def test_organizations_update(client: Any) -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda client: client.events.estimate_fees(event("one")),
-        lambda client: client.customers.portal_url("acme"),
-        lambda client: client.customers.checkout_url("acme"),
+        lambda client: client.coupons.find_all(),
+        lambda client: client.wallets.find_all(),
+        lambda client: client.customers.wallets.find_all("acme"),
+        lambda client: client.fees.destroy("one"),
+        lambda client: client.invoices.void("one"),
+        lambda client: client.subscription_fixed_charges.find("sub", "one"),
     ],
 )
 def test_what_the_stand_in_does_not_have_it_says(client: Any, subscribed: Any, ask: Any) -> None:

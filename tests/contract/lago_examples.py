@@ -93,7 +93,11 @@ EXAMPLES: dict[str, dict[str, Covering]] = {
         "finds an event on ClickHouse": Promise("an event is found by its id"),
     },
     "spec/requests/api/v1/events_controller_spec.rb: estimates": {
-        "estimate_fees: success, taxes, no subscription, no matching charge": _IN_ADVANCE,
+        "estimate_fees: success, taxes": _IN_ADVANCE,
+        "estimate_fees: no subscription": Promise("an estimate needs a subscription"),
+        "estimate_fees: no matching charge": Promise(
+            "an event of no charge in advance costs nothing that could be estimated"
+        ),
         "estimate_instant_fees: success, no subscription, no matching charge": _IN_ADVANCE,
         "batch_estimate_instant_fees: success, several events, no matching charge": _IN_ADVANCE,
     },

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from reconciler.sandbox import Sandbox
 from tests.sandbox.conftest import Api, invalid
 from tests.sandbox.support import make_metric, make_plan, subscribe
 
@@ -44,7 +43,7 @@ def codes(api: Api) -> list[str]:
     return [one["code"] for one in api.get("subscriptions/sub/alerts").json()["alerts"]]
 
 
-def test_the_answer_is_the_alert(subscribed: Api, clocked: tuple[Sandbox, Any]) -> None:
+def test_the_answer_is_the_alert(subscribed: Api) -> None:
     thresholds = [{"code": "notice", "value": 1000}, {"value": "2500.123456", "recurring": True}]
     made = make(subscribed, name="Spent", thresholds=thresholds)
     assert len(made.pop("lago_id")) == len(made.pop("lago_organization_id")) == 36
@@ -212,11 +211,3 @@ def test_what_is_not_there_is_not_found(subscribed: Api) -> None:
     assert subscribed.client.delete("subscriptions/other/alerts").json()["code"] == "subscription_not_found"
     for method in ("GET", "PUT", "DELETE"):
         assert subscribed.client.request(method, "subscriptions/sub/alerts/x").json()["code"] == "alert_not_found"
-
-
-def test_a_key_may_be_kept_from_them(subscribed: Api, clocked: tuple[Sandbox, Any]) -> None:
-    clocked[0].permissions(alert=["read"], lifetime_usage=["write"])
-    assert post(subscribed).json()["code"] == "write_action_not_allowed_for_alert"
-    assert codes(subscribed) == []
-    refused = subscribed.get("subscriptions/sub/lifetime_usage").json()["code"]
-    assert refused == "read_action_not_allowed_for_lifetime_usage"

@@ -53,6 +53,16 @@ def test_a_key_can_be_kept_from_writing_events(lago: Sandbox, api: Api) -> None:
     assert api.get("customers").status_code == 200
 
 
+def test_alerts_and_lifetime_usage_have_permissions_of_their_own(lago: Sandbox, api: Api) -> None:
+    lago.permissions(alert=["read"], lifetime_usage=["write"], subscription=[])
+    for path in ("subscriptions/x/alerts", "subscriptions/x/alerts/y"):
+        assert api.get(path).json()["code"] == "subscription_not_found"
+        assert api.client.delete(path).json() == forbidden("write_action_not_allowed_for_alert")
+    refused = forbidden("read_action_not_allowed_for_lifetime_usage")
+    assert api.get("subscriptions/x/lifetime_usage").json() == refused
+    assert api.get("subscriptions/x/charges").json() == forbidden("read_action_not_allowed_for_subscription")
+
+
 def test_permissions_are_those_of_one_key(lago: Sandbox, api: Api) -> None:
     lago.permissions("other-key", event=["read"])
     with Api(lago, "other-key") as other:

@@ -227,9 +227,9 @@ def test_what_is_premium_is_refused(drafted: Api) -> None:
         ("GET", "coupons/x"),
         ("POST", "invoices"),
         ("POST", "invoices/preview"),
-        ("GET", "customers/acme/portal_url"),
+        ("GET", "customers/acme/wallets"),
         ("GET", "subscriptions/sub/fixed_charges"),
-        ("POST", "events/estimate_fees"),
+        ("POST", "events/estimate_instant_fees"),
     ],
 )
 def test_other_parts_of_lago_are_said_not_to_be_here(timed: Api, method: str, path: str) -> None:

@@ -25,7 +25,6 @@ _RESOURCES = (
     "webhooks",
 )
 _MORE = (
-    ("POST", "/events/estimate_fees"),
     ("POST", "/events/estimate_instant_fees"),
     ("POST", "/events/batch_estimate_instant_fees"),
     ("POST", "/invoices"),

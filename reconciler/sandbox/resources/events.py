@@ -48,7 +48,7 @@ class InvalidEventError(Exception):
 def create(call: Call) -> dict[str, Any]:
     """POST /events: take one event in."""
     try:
-        draft = _evaluated(_read(call, call.root("event")), _expressions(call))
+        draft = evaluated(read_event(call, call.root("event")), expressions_of(call))
         if call.store.checks_presence:
             _check_presence(draft)
     except InvalidEventError as error:
@@ -72,12 +72,12 @@ def create_batch(call: Call) -> dict[str, Any]:
 
     drafts: list[Draft] = []
     errors: dict[str, Any] = {}
-    expressions = _expressions(call)
+    expressions = expressions_of(call)
     for position, event_params in enumerate(params):
         try:
-            draft = _read(call, event_params)
+            draft = read_event(call, event_params)
             _check_presence(draft)
-            drafts.append(_evaluated(draft, expressions))
+            drafts.append(evaluated(draft, expressions))
         except InvalidEventError as error:
             errors[str(position)] = error.details
     if errors:
@@ -161,7 +161,7 @@ def sent(body: Mapping[str, Any]) -> list[Named]:
     ]
 
 
-def _read(call: Call, params: Mapping[str, Any]) -> Draft:
+def read_event(call: Call, params: Mapping[str, Any]) -> Draft:
     """Read the parameters that Lago permits; all others are ignored.
 
     Raises:
@@ -192,7 +192,7 @@ def _check_presence(draft: Draft) -> None:
         raise InvalidEventError({name: ["value_is_mandatory"] for name in missing})
 
 
-def _expressions(call: Call) -> _Expressions:
+def expressions_of(call: Call) -> _Expressions:
     """Return what finds the expression of a code's metric and the field for its result, asking once a request."""
 
     @cache
@@ -205,7 +205,7 @@ def _expressions(call: Call) -> _Expressions:
     return find
 
 
-def _evaluated(draft: Draft, expressions: _Expressions) -> Draft:
+def evaluated(draft: Draft, expressions: _Expressions) -> Draft:
     """Return the event with the result of its metric's expression, if it has one.
 
     Raises:

@@ -5,6 +5,8 @@ from tests.contract.cases import (
     alerts,
     authentication,
     batches,
+    customer_links,
+    estimates,
     events,
     expressions,
     lifetime_usage,
@@ -28,5 +30,7 @@ CASES: list[Case] = [
     *subscription_charges.CASES,
     *lifetime_usage.CASES,
     *alerts.CASES,
+    *customer_links.CASES,
+    *estimates.CASES,
     *usage.CASES,
 ]
