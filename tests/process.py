@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from reconciler.cli import main
+from tests import forks
 
 _ROOT = Path(__file__).parent.parent
 
@@ -29,14 +33,26 @@ def start(environ: Mapping[str, str], *arguments: str, stderr: int = subprocess.
 
 
 def run(environ: Mapping[str, str], *arguments: str, timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-    """Run `reconcile` to its end."""
-    with start(environ, *arguments) as process:
+    """Run `reconcile` to its end: the same, but forked from a process that has imported it, which is quicker."""
+    with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
+        out, err = (Path(folder) / name for name in ("out", "err"))
+        process = forks.CONTEXT.Process(target=_run, args=(dict(environ), arguments, out, err), daemon=True)
+        process.start()
         try:
-            out, err = process.communicate(timeout=timeout)
-        except BaseException:
+            process.join(timeout)
+            assert process.exitcode is not None, f"it has not ended after {timeout} s: {err.read_text()}"
+        finally:
             process.kill()
-            raise
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return subprocess.CompletedProcess(
+            ["reconcile", *arguments], process.exitcode, out.read_text(), err.read_text()
+        )
+
+
+def _run(environ: Mapping[str, str], arguments: tuple[str, ...], out: Path, err: Path) -> None:
+    forks.redirect(out, err)
+    os.environ.update(environ)
+    sys.argv = ["reconcile", *arguments]
+    main()
 
 
 def sentences(finished: "subprocess.CompletedProcess[str]") -> list[str]:

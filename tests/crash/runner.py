@@ -16,23 +16,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-# Imported before the fork: then a process starts in some hundredths of a second.
-import alembic.command  # noqa: F401
-import certifi  # noqa: F401
-import httpcore  # noqa: F401
-import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
-
 import reconciler.dispatch
 import reconciler.lago
-import reconciler.ledger.schema
-import reconciler.show
 from reconciler.cli import main
 from reconciler.deliver import Delivery
 from reconciler.lago import BATCH, REQUEST_SECONDS
+from tests import forks
 from tests.crash.steps import Steps, counted
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
 
 
 class Reconcile:
@@ -73,7 +63,7 @@ class Reconcile:
             request_seconds,
             theirs,
         )
-        self._process = _FORKS.Process(target=_run, args=settings, daemon=True)
+        self._process = forks.CONTEXT.Process(target=_run, args=settings, daemon=True)
         self._process.start()
         theirs.close()
 
@@ -137,10 +127,7 @@ def _run(
     request_seconds: float,
     pipe: Connection,
 ) -> None:
-    for name, descriptor in (("out", 1), ("err", 2)):
-        file = os.open(f"{folder}/{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(file, descriptor)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it
+    forks.redirect(Path(folder) / "out", Path(folder) / "err")
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
     setattr(reconciler.dispatch, "Delivery", partial(Delivery, senders=senders, batch=batch))  # noqa: B010
