@@ -28,7 +28,7 @@ POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 # Quick, and still crash-safe against a kill of Postgres (only a crash of the machine would lose data).
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100", "shared_buffers": "64MB"}
 
-_TEMPLATE = "litellm_template"
+TEMPLATE = "litellm_template"
 _numbers = itertools.count(1)
 
 
@@ -118,19 +118,22 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def _server(bin_dir: Path | None = None) -> Iterator[EmbeddedPostgres]:
-    """Run a Postgres with a template database of LiteLLM's schema, in memory where there is room for it."""
+def server(bin_dir: Path | None = None, **settings: str) -> Iterator[EmbeddedPostgres]:
+    """Run a Postgres with a template database of LiteLLM's schema, in memory where there is room for it.
+
+    Its settings are `SETTINGS` and those given.
+    """
     memory = Path("/dev/shm")
     with pytest.MonkeyPatch.context() as patch:
         if memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30:
             patch.setattr(tempfile, "tempdir", str(memory))
-        server = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS)
-        server.start()
-    with server:
-        with psycopg.connect(server.socket_url(), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(_TEMPLATE)))
-        apply_migrations(server.socket_url(_TEMPLATE))
-        yield server
+        running = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS | settings)
+        running.start()
+    with running:
+        with psycopg.connect(running.socket_url(), autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        apply_migrations(running.socket_url(TEMPLATE))
+        yield running
 
 
 @contextmanager
@@ -154,8 +157,8 @@ def new_database(server: EmbeddedPostgres, template: str = "template0") -> Itera
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A current Postgres for each test process: it starts in 0.7 s, and a test may restart or crash it."""
-    with _server() as server:
-        yield server
+    with server() as running:
+        yield running
 
 
 def _not_installed(what: str) -> NoReturn:
@@ -163,26 +166,31 @@ def _not_installed(what: str) -> NoReturn:
     (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
 
 
+def need_postgres_15() -> None:
+    """Skip the test if Debian's Postgres 15 is not installed."""
+    if not (POSTGRES_15 / "postgres").exists():
+        _not_installed(f"there is no Postgres 15 in {POSTGRES_15} (apt-get install postgresql-15)")
+
+
 @pytest.fixture(scope="session")
 def postgres15() -> Iterator[EmbeddedPostgres]:
     """Debian's Postgres 15, with the same template."""
-    if not (POSTGRES_15 / "postgres").exists():
-        _not_installed(f"there is no Postgres 15 in {POSTGRES_15} (apt-get install postgresql-15)")
-    with _server(POSTGRES_15) as server:
-        yield server
+    need_postgres_15()
+    with server(POSTGRES_15) as running:
+        yield running
 
 
 @pytest.fixture
 def proxy_db(postgres: EmbeddedPostgres) -> Iterator[Database]:
     """A LiteLLM proxy's database: all migrations, no rows."""
-    with new_database(postgres, _TEMPLATE) as database:
+    with new_database(postgres, TEMPLATE) as database:
         yield database
 
 
 @pytest.fixture
 def proxy_db15(postgres15: EmbeddedPostgres) -> Iterator[Database]:
     """The same on Postgres 15."""
-    with new_database(postgres15, _TEMPLATE) as database:
+    with new_database(postgres15, TEMPLATE) as database:
         yield database
 
 
