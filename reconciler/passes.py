@@ -176,14 +176,12 @@ class Pass:
         """Make the meter or hold it to what it was, and say what is left to backfill."""
         place = asdict(sight.place)
         with self._ledger.transaction() as connection:
-            Subscriptions(wanted).check(connection)
-            known = meters.load(connection, wanted.name)
-            if not request.dry_run and (known is None or since is not None or request.adopt):
-                # What may change the meter needs its turn. Others get theirs for their looks, and wait only once.
+            if not request.dry_run:
                 wait = BACKFILL_TURN_SECONDS if since else TURN_SECONDS
                 if not meters.lock(connection, wanted.name, wait_seconds=wait):
                     raise NoTurnError(f"another pass of meter {wanted.name!r} is running")
-                known = meters.load(connection, wanted.name)
+            Subscriptions(wanted).check(connection)
+            known = meters.load(connection, wanted.name)
             backfill = None if since is None else (since, until)
             if known is None:
                 chosen = since is not None and until is None
