@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from time import monotonic
 
 from reconciler import alarms
 from reconciler.claim import Delivered
@@ -48,10 +49,12 @@ class Dispatch:
     """Delivers for all meters of one pass."""
 
     def __init__(self, settings: Settings, ledger: Ledger, stopping: threading.Event) -> None:
-        """Connect to nothing yet; the pass's time runs from here on."""
+        """Connect to nothing yet."""
         self._settings = settings
         self._ledger = ledger
-        self._ending = Ending(stopping, seconds=settings.deadline.total_seconds())
+        self._ending = Ending(stopping)
+        self._share = settings.deadline / len(settings.meters)
+        self._unused = timedelta(0)
         self._lago = Lago(
             settings.lago_api_base,
             settings.lago_api_key.get_secret_value(),
@@ -68,6 +71,9 @@ class Dispatch:
     def run(self, wanted: MeterSettings, meter: Meter, *, now: datetime, progress: Progress) -> Dispatched:
         """Deliver what is planned for a meter; whatever Lago does, the pass goes on.
 
+        The meter has its share of the time for sending and what those before it have left of theirs: no meter's
+        backlog starves another.
+
         Args:
             wanted: the meter's settings.
             meter: its state.
@@ -75,6 +81,9 @@ class Dispatch:
             progress: told how many events there are, and how many were answered.
         """
         done = Dispatched()
+        time = self._share + self._unused
+        began = monotonic()
+        self._ending.begin(time.total_seconds())
         try:
             with suppress(EndedError):
                 self._deliver(wanted, meter, now, progress, done)
@@ -87,6 +96,8 @@ class Dispatch:
                 self._away = error
                 with self._ledger.transaction() as connection:
                     lagos.is_away(connection, self._lago.base)
+        finally:
+            self._unused = max(timedelta(0), time - timedelta(seconds=monotonic() - began))
         return done
 
     def _deliver(

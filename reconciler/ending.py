@@ -1,20 +1,19 @@
-"""When a pass is to end: at its deadline, or as soon as it is told to."""
+"""When sending is to end: when its time is up, or as soon as the pass is told to stop."""
 
 import threading
 import time
 
 
 class Ending:
-    """The end of a pass, which all that wait and ask look at."""
+    """The end of sending, which all that wait and ask look at."""
 
-    def __init__(self, stopping: threading.Event | None = None, *, seconds: float = float("inf")) -> None:
-        """Let the time run from here on.
-
-        Args:
-            stopping: set from outside when the pass is to end.
-            seconds: after which it is to end as well.
-        """
+    def __init__(self, stopping: threading.Event | None = None) -> None:
+        """There is no end before `stopping` is set from outside, or a time begins and is up."""
         self._stopping = stopping or threading.Event()
+        self._deadline = float("inf")
+
+    def begin(self, seconds: float) -> None:
+        """Let a time run, in place of the one before."""
         self._deadline = time.monotonic() + seconds
 
     @property

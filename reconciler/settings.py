@@ -55,7 +55,7 @@ class Settings:
         interval: the time between the service's passes.
         statement_timeout: the longest that one database statement may take.
         rate: the most requests a second to Lago; None is no ceiling.
-        deadline: how long one pass may begin to send batches.
+        deadline: how long one pass may send; several meters share it.
         deduplication: whether Lago's ClickHouse store is known to count a repeated event once.
         lag: how long Lago's ClickHouse store may take until an event can be read back.
         http: `host:port` of the service's pages.

@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from reconciler import dispatch
+from reconciler.chunk import Planner, Tally
 from reconciler.deliver import Delivery
 from reconciler.errors import LagoAwayError, ReconcileError
 from reconciler.passes import Pass, Request
@@ -247,6 +249,21 @@ def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(
     lago.clear_faults()
     assert reconcile(environment(proxy_db, lago)).exit_code == 0
     assert_exact(proxy_db, lago)
+
+
+def test_what_took_longer_to_plan_than_the_deadline_is_sent_all_the_same(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a long backfill does: the deadline is for sending."""
+    plan = Planner.plan
+
+    def slow(planner: Planner, *arguments: Any) -> Tally:
+        time.sleep(1.2)
+        return plan(planner, *arguments)
+
+    monkeypatch.setattr(Planner, "plan", slow)
+    customers(proxy_db, 3)
+    assert reconcile(environment(proxy_db, lago, RECONCILE_DEADLINE="1s"), since="2h").delivered.accepted == 3
 
 
 def test_a_lago_that_answers_no_question_in_time_does_not_hold_a_pass_longer_than_its_deadline(

@@ -2,13 +2,17 @@
 
 from collections import Counter
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
+from reconciler.passes import Pass, Request
 from reconciler.sandbox import Sandbox
-from tests import process
+from reconciler.settings import load_settings
+from reconciler.when import parse_when
+from tests import process, support
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
-from tests.support import Usage, Usages, assert_exact, counted, environment, let_time_pass, reconcile, used
+from tests.support import BATCH, Usage, Usages, assert_exact, counted, environment, let_time_pass, reconcile, used
 
 
 def _sum(one: Usages, other: Usages) -> Usages:
@@ -171,3 +175,27 @@ def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
     customers, teams = process.only_object(done)["meters"]
     assert (customers["error"], customers["events_accepted"]) == (None, 1)
     assert "LAGO_API_EVENT_CODE was team_usage, now other_usage" in teams["error"]
+
+
+def test_a_backlog_of_one_meter_leaves_another_its_share_of_the_time(
+    proxy_db: Database, lago: Sandbox, tmp_path: Path
+) -> None:
+    file = tmp_path / "reconcile.toml"
+    file.write_text(f"""
+database_url = "{proxy_db.url}"
+lago_api_base = "{lago.url}"
+lago_api_key = "{lago.api_key}"
+deadline = "2s"
+
+[meters.large]
+lago_api_event_code = "customer_usage"
+
+[meters.small]
+lago_api_event_code = "team_usage"
+lago_api_charge_by = "team_id"
+""")
+    support.customers(proxy_db, 2000)
+    lago.faults({"kind": "slow", "seconds": 0.5, "count": None, "path": BATCH})
+    large, small = Pass(load_settings(environ={}, config=file)).run(Request(since=partial(parse_when, "2h")))
+    assert 0 < large.delivered.accepted < 2000
+    assert small.delivered.accepted == 1
