@@ -32,11 +32,13 @@ class Limit:
 
     Attributes:
         requests: how many may go in a span; None if it doesn't say.
+        remaining: how many may still go in this one; None if it doesn't say.
         reset: seconds until the span ends; None if it doesn't say, or names a moment instead.
         wait: seconds to wait as `Retry-After` asks; None if it doesn't.
     """
 
     requests: float | None
+    remaining: float | None
     reset: float | None
     wait: float | None
 
@@ -45,6 +47,7 @@ class Limit:
         """Read an answer's headers; what is no number of seconds says nothing."""
         return cls(
             _number(headers.get("x-ratelimit-limit")),
+            _number(headers.get("x-ratelimit-remaining")),
             _at_most(_LONGEST_SPAN, _number(headers.get("x-ratelimit-reset"))),
             _seconds_from_now(headers.get("retry-after")),
         )
@@ -67,7 +70,8 @@ class Pace:
         self._lock = threading.Lock()
         self._next = 0.0
         self._limit: float | None = None  # requests a second that Lago has told
-        self._span = 1.0  # seconds; the longest that Lago has named
+        self._span = 1.0  # seconds; the longest reset of late
+        self._span_holds_until = 0.0
         self._rate: float | None = None  # requests a second at which we go
         self._refused = 0  # how often in a row
         self._refused_until = 0.0
@@ -98,6 +102,9 @@ class Pace:
         limit = Limit.of(headers)
         with self._lock:
             self._take(limit)
+            if limit.remaining == 0 and limit.reset is not None and limit.reset > 1:
+                # The last second is not waited for: an even pace uses a span up just when it ends.
+                self._next = max(self._next, self._clock() + min(limit.reset - 1, LONGEST_WAIT))
             self._refused = 0
             if self._rate is not None:
                 self._rate = self._rate * _COME_BACK
@@ -130,7 +137,9 @@ class Pace:
     def _take(self, limit: Limit) -> None:
         if not limit.requests:
             return
-        self._span = max(self._span, limit.reset or 0.0)
+        now, reset = self._clock(), max(limit.reset or 0.0, 1.0)
+        if reset >= self._span or now > self._span_holds_until:
+            self._span, self._span_holds_until = reset, now + 2 * reset
         told = max(limit.requests / self._span, 1 / LONGEST_WAIT)
         if told != self._limit:
             self._limit = self._rate = told

@@ -37,13 +37,12 @@ class Limited:
         pace.wait()
         second = int(self.time.now)
         used = self.taken[second] + self.others * (self.time.now % 1)
-        told = {"x-ratelimit-limit": str(self.limit), "x-ratelimit-reset": "1"} if self.headers else {}
-        if used < self.limit:
-            self.taken[second] += 1
-            pace.learn(told)
-        else:
-            self.refused += 1
-            pace.refused(told)
+        taken = used < self.limit
+        self.taken[second] += taken
+        self.refused += not taken
+        left = max(0, int(self.limit - used - 1))
+        told = {"x-ratelimit-limit": f"{self.limit}", "x-ratelimit-remaining": f"{left}", "x-ratelimit-reset": "1"}
+        (pace.learn if taken else pace.refused)(told if self.headers else {})
         self.time.now += 0.001
 
     def rate(self, seconds: float, pace: Pace) -> float:
@@ -84,6 +83,40 @@ def test_a_limit_that_lago_tells_is_used_to_the_full_and_hardly_ever_met(limit: 
     lago = Limited(time, limit)
     assert lago.rate(60, paced(time)) >= 0.9 * limit
     assert lago.refused <= 20
+
+
+@pytest.mark.parametrize("limit", [5, 50])
+def test_a_limit_of_which_lago_says_nothing_is_used_to_the_full(limit: int) -> None:
+    time = Time()
+    assert Limited(time, limit, headers=False).rate(60, paced(time)) >= 0.9 * limit
+
+
+def test_a_long_span_is_forgotten_once_lago_names_shorter_ones() -> None:
+    time = Time()
+    pace = paced(time)
+    pace.refused({"x-ratelimit-limit": "20", "x-ratelimit-reset": "30"})
+    lago = Limited(time, 20)
+    lago.rate(100, pace)
+    before = lago.taken.total()
+    lago.rate(160, pace)
+    assert lago.taken.total() - before >= 0.9 * 20 * 60
+
+
+def test_a_span_that_is_counted_down_stays_as_long_as_it_is() -> None:
+    time = Time()
+    pace = paced(time)
+    for second in range(300):
+        time.now = float(second)
+        pace.learn({"x-ratelimit-limit": "60", "x-ratelimit-reset": str(60 - second % 60)})
+        assert pace.rate == pytest.approx(1)
+
+
+def test_a_span_that_is_used_up_is_waited_out() -> None:
+    time = Time()
+    pace = paced(time)
+    pace.learn({"x-ratelimit-limit": "50", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "30"})
+    pace.wait()
+    assert 29 <= time.now <= 30
 
 
 def test_a_limit_that_others_use_too_is_shared_without_timid_waits() -> None:
@@ -138,7 +171,10 @@ def test_retry_after_may_be_a_date() -> None:
     assert pace.refused({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) <= 0.4, "not at once, since it refuses"
 
 
-@given(st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-limit", "x-ratelimit-reset"]), st.text()))
+HEADERS = ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]
+
+
+@given(st.dictionaries(st.sampled_from(HEADERS), st.text()))
 def test_no_header_makes_it_wait_for_ever(headers: dict[str, str]) -> None:
     time = Time()
     pace = paced(time)
