@@ -8,6 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Literal
 
+import structlog
 from sqlalchemy import func, select
 
 from reconciler.lago import REQUEST_SECONDS
@@ -16,8 +17,10 @@ from reconciler.ledger.store import Ledger
 from reconciler.postgres import cursor
 from reconciler.statements import statement
 
-LEASE = timedelta(seconds=3 * REQUEST_SECONDS)
-"""How long a claimed event is left to its sender; longer than a request may take."""
+LEASE = timedelta(seconds=4 * REQUEST_SECONDS)
+"""How long a claimed event is left to its sender: longer than a request whose steps all take as long as they may."""
+
+LOST = "its sender was lost before an answer was recorded"
 
 RENEW_SECONDS = 10.0
 """A claim older than this is renewed before the next request: the ledger knows to that when a request began."""
@@ -27,6 +30,8 @@ LONGEST_REST = timedelta(hours=1)
 """How long an event that failed alone is left alone: a minute at first, twice as long each time."""
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+log = structlog.get_logger("reconciler")
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,16 @@ class Outbox:
             "lease": LEASE,
             "ask_after": self._ask_after,
             "limit": limit,
+            "lost": LOST,
         }
         leased_at = lease_clock()
         with self._ledger.transaction() as connection:
             rows = cursor(connection).execute(statement("claim"), values)
-            events = [Event(*row, leased_at) for row in rows.fetchall()]  # type: ignore[arg-type,call-arg]
+            claimed = [(Event(*row, leased_at), lost) for *row, lost in rows.fetchall()]  # type: ignore[arg-type,call-arg]
+        events = [event for event, _ in claimed]
+        if again := [event for event, lost in claimed if lost]:
+            first = again[0].transaction_id
+            log.warning("events are claimed again", meter=self.meter, events=len(again), first=first, reason=LOST)
         return sorted(events, key=lambda event: event.window_start)
 
     def newest(self) -> datetime | None:

@@ -10,15 +10,16 @@
 -- second: a ledger that has no statistics yet would else be joined with itself, row by row.
 --
 -- Returns key, payload and subscription of each, how often it was claimed, since when an earlier attempt is open, how
---         often it failed alone, whether a person has decided that it goes, and the claim's mark: the moment of it.
+--         often it failed alone, whether a person has decided that it goes, the claim's mark (the moment of it), and
+--         whether an earlier sender was lost.
 UPDATE reconciler.event
 SET attempts = event.attempts + 1,
     attempted_at = coalesce(event.attempted_at, clock_timestamp()),
     open_since = clock_timestamp(),
     leased_until = clock_timestamp() + %(lease)s::interval,
     failure = CASE WHEN event.leased_until IS NULL THEN event.failure
-                   ELSE 'its sender was lost before an answer was recorded' END
-FROM (SELECT meter, window_start, bucket, revision, open_since
+                   ELSE %(lost)s END
+FROM (SELECT meter, window_start, bucket, revision, open_since, leased_until
       FROM reconciler.event
       WHERE meter = %(meter)s
         AND state = 'planned'
@@ -43,4 +44,5 @@ WHERE event.meter = due.meter
   AND event.bucket = due.bucket
   AND event.revision = due.revision
 RETURNING event.window_start, event.bucket, event.revision, event.payload, event.subscription,
-          event.attempts, due.open_since, event.suspected, event.decided_at IS NOT NULL, event.open_since
+          event.attempts, due.open_since, event.suspected, event.decided_at IS NOT NULL, event.open_since,
+          due.leased_until IS NOT NULL

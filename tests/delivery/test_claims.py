@@ -10,8 +10,9 @@ import pytest
 from reconciler import dispatch
 from reconciler.deliver import Delivery
 from reconciler.errors import LagoError
+from reconciler.lago import CONNECT_SECONDS, REQUEST_SECONDS
 from reconciler.ledger.store import open_ledger
-from reconciler.outbox import Outbox
+from reconciler.outbox import LEASE, RENEW_SECONDS, Outbox
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
 from tests.conftest import Database, spend_row
@@ -53,6 +54,12 @@ def test_what_is_claimed_ahead_of_a_slow_lago_stays_claimed(
     first.join()
     assert_exact(proxy_db, lago)
     assert proxy_db.fetch("SELECT DISTINCT attempts, failure FROM reconciler.event") == [(1, None)]
+
+
+def test_a_lease_outlives_a_request_whose_steps_take_as_long_as_they_may() -> None:
+    """It is renewed before a request if it is older than that; then connect, write, wait for an answer, read it."""
+    longest = timedelta(seconds=RENEW_SECONDS + CONNECT_SECONDS + 3 * REQUEST_SECONDS)
+    assert longest < LEASE
 
 
 def test_what_waits_for_a_rate_limit_stays_claimed(
