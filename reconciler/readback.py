@@ -39,6 +39,8 @@ class Readback:
             events: which.
             keep: called before each question; keeps the claim of the events.
             duplicates: whether Lago says that it has their ids: then what is not in its place is looked for by its id.
+                If that shows another subscription's, ours is elsewhere or was deleted, which no question tells: a
+                conflict, too.
 
         Returns:
             A verdict for each, in order; of a conflict with what Lago holds, else with an empty text.

@@ -12,19 +12,15 @@ from typing import Any
 from reconciler.cli import main
 from tests import forks
 
-_ROOT = Path(__file__).parent.parent
-
 
 def start(environ: Mapping[str, str], *arguments: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
     """Start `reconcile` with these variables and nothing of ours; the caller reads its output and ends it.
 
     Its standard error is a pipe unless it is to be a descriptor, such as a terminal's.
     """
-    ours = ("DATABASE_URL", "LAGO_", "RECONCILE_", "PG")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
         [sys.executable, "-m", "reconciler", *arguments],
-        env=inherited | {"PYTHONPATH": str(_ROOT), "COLUMNS": "200"} | dict(environ),
+        env=forks.environment() | dict(environ),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -36,16 +32,12 @@ def run(environ: Mapping[str, str], *arguments: str, timeout: float = 60) -> "su
     """Run `reconcile` to its end: the same, but forked from a process that has imported it, which is quicker."""
     with tempfile.TemporaryDirectory(prefix="reconcile-") as folder:
         out, err = (Path(folder) / name for name in ("out", "err"))
-        process = forks.CONTEXT.Process(target=_run, args=(dict(environ), arguments, out, err), daemon=True)
-        process.start()
-        try:
-            process.join(timeout)
-            assert process.exitcode is not None, f"it has not ended after {timeout} s: {err.read_text()}"
-        finally:
-            process.kill()
-        return subprocess.CompletedProcess(
-            ["reconcile", *arguments], process.exitcode, out.read_text(), err.read_text()
-        )
+        process = forks.start(_run, dict(environ), arguments, out, err)
+        process.join(timeout)
+        process.kill()  # harmless if it has ended
+        assert process.exitcode is not None, f"reconcile {arguments} has not ended after {timeout} s"
+        said = out.read_text(), err.read_text()
+    return subprocess.CompletedProcess(["reconcile", *arguments], process.exitcode, *said)
 
 
 def _run(environ: Mapping[str, str], arguments: tuple[str, ...], out: Path, err: Path) -> None:

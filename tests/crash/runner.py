@@ -51,6 +51,8 @@ class Reconcile:
             request_seconds: how long one of its requests may take.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="reconcile-")
+        for name in ("out", "err"):
+            (Path(self._folder.name) / name).touch()  # it may be killed before it writes
         self._pipe, theirs = multiprocessing.Pipe()
         settings = (
             dict(environ),
@@ -63,8 +65,7 @@ class Reconcile:
             request_seconds,
             theirs,
         )
-        self._process = forks.CONTEXT.Process(target=_run, args=settings, daemon=True)
-        self._process.start()
+        self._process = forks.start(_run, *settings)
         theirs.close()
 
     def __enter__(self) -> Self:

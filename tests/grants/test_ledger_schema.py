@@ -155,7 +155,7 @@ def test_a_dba_upgrades_an_earlier_ledger_for_a_role_that_may_not(
     assert sentence == (
         f"The ledger is at version 0001, this program needs {schema.HEAD}, and this role may not change it: let "
         "its owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from 0001` "
-        "prints. Nothing was done."
+        "prints and then sql/grant_ledger_tables.sql. Nothing was done."
     )
 
     printed = run({}, "ledger", "upgrade", "--sql", "--from", "0001")

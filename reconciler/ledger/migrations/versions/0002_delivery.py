@@ -26,7 +26,7 @@ CREATE TABLE reconciler.lago (
     CONSTRAINT lago_store CHECK (store IN ('postgres', 'clickhouse', 'unknown'))
 );
 
-COMMENT ON TABLE reconciler.lago IS 'One Lago: which event store it has, and since when it is away.';
+COMMENT ON TABLE reconciler.lago IS 'One Lago: which event store it has, and since when it is away.'
 """
 
 
