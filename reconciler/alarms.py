@@ -83,12 +83,12 @@ def of(standing: Standing) -> Iterator[Alarm]:
             "no longer compared.",
             Decimal(1),
         )
-    if count := standing.late_rows:
+    if standing.late_rows or standing.late_cost:
         yield Alarm(
             "late",
-            f"{count} rows ({standing.late_cost} USD) arrived in windows that retention has reached: they are not "
-            "billed.",
-            Decimal(count),
+            f"{standing.late_rows} rows ({standing.late_cost} USD), or more, arrived in windows that retention has "
+            "reached: they are not billed.",
+            standing.late_rows + standing.late_cost,  # either may grow alone
         )
     if standing.silent:
         yield Alarm(

@@ -1,8 +1,9 @@
 -- look_at_windows: what this look saw of every window in [since, until), the empty ones too.
 --
 -- Reads   totals, delta, mark and reconciler."window". A purged window keeps the usage that it had left when retention
---         reached it; what the source holds beyond that arrived later: it is not planned, it is reported. What was
---         unmapped then can't be billed any more, and stays in view.
+--         reached it; what the source holds beyond that, or of any bucket beyond what is billed, arrived later: it is not
+--         planned, it is reported. Both can be too little, as what was deleted since hides some; the larger one counts.
+--         What was unmapped then can't be billed any more, and stays in view.
 -- Returns looked: one row a window.
 WITH seen AS (
     SELECT window_start,
@@ -22,7 +23,9 @@ WITH seen AS (
            count(*) FILTER (WHERE fate = 'frozen') AS frozen_buckets,
            -sum(cost) FILTER (WHERE fate = 'frozen') AS frozen_cost,
            count(*) FILTER (WHERE fate = 'unmapped') AS unmapped_buckets,
-           sum(cost) FILTER (WHERE fate = 'unmapped') AS unmapped_cost
+           sum(cost) FILTER (WHERE fate = 'unmapped') AS unmapped_cost,
+           sum(greatest(requests, 0)) FILTER (WHERE fate = 'purged') AS unbilled_requests,
+           sum(greatest(cost, 0)) FILTER (WHERE fate = 'purged') AS unbilled_cost
     FROM delta
     GROUP BY window_start
 )
@@ -47,7 +50,9 @@ SELECT span.start,
             WHEN span.start < mark.purge_mark THEN 0 END AS kept_requests,
        CASE WHEN span.start = mark.purge_mark THEN least(coalesce(before.kept_cost, before.cost, 0),
                                                    coalesce(seen.cost, 0))
-            WHEN span.start < mark.purge_mark THEN 0 END AS kept_cost
+            WHEN span.start < mark.purge_mark THEN 0 END AS kept_cost,
+       coalesce(differing.unbilled_requests, 0)::bigint AS unbilled_requests,
+       coalesce(differing.unbilled_cost, 0) AS unbilled_cost
 FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz - %(length)s::interval,
                      %(length)s::interval) AS span (start)
      CROSS JOIN mark

@@ -7,7 +7,7 @@ INSERT INTO reconciler."window" AS known (
     frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, kept_cost, late_rows, late_cost)
 SELECT %(meter)s, start, rows, requests, cost, unattributed_rows, unattributed_cost, suspect_rows,
        frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, kept_cost,
-       coalesce(requests - kept_requests, 0), coalesce(cost - kept_cost, 0)
+       greatest(requests - kept_requests, unbilled_requests), greatest(cost - kept_cost, unbilled_cost)
 FROM looked
 ON CONFLICT (meter, start) DO UPDATE
 SET rows = excluded.rows,

@@ -28,7 +28,8 @@ FROM reconciler.meter,
       FROM (SELECT "window".*, "window".start > coalesce(purge_mark, '-infinity') AS compared
             FROM reconciler."window" JOIN reconciler.meter ON meter.name = "window".meter
             WHERE "window".meter = %(meter)s
-              AND (frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0 OR late_rows > 0)) AS window_left
+              AND (frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0
+                   OR late_rows > 0 OR late_cost > 0)) AS window_left
      ) AS left_unbilled,
      (SELECT coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
              coalesce(sum(unattributed_cost), 0) AS unattributed_cost

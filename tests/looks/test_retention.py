@@ -68,11 +68,11 @@ def test_late_rows_on_both_sides_of_the_edge(
         spend_row(startTime=edge + 3 * DAY, spend=2.0),
     )
     # The late row before the edge is the oldest now: it hides how far retention has come until that deletes it too.
-    # Until then the window at the edge just holds less than was billed.
+    # Until then it is late itself, and the window at the edge just holds less than was billed.
     hidden = _probe(ledger, environ)
     assert _billed(lago) == billed + Decimal(3)
     assert _mark(ledger) == edge - WINDOW
-    assert (_kinds(hidden), hidden.exit_code) == (["frozen", "purged"], 3)
+    assert (_kinds(hidden), hidden.exit_code) == (["frozen", "late", "purged"], 3)
 
     _delete_before(proxy_db, edge + timedelta(minutes=5))
     seen = _probe(ledger, environ)
@@ -90,9 +90,10 @@ def test_late_rows_on_both_sides_of_the_edge(
     assert _billed(lago) == billed + Decimal(7), "above the mark late rows are billed"
     assert _kinds(probed) == ["late", "purged"]
     assert probed.standing is not None
-    assert (probed.standing.late_rows, probed.standing.late_cost) == (2, Decimal("0.5625"))
+    # Two of these rows, and in the window at the edge all that its bucket holds beyond what was billed of it.
+    assert (probed.standing.late_rows, probed.standing.late_cost) == (2, Decimal("0.8075"))
     late = next(alarm["message"] for alarm in probed.alarms if alarm["kind"] == "late")
-    assert "2 rows (0.5625 USD)" in late
+    assert "2 rows (0.8075 USD), or more, arrived" in late
 
     # All stays as it is, whatever looks again.
     for again in (_probe(ledger, environ), _deep(ledger, environ), reconcile(environ, since="15d")):
@@ -100,6 +101,35 @@ def test_late_rows_on_both_sides_of_the_edge(
         assert again.standing is not None
         assert (again.standing.late_rows, again.standing.frozen_buckets) == (2, 0)
     assert _billed(lago) == billed + Decimal(7)
+
+
+def test_late_usage_is_reported_though_retention_has_deleted_more_in_its_window(
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    """A new customer's row and one that is raised, in a window of which half is deleted at the same time."""
+    edge = window() - 10 * DAY
+    minutes = [edge + number * timedelta(minutes=1) for number in range(-30, 45)]
+    proxy_db.insert(*(spend_row(startTime=moment, spend=0.001) for moment in minutes), spend_row(startTime=window()))
+    reconcile(environ, since="15d")
+    billed = _billed(lago)
+    _delete_before(proxy_db, edge + timedelta(minutes=5))
+    assert _kinds(_probe(ledger, environ)) == ["purged"]
+
+    _delete_before(proxy_db, edge + timedelta(minutes=10))
+    proxy_db.insert(spend_row(startTime=edge + timedelta(minutes=12), spend=5.0, end_user="globex"))
+    seen = _probe(ledger, environ)
+    assert _kinds(seen) == ["late", "purged"]
+    assert seen.standing is not None
+    assert (seen.standing.late_rows, seen.standing.late_cost) == (1, Decimal(5))
+
+    raised = edge + timedelta(minutes=11)
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 3 WHERE "startTime" = %s', raised.replace(tzinfo=None))
+    again = _deep(ledger, environ)
+    assert again.standing is not None
+    assert again.standing.late_rows == 1
+    assert Decimal(8) - Decimal("0.015") <= again.standing.late_cost < Decimal(8)
+    assert _kinds(again) == ["late", "purged"]
+    assert _billed(lago) == billed
 
 
 def test_retention_that_goes_on_rings_once(
