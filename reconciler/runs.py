@@ -27,10 +27,10 @@ def recorded(ledger: Ledger, summary: Summary) -> Iterator[None]:
     try:
         yield
     except NoTurnError:
-        outcome = "skipped"
+        outcome, summary.skipped = "skipped", True
         raise
     except ReconcileError as error:
-        outcome = f"failed: {error}"
+        outcome, summary.error = f"failed: {error}", error
         raise
     finally:
         _close_run(ledger, run_id, outcome, summary)

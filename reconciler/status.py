@@ -34,7 +34,7 @@ class Status:
         days: usage billed per day, newest first: day, events, input and output tokens, cost.
         runs: the last runs, newest first.
         alarms: those that stand.
-        stalled: since when passes begin and do not finish, for longer than three intervals.
+        stalled: since when passes begin and do not finish, for longer than three intervals and than one may send.
     """
 
     meter: Meter
@@ -162,14 +162,16 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
         days=list(days),
         runs=list(runs),
         alarms=alarms.list_standing(connection, name),
-        stalled=_stalled(connection, name, now - 3 * settings.interval),
+        stalled=_stalled(connection, name, now - max(3 * settings.interval, settings.deadline + settings.interval)),
     )
 
 
 def _stalled(connection: Connection, name: str, before: datetime) -> datetime | None:
     """Since when passes begin and do not finish, if that was before `before`."""
     table = tables.run
-    last_finished = select(func.max(table.c.finished_at)).where(table.c.meter == name).scalar_subquery()
+    # One that got no turn may have waited for a stalled one.
+    worked = (table.c.meter == name) & (table.c.outcome != "skipped")
+    last_finished = select(func.max(table.c.finished_at)).where(worked).scalar_subquery()
     stalled: datetime | None = connection.scalar(
         select(func.min(table.c.started_at)).where(
             table.c.meter == name,

@@ -33,9 +33,11 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """1 if the work was not done, 3 if a person should look, else 0."""
+        """1 if the work was not done, 0 if another pass is doing it, 3 if a person should look, else 0."""
         if self.error is not None:
             return self.error.exit_code
+        if self.skipped:
+            return 0  # what stands, the pass that has the turn says
         return 3 if any(not alarm["acknowledged"] for alarm in self.alarms) else 0
 
     def as_json(self) -> dict[str, Any]:

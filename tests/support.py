@@ -20,6 +20,9 @@ from tests.conftest import Database, spend_row
 CODE = "openai_tokens"
 BATCH = "/api/v1/events/batch"
 
+TURN = "SELECT pg_advisory_xact_lock(hashtextextended('reconciler: meter default', 0))"
+"""Takes the default meter's turn, as a pass that plans does."""
+
 LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
 """How Lago refuses a request that it can't read."""
 

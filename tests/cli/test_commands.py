@@ -14,9 +14,7 @@ from reconciler.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run, sentences, start
-from tests.support import assert_exact, environment, reconcile
-
-TURN = "SELECT pg_advisory_xact_lock(hashtextextended('reconciler: meter default', 0))"
+from tests.support import TURN, assert_exact, environment, reconcile
 
 
 @pytest.mark.proof
@@ -35,6 +33,18 @@ def test_a_pass_that_finds_another_one_running_says_so_and_is_content(proxy_db: 
     assert meter["skipped"] is True
     assert meter["error"] is None
     assert waited < passes.TURN_SECONDS + 5
+
+
+def test_a_pass_without_a_turn_is_content_whatever_alarms_stand(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "TURN_SECONDS", 0.2)
+    proxy_db.insert(spend_row(), spend_row(spend=float("nan")))
+    environ = environment(proxy_db, lago)
+    assert reconcile(environ, since="1d").exit_code == 3
+    with proxy_db.connect(autocommit=False) as another:
+        another.execute(TURN)
+        assert reconcile(environ).exit_code == 0
 
 
 def test_a_backfill_that_gets_no_turn_has_failed(

@@ -56,7 +56,7 @@ def test_no_more_than_five_runs_are_shown(environ: dict[str, str]) -> None:
 def test_a_pass_that_has_not_finished_for_three_intervals_is_stalled(
     proxy_db: Database, environ: dict[str, str]
 ) -> None:
-    environ["RECONCILE_INTERVAL"] = "60s"
+    environ |= {"RECONCILE_INTERVAL": "60s", "RECONCILE_DEADLINE": "30s"}
     reconcile(environ)
     # A pass begins and is killed.
     proxy_db.fetch("INSERT INTO reconciler.run (id, meter) VALUES ('killed', 'default')")
@@ -70,6 +70,13 @@ def test_a_pass_that_has_not_finished_for_three_intervals_is_stalled(
     assert stalled.exit_code == 3
     assert "passes begin and do not finish since" in process.run(environ, "status").stdout
     assert _status(environ | {"RECONCILE_INTERVAL": "120s"}).stalled is None
+    assert _status(environ | {"RECONCILE_DEADLINE": "10m"}).stalled is None, "one may send for so long"
+
+    # One that gets no turn, because another still has it, is not the end of it.
+    proxy_db.fetch(
+        "INSERT INTO reconciler.run (id, meter, finished_at, outcome) VALUES ('other', 'default', now(), 'skipped')"
+    )
+    assert _status(environ).stalled == stalled.stalled
 
     # One that finishes is the end of it.
     reconcile(environ)
