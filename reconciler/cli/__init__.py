@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,6 +143,7 @@ def status(context: typer.Context, meter: MeterName = None, config: Config = Non
 @app.command()
 def serve(context: typer.Context, config: Config = None) -> None:
     """Run a pass every RECONCILE_INTERVAL until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the service is there to end in its own way
     with plainly():
         settings = settings_of(config or given_config(context), given_meter(context))
         from reconciler import service

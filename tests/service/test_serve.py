@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
+from tests.process import start
 from tests.service.conftest import Serve, parse, use
 from tests.support import assert_exact, environment, reconcile
 
@@ -192,3 +193,13 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.8])
+def test_sigterm_while_it_starts_ends_it_cleanly(environ: dict[str, str], seconds: float) -> None:
+    service = start(environ, "serve")
+    time.sleep(seconds)  # more than Python takes to come to our code, less than all imports
+    service.send_signal(signal.SIGTERM)
+    _, err = service.communicate(timeout=10)
+    assert service.returncode == 0
+    assert "Traceback" not in err
