@@ -1,6 +1,7 @@
 """Whose subscription a customer's usage goes to: by template, by a CSV file or by a table that the operator keeps."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -124,9 +125,9 @@ def test_unmapped_customers_wait_and_are_billed_once_mapped(proxy_db: Database, 
     file = tmp_path / "customers.csv"
     file.write_text("customer,subscription\nacme,sub-1\n")
     rows = [spend_row(end_user=customer) for customer in ("acme", "globex", "initech")]
-    proxy_db.insert(*rows, spend_row(end_user="globex", startTime="2026-11-01T12:00"))
+    proxy_db.insert(*rows, spend_row(end_user="globex", startTime=datetime.now(UTC) - timedelta(days=20)))
     environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(file))
-    waiting = reconcile(environ, since="2026-11-01")
+    waiting = reconcile(environ, since="21d")
     assert subscriptions(lago) == {"sub-1"}
     assert waiting.as_json()["unmapped_buckets"] == 3
     assert [alarm["kind"] for alarm in waiting.alarms] == ["unmapped"]

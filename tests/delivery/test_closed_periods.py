@@ -18,7 +18,7 @@ LAST_MONTH = THIS_MONTH - timedelta(days=3)
 SINCE = f"{LAST_MONTH:%Y-%m-%d}"
 
 pytestmark = pytest.mark.skipif(
-    timedelta(0) <= NOW - THIS_MONTH < timedelta(minutes=30), reason="the month has only just begun"
+    timedelta(0) <= NOW - THIS_MONTH < timedelta(hours=1), reason="the month has only just begun"
 )
 
 

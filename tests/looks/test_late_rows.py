@@ -14,7 +14,9 @@ def _revisions(ledger: Database) -> list[int]:
     return [revision for (revision,) in ledger.fetch("SELECT revision FROM reconciler.event ORDER BY revision")]
 
 
-@pytest.mark.parametrize("late", [timedelta(seconds=1), timedelta(minutes=40)], ids=["a second", "40 minutes"])
+@pytest.mark.parametrize(
+    "late", [timedelta(seconds=1), timedelta(minutes=40), timedelta(hours=1)], ids=["a second", "40 minutes", "an hour"]
+)
 def test_a_row_within_the_look_back_is_found_by_the_next_pass(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str], late: timedelta
 ) -> None:
