@@ -1,8 +1,15 @@
 """What Lago is known to choke on or to count wrongly is quarantined before it is sent."""
 
+import json
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
+from reconciler.lago import Store
+from reconciler.outbox import Event
 from reconciler.sandbox import Sandbox
+from reconciler.unsendable import unsendable
 from tests.conftest import Database, spend_row
 from tests.process import run
 from tests.support import assert_exact, environment, reconcile, reconcile_while_undecided
@@ -55,6 +62,24 @@ def test_text_that_only_looks_like_a_nul_is_sent(proxy_db: Database, lago: Sandb
     proxy_db.insert(spend_row(**{column: r"a\u0000b"}))
     assert reconcile(environment(proxy_db, lago), since="2h").exit_code == 0
     assert_exact(proxy_db, lago)
+
+
+def claimed(**sent: Any) -> Event:
+    """An event whose payload differs in some members."""
+    plain = {"transaction_id": "r1_0", "external_subscription_id": "acme", "properties": {"model": "gpt-4o"}}
+    moment = datetime(2026, 11, 23, tzinfo=UTC)
+    return Event(
+        window_start=moment, bucket=b"", revision=0, payload=json.dumps(plain | sent), subscription="acme", attempts=1,
+        open_since=None, suspected=0, decided=False, claimed_at=moment, leased_at=0.0,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("store", ["postgres", "clickhouse", "unknown"])
+@pytest.mark.parametrize("nul", [{"external_subscription_id": "a\0"}, {"properties": {"model": "a\0b"}}], ids=str)
+def test_a_nul_is_not_sent(store: Store, nul: dict[str, Any]) -> None:
+    """A row can not bring one here: Postgres has none in its texts."""
+    assert unsendable(claimed(), store) is None
+    assert unsendable(claimed(**nul), store) == "it holds a NUL character, which Lago's database can't store"
 
 
 def test_a_person_can_have_it_sent_all_the_same(proxy_db: Database, lago: Sandbox) -> None:
