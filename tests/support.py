@@ -26,6 +26,9 @@ TURN = "SELECT pg_advisory_xact_lock(hashtextextended('reconciler: meter default
 LAGOS_400 = '{"status": 400, "error": "BadRequest: param is missing"}'
 """How Lago refuses a request that it can't read."""
 
+LAGOS_404 = '{"status": 404, "error": "Not Found", "code": "resource_not_found"}'
+"""How Lago answers at a path that it doesn't have."""
+
 STORES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "postgres": ({}, {}),
     "clickhouse": ({"store": "clickhouse", "deduplication": False}, {}),

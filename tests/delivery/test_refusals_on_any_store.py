@@ -1,5 +1,6 @@
 """What Lago refuses it has not stored, whichever its store: nothing waits to be read back, and all else is billed."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,7 @@ from tests.process import run, sentences
 from tests.support import (
     BATCH,
     LAGOS_400,
+    LAGOS_404,
     STORES,
     assert_exact,
     batches,
@@ -134,6 +136,22 @@ def test_an_answer_that_comes_too_late_leaves_a_question_that_is_cleared_up(
     assert counted(any_lago) == used(proxy_db)
 
 
+def test_what_is_stored_when_nobody_waits_for_the_answer_any_more_counts_once(
+    proxy_db: Database, any_lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.lago.REQUEST_SECONDS", 0.3)
+    customers(proxy_db, 8)
+    any_lago.faults({"kind": "slow", "seconds": 1, "path": BATCH})
+    with suppress(LagoError):
+        reconcile(environ, since="2h")
+    while not any(request["fault"] == "slow" for request in any_lago.requests()):
+        time.sleep(0.05)
+    let_minutes_pass(proxy_db)
+    reconcile(environ)
+    assert states(proxy_db) == {"accepted": 8}
+    assert counted(any_lago) == used(proxy_db)
+
+
 @pytest.mark.parametrize("allowed", ["read", "write"])
 def test_a_key_that_may_not_do_all_is_named_and_everything_stays_planned(
     allowed: str, proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
@@ -157,6 +175,17 @@ def test_a_key_of_another_organization_is_named_and_everything_stays_planned(
     else:
         any_lago.faults({"kind": "status", "status": 401, "path": BATCH})
         _refuses(environ, setting, proxy_db, any_lago)
+    assert reconcile(environ).delivered.accepted == 3, "at once"
+    assert_exact(proxy_db, any_lago)
+
+
+def test_an_address_without_batches_is_named_and_everything_stays_planned(
+    proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
+) -> None:
+    customers(proxy_db, 3)
+    any_lago.faults({"kind": "status", "status": 404, "body": LAGOS_404, "path": BATCH})
+    setting = "it answers 404, so LAGO_API_BASE is not the address of a Lago, such as https://api.getlago.com"
+    _refuses(environ, setting, proxy_db, any_lago)
     assert reconcile(environ).delivered.accepted == 3, "at once"
     assert_exact(proxy_db, any_lago)
 
