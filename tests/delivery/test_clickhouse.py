@@ -12,6 +12,7 @@ from tests.conftest import Database, spend_row
 from tests.process import run
 from tests.support import (
     BATCH,
+    LAGOS_404,
     assert_exact,
     batches,
     counted,
@@ -31,6 +32,9 @@ LOST = {
     "stored, a gateway's page": {"kind": "html", "commit": True},
     "not stored, 500": {"kind": "status", "status": 500},
     "not stored, no answer": {"kind": "drop"},
+}
+ANSWERED = {
+    "stored, slowly": {"kind": "slow", "seconds": 0.5},
     "not stored, 429": {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}},
 }
 
@@ -66,8 +70,7 @@ def test_status_shows_that_what_postgres_accepted_is_stored(proxy_db: Database, 
 
 
 def test_a_lago_that_is_too_old_to_say_counts_as_unknown(proxy_db: Database, lago: Sandbox) -> None:
-    body = '{"status": 404, "error": "Not Found", "code": "resource_not_found"}'
-    lago.faults({"kind": "status", "status": 404, "body": body, "path": "/api/v1/events_enriched", "count": None})
+    lago.faults({"kind": "status", "status": 404, "body": LAGOS_404, "path": "/api/v1/events_enriched", "count": None})
     proxy_db.insert(spend_row())
     assert reconcile(environment(proxy_db, lago), since="2h").exit_code == 0
     assert proxy_db.fetch("SELECT store FROM reconciler.lago") == [("unknown",)]
@@ -82,19 +85,26 @@ def test_without_deduplication_nothing_goes_again_before_it_was_read_back(
     customers(proxy_db, 12)
     plain.faults({**fault, "path": BATCH})
 
-    if "429" in str(fault):
-        assert reconcile(environ, since="2h").delivered.accepted == 12
-    else:
-        with pytest.raises(LagoError, match="stay planned"):
-            reconcile(environ, since="2h")
-        assert len(batches(plain)) == 1
-        assert reconcile(environ).delivered.accepted == 0, "it waits for what may have been sent"
-        assert len(batches(plain)) == 1
-        let_minutes_pass(proxy_db)
-        assert reconcile(environ).delivered.accepted == 12
+    with pytest.raises(LagoError, match="stay planned"):
+        reconcile(environ, since="2h")
+    assert len(batches(plain)) == 1
+    assert reconcile(environ).delivered.accepted == 0, "it waits for what may have been sent"
+    assert len(batches(plain)) == 1
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 12
 
     assert_exact(proxy_db, plain)
     assert reconcile(environ).tally.events_planned == 0
+
+
+@pytest.mark.parametrize("fault", ANSWERED.values(), ids=ANSWERED)
+def test_without_deduplication_what_has_an_answer_needs_no_look(
+    fault: dict[str, Any], proxy_db: Database, plain: Sandbox
+) -> None:
+    customers(proxy_db, 12)
+    plain.faults({**fault, "path": BATCH})
+    assert reconcile(environment(proxy_db, plain), since="2h").delivered.accepted == 12
+    assert_exact(proxy_db, plain)
 
 
 def test_what_was_sent_and_can_not_be_seen_yet_is_waited_for(proxy_db: Database, plain: Sandbox) -> None:
@@ -134,10 +144,13 @@ def test_no_connection_leaves_nothing_open(proxy_db: Database, plain: Sandbox) -
     environ = environment(proxy_db, plain)
     proxy_db.insert(spend_row())
     # Its connections close and are refused from the last question before the first batch on.
-    plain.faults({"kind": "refuse", "commit": True, "seconds": 2, "path": "/api/v1/events", "method": "GET"})
+    plain.faults({"kind": "refuse", "commit": True, "seconds": 60, "path": "/api/v1/events", "method": "GET"})
     with pytest.raises(LagoError, match="can't be reached"):
         reconcile(environ, since="2h")
     assert proxy_db.fetch("SELECT open_since, attempts FROM reconciler.event") == [(None, 0)]
+    plain.accept()
+    assert reconcile(environ).delivered.accepted == 1
+    assert_exact(proxy_db, plain)
 
 
 def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain: Sandbox) -> None:
@@ -161,7 +174,7 @@ def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain:
     assert_exact(proxy_db, plain, where="end_user <> 'customer 7'", undelivered=1)
 
 
-@pytest.mark.parametrize("fault", LOST.values(), ids=LOST)
+@pytest.mark.parametrize("fault", (LOST | ANSWERED).values(), ids=LOST | ANSWERED)
 def test_with_deduplication_the_same_bytes_go_again_at_once(
     fault: dict[str, Any], proxy_db: Database, deduplicating: Sandbox
 ) -> None:
