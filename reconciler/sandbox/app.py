@@ -35,6 +35,7 @@ from reconciler.sandbox.refusals import (
 )
 from reconciler.sandbox.resources import (
     alerts,
+    analytics,
     customer_links,
     customers,
     elsewhere,
@@ -136,6 +137,7 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("PUT", "/invoices/{lago_id}/finalize", invoices.finalize_invoice),
     ("GET", "/fees", invoices.list_fees),
     ("GET", "/fees/{lago_id}", invoices.show_fee),
+    ("GET", "/analytics/usage", analytics.usage),
     *elsewhere.ROUTES,
 ]
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -52,7 +52,6 @@ REASONS = {
     "quotes": ELSEWHERE,
     "subscription_fixed_charges": ELSEWHERE,
     "taxes": ELSEWHERE,
-    "usages": "Lago's analytics of it, which need a licence; current and past usage are tested",
     "wallet_transactions": ELSEWHERE,
     "wallets": ELSEWHERE,
     "webhook_endpoints": ELSEWHERE,
@@ -545,6 +544,13 @@ def test_customers_projected_usage(client: Any, subscribed: Any) -> None:
     with pytest.raises(LagoApiError) as refused:
         client.customers.projected_usage("acme", "sub")
     assert refusal(refused) == (403, "projected_usage_not_enabled"), "as by a Lago without a licence"
+
+
+def test_usages_find_all(client: Any, lago: Sandbox) -> None:
+    with pytest.raises(LagoApiError):
+        client.usages.find_all()
+    [asked] = lago.requests()
+    assert (asked["path"], asked["status"]) == ("/api/v1/analytics/usage", 500), "as of a Lago without its data API"
 
 
 def test_customers_portal_url(client: Any, subscribed: Any) -> None:
