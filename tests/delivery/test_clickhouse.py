@@ -24,7 +24,7 @@ from tests.support import (
     used,
 )
 
-LOST = {
+LOST: dict[str, dict[str, Any]] = {
     "stored, then 500": {"kind": "commit_then_500"},
     "stored, then no answer": {"kind": "commit_then_drop"},
     "stored in part, then no answer": {"kind": "drop", "commit": True, "events": 5},
@@ -33,7 +33,7 @@ LOST = {
     "not stored, 500": {"kind": "status", "status": 500},
     "not stored, no answer": {"kind": "drop"},
 }
-ANSWERED = {
+ANSWERED: dict[str, dict[str, Any]] = {
     "stored, slowly": {"kind": "slow", "seconds": 0.5},
     "not stored, 429": {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}},
 }
