@@ -15,13 +15,12 @@ from reconciler.sandbox.resources.subscriptions import schedule_of
 from reconciler.sandbox.schedule.periods import lived
 from reconciler.sandbox.stores.store import Thing
 
-_CHARGE_FILTERS = {
-    "billable_metric_code": "billable_metric_code",
-    "charge_code": "code",
-    "filter_by_charge_code": "code",
-    "charge_id": "lago_id",
-    "filter_by_charge_id": "lago_id",
-}
+_CHARGE_FILTERS = (
+    ("lago_id", "charge_id", "filter_by_charge_id"),
+    ("code", "charge_code", "filter_by_charge_code"),
+    ("billable_metric_code", "billable_metric_code", "filter_by_metric_code"),
+)
+"""A charge's field, and the parameter that asks for it by a new and an old name; of several the first counts alone."""
 
 
 def current_usage(call: Call) -> dict[str, Any]:
@@ -138,10 +137,14 @@ def _active_subscription(call: Call) -> Thing:
 
 
 def _wanted_charges(call: Call, plan: Thing) -> list[Thing]:
-    wanted = {_CHARGE_FILTERS[name]: value for name, value in call.query.items() if name in _CHARGE_FILTERS}
-    charges = [charge for charge in plan["charges"] if all(charge[name] == value for name, value in wanted.items())]
-    if wanted and not charges:
-        raise not_found("charge")
+    charges: list[Thing] = plan["charges"]
+    for field, name, old_name in _CHARGE_FILTERS:
+        wanted = call.query.get(name, call.query.get(old_name, ""))
+        if wanted.strip():
+            chosen = [charge for charge in charges if charge[field] == wanted]
+            if not chosen:
+                raise not_found("charge")
+            return chosen
     return charges
 
 

@@ -4,14 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from tests.contract.case import INSTANT, TEXT, UUID, Ask, AtLeast, Case, PerStore, StoreName, decimal
-from tests.contract.cases.common import NOTHING, error, event, get, invalid, send
+from tests.contract.cases.common import NOTHING, error, event, get, invalid, post, send
 from tests.contract.cases.metrics import metric
 from tests.contract.cases.provisioning import PRICED, SUBSCRIBED, charge, plan, subscription
 
 PATTERN = "api app/services/events/stores/postgres_store.rb:508-517"
 SERIALIZER = "api app/serializers/v1/customers/charge_usage_serializer.rb"
 CURRENT = get("customers/$run/current_usage", {"external_subscription_id": "$run"})
+FILTERS = "api app/models/usage_filters.rb"
+TWO_CHARGES = [
+    metric(),
+    plan(charge(code="$run-one")),
+    post("plans/$run/charges", {"charge": charge(code="$run-two")}),
+    subscription(),
+]
 NO_SUBSCRIPTION = error(405, "Method Not Allowed", "no_active_subscription")
+
+
+def current(**query: str) -> Ask:
+    """The request for usage, with more parameters."""
+    return get(CURRENT.path, {**CURRENT.query, **query})
 
 
 def cost(value: Any, transaction_id: str = "$run-1", **fields: Any) -> dict[str, Any]:
@@ -244,19 +256,79 @@ CASES = [
     ),
     Case(
         "usage is had of one metric",
-        get("customers/$run/current_usage", {"external_subscription_id": "$run", "billable_metric_code": "$run"}),
+        current(billable_metric_code="$run"),
         200,
         counts("2"),
         before=[*SUBSCRIBED, send(cost("2"))],
-        source="api usage_filters.rb",
+        source=FILTERS,
+    ),
+    *(
+        Case(
+            f"usage is had of one charge by {name}",
+            current(**{name: value}),
+            200,
+            usage(charge=AtLeast({"lago_id": "$charge", "code": "$run-two"}), units=decimal("2")),
+            before=[*TWO_CHARGES, send(cost("2"))],
+            source=FILTERS,
+        )
+        for name, value in {
+            "charge_code": "$run-two",
+            "charge_id": "$charge",
+            "filter_by_charge_code": "$run-two",
+            "filter_by_charge_id": "$charge",
+        }.items()
+    ),
+    *(
+        Case(
+            f"usage of {what} is not found",
+            current(**query),
+            404,
+            error(404, "Not Found", "charge_not_found"),
+            before=SUBSCRIBED,
+            source="api app/services/invoices/customer_usage_service.rb",
+        )
+        for what, query in {
+            "a metric that has no charge": {"billable_metric_code": "$run-none"},
+            "a charge of unknown code": {"charge_code": "$run-none"},
+            "a charge of unknown id": {"charge_id": "00000000-0000-0000-0000-000000000000"},
+        }.items()
+    ),
+    *(
+        Case(
+            f"of what usage is asked for, {first}",
+            current(**query),
+            200,
+            usage(charge=AtLeast({"code": "$run-two"})),
+            before=TWO_CHARGES,
+            source="api app/services/invoices/customer_usage_service.rb",
+        )
+        for first, query in {
+            "a charge's id goes before its code": {"charge_id": "$charge", "charge_code": "$run-one"},
+            "a charge's code goes before its metric": {"charge_code": "$run-two", "billable_metric_code": "$run-none"},
+        }.items()
     ),
     Case(
-        "usage of a metric that has no charge is not found",
-        get("customers/$run/current_usage", {"external_subscription_id": "$run", "billable_metric_code": "$run-none"}),
-        404,
-        error(404, "Not Found", "charge_not_found"),
-        before=SUBSCRIBED,
-        source="api usage_filters.rb",
+        "usage without taxes comes to its charges' amounts",
+        current(apply_taxes="false"),
+        200,
+        {"customer_usage": AtLeast({"amount_cents": 200, "taxes_amount_cents": 0, "total_amount_cents": 200})},
+        before=[*SUBSCRIBED, send(cost("2"))],
+        source="api spec/requests/api/v1/customers/usage_controller_spec.rb",
+    ),
+    *(
+        Case(
+            f"full usage {what} needs a licence",
+            current(full_usage="true", **query),
+            405,
+            error(405, "Method Not Allowed", "full_usage_not_allowed"),
+            before=TWO_CHARGES,
+            source="api app/services/invoices/customer_usage_service.rb; not of a Lago with a licence",
+        )
+        for what, query in {
+            "of everything": {},
+            "of one charge": {"charge_code": "$run-two"},
+            "of one group": {"group[model]": "a"},
+        }.items()
     ),
     Case(
         "usage of an unknown customer is not found",
