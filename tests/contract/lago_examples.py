@@ -28,6 +28,12 @@ class Reason(NamedTuple):
 Covering = Promise | Function | Reason
 
 _PERMISSION = Function("sandbox/test_authentication.py", "test_a_key_can_be_kept_from_writing_events")
+_ANOTHER_ORGANIZATIONS = Function(
+    "sandbox/test_authentication.py", "test_another_organizations_customer_and_charges_are_not_found"
+)
+_LATE_FOR_ITS_END = Function(
+    "sandbox/test_closing_periods.py", "test_a_terminated_subscription_is_billed_two_seconds_later"
+)
 _JOBS = Reason("how Lago's workers are told; what they do to the cache is tested in sandbox/test_usage_cache.py")
 _IN_ADVANCE = Reason("charges that are paid in advance are answered with a 501: LiteLLM's usage is billed in arrears")
 _LICENCE = Reason("needs a licence")
@@ -154,10 +160,8 @@ EXAMPLES: dict[str, dict[str, Covering]] = {
             "test_events_before_the_start_do_not_count_and_the_start_is_floored_to_a_millisecond",
         ),
         "a terminated subscription": Promise("events of a terminated subscription are taken"),
-        "a subscription terminated in the same second": Promise("events of a terminated subscription are taken"),
-        "a terminated subscription, a timestamp when it was active": Promise(
-            "events of a terminated subscription are taken"
-        ),
+        "a subscription terminated in the same second": _LATE_FOR_ITS_END,
+        "a terminated subscription, a timestamp when it was active": _LATE_FOR_ITS_END,
         "several subscriptions": Function(
             "sandbox/test_subscriptions.py", "test_a_cheaper_plan_waits_for_the_end_of_the_period"
         ),
@@ -219,19 +223,24 @@ EXAMPLES: dict[str, dict[str, Covering]] = {
     "spec/requests/api/v1/customers/usage_controller_spec.rb: current_usage": {
         "requires permission to read usage": _PERMISSION,
         "tells period, issuing date, amounts and charges": Promise("usage has each charge, also without events"),
-        "applies taxes, or not": _TAXES,
+        "without taxes": Promise("usage without taxes comes to its charges' amounts"),
         "passes on that a provider of taxes limits the rate": _TAXES,
-        "of one charge by its code": Function("sandbox/test_current_usage.py", "test_usage_is_had_by_metric"),
-        "of one charge by its id": Function("sandbox/test_current_usage.py", "test_usage_is_had_by_metric"),
-        "a charge that is unknown, or another organization's": Promise(
-            "usage of a metric that has no charge is not found"
-        ),
-        "full usage needs a licence": Function("sandbox/test_invoices.py", "test_what_is_premium_is_refused"),
-        "full usage with a licence": _LICENCE,
+        "of one charge by its code": Promise("usage is had of one charge by filter_by_charge_code"),
+        "a charge's code that is unknown": Promise("usage of a charge of unknown code is not found"),
+        "a charge's code that is another organization's": _ANOTHER_ORGANIZATIONS,
+        "of one charge by its id": Promise("usage is had of one charge by filter_by_charge_id"),
+        "a charge's id that is unknown": Promise("usage of a charge of unknown id is not found"),
+        "full usage of everything": Promise("full usage of everything needs a licence"),
+        "full usage of one charge needs a licence": Promise("full usage of one charge needs a licence"),
+        "full usage of one charge with a licence": _LICENCE,
         "of one group": Function("sandbox/test_filters.py", "test_a_group_can_be_asked_for_by_text_only"),
+        "full usage of one group needs a licence": Promise("full usage of one group needs a licence"),
+        "full usage of one group with a licence": _LICENCE,
         "has filters": Promise("filters are priced one by one, and so is what matches none"),
-        "has filters of several keys": Function("sandbox/test_filters.py", "test_the_most_specific_filter_counts"),
-        "a customer of another organization": Promise("usage of an unknown customer is not found"),
+        "has filters of several keys": Function(
+            "sandbox/test_filters.py", "test_filters_of_several_keys_are_priced_one_by_one"
+        ),
+        "a customer of another organization": _ANOTHER_ORGANIZATIONS,
     },
     "spec/requests/api/v1/customers/usage_controller_spec.rb: past_usage": {
         "requires permission to read usage": _PERMISSION,

@@ -3,6 +3,7 @@ import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.sandbox.conftest import Api, event
+from tests.sandbox.support import charge, charge_usage, make_metric, make_plan, subscribe
 
 UNAUTHORIZED = {"status": 401, "error": "Unauthorized"}
 
@@ -29,6 +30,21 @@ def test_each_key_is_an_organization_of_its_own(lago: Sandbox, api: Api) -> None
     assert len(lago.events()) == len(lago.events("other-key")) == 1
 
 
+def test_another_organizations_customer_and_charges_are_not_found(lago: Sandbox, api: Api) -> None:
+    make_plan(api, charge(make_metric(api)))
+    subscribe(api)
+    foreign = charge_usage(api)["charge"]
+    with Api(lago, "other-key") as other:
+        query = {"external_subscription_id": "sub"}
+        assert other.get("customers/acme/current_usage", **query).json()["code"] == "resource_not_found"
+        make_plan(other, charge(make_metric(other, "calls")))
+        subscribe(other)
+        for name, field in {"charge_id": "lago_id", "charge_code": "code"}.items():
+            response = other.get("customers/acme/current_usage", **query, **{name: foreign[field]})
+            assert (response.status_code, response.json()["code"]) == (404, "charge_not_found")
+        assert charge_usage(other)["charge"]["lago_id"] != foreign["lago_id"]
+
+
 def test_an_unknown_route_is_not_found(api: Api) -> None:
     response = api.get("nowhere")
     assert response.status_code == 404
@@ -49,7 +65,8 @@ def test_a_key_can_be_kept_from_writing_events(lago: Sandbox, api: Api) -> None:
     lago.permissions(event=[], customer_usage=["write"])
     assert api.get("events/txn").json() == forbidden("read_action_not_allowed_for_event")
     assert api.get("events_enriched").json() == forbidden("read_action_not_allowed_for_event")
-    assert api.get("customers/x/current_usage").json() == forbidden("read_action_not_allowed_for_customer_usage")
+    for usage in "current_usage", "past_usage":
+        assert api.get(f"customers/x/{usage}").json() == forbidden("read_action_not_allowed_for_customer_usage")
     assert api.get("customers").status_code == 200
 
 

@@ -52,6 +52,26 @@ def test_the_most_specific_filter_counts(timed: Api) -> None:
     assert by_filter(timed) == {"gpt": "101.0", "gpt input": "10.0", "default": "1000.0"}
 
 
+def test_filters_of_several_keys_are_priced_one_by_one(timed: Api) -> None:
+    filtered(
+        timed,
+        {"values": {"model": ["gpt"], "type": ["input"]}, "amount": "2"},
+        {"values": {"model": ["gpt"], "type": ["output"]}, "amount": "3"},
+        {"values": {"model": ["claude"], "type": ["input"]}, "amount": "5"},
+    )
+    send(timed, 1, 1, at=AT, model="gpt", type="input")
+    send(timed, 1, at=AT, model="gpt", type="output")
+    send(timed, 1, at=AT, model="claude", type="input")
+    answer = charge_usage(timed)
+    assert [(one["units"], one["amount_cents"]) for one in answer["filters"]] == [
+        ("2.0", 400),
+        ("1.0", 300),
+        ("1.0", 500),
+        ("0.0", 0),
+    ]
+    assert (answer["units"], answer["amount_cents"]) == ("4.0", 1200)
+
+
 def test_all_values_are_those_that_the_metric_declares(timed: Api) -> None:
     filtered(timed, {"values": {"model": ["__ALL_FILTER_VALUES__"]}}, {"values": {"model": ["claude"]}})
     for value, model in (1, "gpt"), (10, "claude"), (100, "mistral"):
