@@ -86,7 +86,6 @@ _ROUTES: list[tuple[str, str, Handler]] = [
     ("DELETE", "/plans/{code}", removal.delete_plan),
     ("POST", "/plans/{code}/metadata", plan_metadata.replace_metadata),
     ("PUT", "/plans/{code}/metadata", plan_metadata.merge_metadata),
-    ("PATCH", "/plans/{code}/metadata", plan_metadata.merge_metadata),
     ("DELETE", "/plans/{code}/metadata", plan_metadata.delete_metadata),
     ("DELETE", "/plans/{code}/metadata/{key}", plan_metadata.delete_metadata_key),
     ("POST", "/plans/{code}/charges", plan_charges.create_charge),
@@ -208,7 +207,7 @@ def create_app(
         yield
         kept.close()
 
-    routes = [_route(lago, [method], f"/api/v1{path}", handler) for method, path, handler in _ROUTES]
+    routes = [_route(lago, _methods(method, path), f"/api/v1{path}", handler) for method, path, handler in _ROUTES]
     unknown = _route(lago, _METHODS, "/{rest:path}", _no_such_route)
     app = Starlette(
         routes=[*Control(lago).routes(), *routes, unknown],
@@ -218,6 +217,11 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return app
+
+
+def _methods(method: str, path: str) -> list[str]:
+    """Rails updates a resource by PATCH as by PUT; what is done to an invoice is no update."""
+    return ["PUT", "PATCH"] if method == "PUT" and not path.startswith("/invoices/") else [method]
 
 
 class _RouteByRawPath:

@@ -211,3 +211,10 @@ def test_what_is_not_there_is_not_found(subscribed: Api) -> None:
     assert subscribed.client.delete("subscriptions/other/alerts").json()["code"] == "subscription_not_found"
     for method in ("GET", "PUT", "DELETE"):
         assert subscribed.client.request(method, "subscriptions/sub/alerts/x").json()["code"] == "alert_not_found"
+
+
+def test_blank_is_as_if_it_were_absent(subscribed: Api) -> None:
+    assert post(subscribed, code="  ").json() == invalid({"code": ["value_is_mandatory"]})
+    assert post(subscribed, alert_type="  ").json() == invalid(
+        {"alert_type": ["value_is_mandatory", "value_is_invalid"]}
+    )

@@ -34,6 +34,7 @@ def estimate(api: Api, **fields: Any) -> Any:
         {"properties": {"value": None}},
         {"properties": ...},
         {"timestamp": ""},
+        {"timestamp": False},
     ],
 )
 def test_no_charge_is_paid_in_advance(subscribed: Api, fields: dict[str, Any]) -> None:

@@ -93,3 +93,14 @@ def test_what_is_none_changes_nothing(timed: Api, subscribed: dict[str, Any], se
     put(timed, 5)
     assert put(timed, sent).json() == invalid({"historical_usage_amount_cents": [message]})
     assert lifetime(timed)[AMOUNTS[0]] == 5
+
+
+def test_more_than_the_column_holds_crashes_lago(timed: Api, subscribed: dict[str, Any]) -> None:
+    assert put(timed, 2**63 - 1).status_code == 200
+    assert put(timed, 2**63).status_code == 500
+
+
+def test_it_is_changed_by_patch_as_by_put(timed: Api, subscribed: dict[str, Any]) -> None:
+    body = {"lifetime_usage": {"external_historical_usage_amount_cents": 7}}
+    assert timed.client.patch("subscriptions/sub/lifetime_usage", json=body).status_code == 200
+    assert lifetime(timed)[AMOUNTS[0]] == 7

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from reconciler.sandbox.call import Call, paged
 from reconciler.sandbox.grammar import UnstorableError, format_instant, is_float, parse_numeric, ruby_decimal
 from reconciler.sandbox.refusals import RefusalError, invalid, not_found
-from reconciler.sandbox.resources.catalog import METRIC, find, mandatory, refuse, save, text
+from reconciler.sandbox.resources.catalog import METRIC, find, is_blank, mandatory, refuse, save, text
 from reconciler.sandbox.resources.subscriptions import find_subscription
 from reconciler.sandbox.stores.store import Thing, new_id
 
@@ -142,7 +142,7 @@ def _make(call: Call, external_id: str, params: Mapping[str, Any]) -> Thing:
     alert_type, thresholds = params.get("alert_type"), params.get("thresholds")
     if alert_type in _LICENSED_TYPES:
         raise invalid({"alert_type": ["feature_not_available"]})
-    if alert_type in (None, ""):
+    if is_blank(alert_type):
         raise invalid({"alert_type": ["value_is_mandatory", "value_is_invalid"]})
     if alert_type not in _TYPES:
         raise invalid({"alert_type": ["invalid_type"]})

@@ -37,9 +37,15 @@ def save(call: Call, kind: str, key: str, thing: Thing) -> Thing:
     return thing
 
 
+def is_blank(value: Any) -> bool:
+    """Whether Rails calls a JSON value blank: null, false, and what has nothing in it but white space."""
+    return value is None or value is False or value in ([], {}) or (isinstance(value, str) and not value.strip())
+
+
 def mandatory(params: Mapping[str, Any], *names: str) -> Errors:
-    """Return what Lago says of each of the names that is missing or blank."""
-    return {name: ["value_is_mandatory"] for name in names if params.get(name) in (None, "")}
+    """Return what Lago says of each of the names that is missing or blank; a false is there."""
+    missing = (name for name in names if params.get(name) is not False and is_blank(params.get(name)))
+    return {name: ["value_is_mandatory"] for name in missing}
 
 
 def check_code(call: Call, kind: str, params: Mapping[str, Any], errors: Errors, *, mine: str | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from reconciler.sandbox.call import Call
 from reconciler.sandbox.grammar import SECOND, is_float
 from reconciler.sandbox.refusals import crashed, invalid, not_found
-from reconciler.sandbox.resources.catalog import METRIC, SUBSCRIPTION, find, text
+from reconciler.sandbox.resources.catalog import METRIC, SUBSCRIPTION, find, is_blank, text
 from reconciler.sandbox.resources.events import InvalidEventError, evaluated, expressions_of, read_event
 
 _OF_NUMBERS = frozenset({"sum_agg", "max_agg", "latest_agg"})
@@ -22,8 +22,8 @@ def estimate_fees(call: Call) -> None:
     """POST /events/estimate_fees."""
     params = call.root("event")
     _check_subscription(call, text(params, "external_subscription_id") or "")
-    timestamp = text(params, "timestamp")
-    if timestamp and timestamp.strip() and not _is_number(params["timestamp"]):
+    timestamp = params.get("timestamp")
+    if not is_blank(timestamp) and not _is_number(timestamp):
         raise invalid({"timestamp": ["invalid_format"]})
     metric = find(call, METRIC, text(params, "code") or "")
     _check_number(metric, params)

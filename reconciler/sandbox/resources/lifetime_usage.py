@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from uuid import NAMESPACE_URL, uuid5
 
 from reconciler.sandbox.call import Call
-from reconciler.sandbox.grammar import format_instant, is_float, parse_numeric
+from reconciler.sandbox.grammar import UnstorableError, format_instant, is_float, parse_numeric
 from reconciler.sandbox.refusals import invalid, not_found
 from reconciler.sandbox.resources.catalog import SUBSCRIPTION, save
 from reconciler.sandbox.stores.store import Thing
 
 _LIFETIME_USAGE = "lifetime_usage"
 _HISTORICAL = "external_historical_usage_amount_cents"
+_BIGINT = 2**63
 _DECIMALS = 5
 """Enough to tell a fraction, which is cut, from a whole number of cents."""
 
@@ -37,7 +38,12 @@ def show_lifetime_usage(call: Call) -> dict[str, Any]:
 
 
 def update_lifetime_usage(call: Call) -> dict[str, Any]:
-    """PUT /subscriptions/:external_id/lifetime_usage: what was used before Lago."""
+    """PUT /subscriptions/:external_id/lifetime_usage: what was used before Lago.
+
+    Raises:
+        RefusalError: 404, no such subscription; 422, it is no number, or below 0.
+        UnstorableError: the column can't hold it.
+    """
     sent = call.root(_LIFETIME_USAGE).get(_HISTORICAL)
     lifetime = _find(call)
     if sent is None or not is_float(sent):
@@ -45,6 +51,8 @@ def update_lifetime_usage(call: Call) -> dict[str, Any]:
     amount = parse_numeric(sent, _DECIMALS)
     if amount < 0:
         raise invalid({"historical_usage_amount_cents": ["value_is_out_of_range"]})
+    if amount >= _BIGINT:
+        raise UnstorableError(str(sent))
     save(call, _LIFETIME_USAGE, lifetime.lago_id, {"lago_id": lifetime.lago_id, _HISTORICAL: int(amount)})
     return _render(call, lifetime)
 

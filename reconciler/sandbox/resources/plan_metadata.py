@@ -11,7 +11,7 @@ from typing import Any
 
 from reconciler.sandbox.call import Call
 from reconciler.sandbox.refusals import invalid, not_found
-from reconciler.sandbox.resources.catalog import PLAN, find, save
+from reconciler.sandbox.resources.catalog import PLAN, find, is_blank, save
 from reconciler.sandbox.resources.drafts import outdate_drafts
 from reconciler.sandbox.stores.store import Thing
 
@@ -90,5 +90,5 @@ def _errors(metadata: Metadata) -> Iterable[str]:
     for key, value in metadata.items():
         if len(key) > _LONGEST_KEY:
             yield f"key '{key}' must be a String up to {_LONGEST_KEY} characters"
-        if value is not None and not (isinstance(value, str) and len(value) <= _LONGEST_VALUE):
+        if not is_blank(value) and not (isinstance(value, str) and len(value) <= _LONGEST_VALUE):
             yield f"value for key '{key}' must be empty or a String up to {_LONGEST_VALUE} characters"
