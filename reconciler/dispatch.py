@@ -113,7 +113,7 @@ class Dispatch:
             raise self._away
         self._asked = self._asked or self._ask()  # once for all meters: the turn is the pass's
         store, careful = self._asked
-        ask_first(meter, self._ledger, self._lago)
+        ask_first(meter, self._ledger, self._lago, horizon=self._settings.horizon)
         with self._ledger.transaction() as connection:
             alarms.clear(connection, meter.name, "foreign")
         repeatable = store == "postgres" or (store == "clickhouse" and self._settings.deduplication)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, exists, func, select, update
 
 from reconciler.errors import ReconcileError
 from reconciler.identity import PREFIX, bucket_hash
@@ -17,10 +17,13 @@ from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.postgres import cursor
+from reconciler.readback import timestamp_of
 from reconciler.statements import statement
 
 NEAR = timedelta(days=1)
 """Windows closer than this are asked about in one go."""
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class UnknownEventsError(ReconcileError):
@@ -28,19 +31,22 @@ class UnknownEventsError(ReconcileError):
 
     exit_code = 3
 
-    def __init__(self, meter: str, ids: list[str], window: str) -> None:
-        """Name the meter, some ids, and the window of the first."""
-        self.count = len(ids)
-        super().__init__(
-            f"Lago holds {len(ids)} or more events of meter {meter!r} that this ledger does not know, such as {ids[0]} "
-            f"of window {window}: the ledger was lost or restored from a backup, or another ledger or proxy bills "
-            "under this name. Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the newest "
-            "ledger; or, if this is another proxy, give it its own RECONCILE_METER."
-        )
+    def __init__(self, sentence: str, count: int) -> None:
+        """Say what was found and the choices, and of how many events."""
+        self.count = count
+        super().__init__(sentence)
 
 
-def ask_first(meter: Meter, ledger: Ledger, lago: Lago) -> None:
+def ask_first(meter: Meter, ledger: Ledger, lago: Lago, *, horizon: timedelta) -> None:
     """Ask Lago about all windows with events to send that it was never asked about.
+
+    Before the first of them, a meter whose start nobody chose asks whether Lago knows it from before that start.
+
+    Args:
+        meter: its state.
+        ledger: its ledger.
+        lago: where it sends.
+        horizon: how long before its start.
 
     Raises:
         UnknownEventsError: it holds events of this meter that the ledger does not have.
@@ -48,18 +54,65 @@ def ask_first(meter: Meter, ledger: Ledger, lago: Lago) -> None:
     """
     with ledger.transaction() as connection:
         rows = cursor(connection).execute(statement("unasked_windows"), {"meter": meter.name}).fetchall()
+        begins = bool(rows) and not meter.start_chosen and not _has_asked(connection, meter.name)
+    if begins:
+        _ask_before_start(meter, ledger, lago, horizon)
     starts = [start.astimezone(UTC) for (start,) in rows if isinstance(start, datetime)]
     for group in _near(starts):
-        terms = meter.timeline.at(group[-1])
-        last = group[-1] + terms.window - timedelta(milliseconds=1)
+        last = meter.timeline.window_end(group[-1]) - _MILLISECOND
         for code in sorted({meter.timeline.at(start).code for start in group}):
             for page in lago.events(code, group[0], last):
                 with ledger.transaction() as connection:
-                    _check(connection, meter, page)
+                    unknown = _unknown(connection, meter, page)
+                if unknown:
+                    raise UnknownEventsError(_more_than_known(meter, unknown), len(unknown))
         _asked(ledger, meter.name, group)
 
 
-def _check(connection: Connection, meter: Meter, page: list[dict[str, Any]]) -> None:
+def _ask_before_start(meter: Meter, ledger: Ledger, lago: Lago, horizon: timedelta) -> None:
+    """Ask for the latest events before the start; one page of them tells a ledger that stayed behind."""
+    code = meter.timeline.at(meter.start).code
+    page = next(lago.events(code, meter.start - horizon, meter.start - _MILLISECOND), [])
+    with ledger.transaction() as connection:
+        unknown = _unknown(connection, meter, page)
+    if unknown:
+        raise UnknownEventsError(_left_behind(meter, unknown), len(unknown))
+
+
+def _more_than_known(meter: Meter, unknown: list[dict[str, Any]]) -> str:
+    return (
+        f"Lago holds {len(unknown)} or more events of meter {meter.name!r} that this ledger does not know, such as "
+        f"{_named(unknown[0])}: the ledger was lost or restored from a backup, or another ledger or proxy bills "
+        "under this name. Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the newest "
+        "ledger; or, if this is another proxy, give it its own RECONCILE_METER."
+    )
+
+
+def _left_behind(meter: Meter, unknown: list[dict[str, Any]]) -> str:
+    ends = [moment.astimezone(UTC) + _MILLISECOND for event in unknown if (moment := timestamp_of(event))]
+    # `--since` chooses a start only if it is before the one that the meter has.
+    since = min(max(ends, default=meter.start), meter.start - meter.timeline.at(meter.start).window)
+    return (
+        f"Lago holds {len(unknown)} or more events of meter {meter.name!r} from before {meter.start:%Y-%m-%d %H:%M} "
+        f"UTC, where this ledger begins, such as {_named(unknown[0])}: its ledger was lost or left behind when the "
+        "database moved, or another proxy bills under this name. Nothing is sent for this meter. Choose: bring the "
+        "ledger back (restore the schema reconciler, or point RECONCILE_LEDGER_URL at it); bill from where it ended "
+        f"with `reconcile --since {since:%Y-%m-%dT%H:%M}`; or, if this is other usage, give it its own "
+        "RECONCILE_METER."
+    )
+
+
+def _named(event: dict[str, Any]) -> str:
+    return f"{event['transaction_id']} of window {event['properties'].get('window')}"
+
+
+def _has_asked(connection: Connection, meter: str) -> bool:
+    table = tables.window.c
+    return bool(connection.scalar(select(exists().where(table.meter == meter, table.asked_at.is_not(None)))))
+
+
+def _unknown(connection: Connection, meter: Meter, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The events of a page that are this meter's and not in the ledger."""
     ours = [
         event
         for event in page
@@ -79,10 +132,7 @@ def _check(connection: Connection, meter: Meter, page: list[dict[str, Any]]) -> 
     }
     unknown = {str(row[0]) for row in cursor(connection).execute(statement("unknown_events"), values).fetchall()}
     unknown |= {event["transaction_id"] for event in ours if _key(event) is None}
-    if unknown:
-        first = next(event for event in ours if event["transaction_id"] in unknown)
-        ids = [event["transaction_id"] for event in ours if event["transaction_id"] in unknown]
-        raise UnknownEventsError(meter.name, ids, str(first["properties"].get("window")))
+    return [event for event in ours if event["transaction_id"] in unknown]
 
 
 def _key(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:

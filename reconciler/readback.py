@@ -100,7 +100,7 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     same = {
         "external_subscription_id": ours.get("external_subscription_id") == theirs.get("external_subscription_id"),
         "code": ours["code"] == theirs.get("code"),
-        "timestamp": int(Decimal(ours["timestamp"]) * 1000) == _milliseconds(theirs.get("timestamp")),
+        "timestamp": int(Decimal(ours["timestamp"]) * 1000) == _milliseconds(timestamp_of(theirs)),
         "precise_total_amount_cents": _equal(
             _stored_cents(ours.get("precise_total_amount_cents")), theirs.get("precise_total_amount_cents") or 0
         ),
@@ -129,12 +129,17 @@ def _stored_cents(cents: str | None) -> Decimal:
         return Decimal(cents or 0).quantize(Decimal("1e-15"), ROUND_HALF_UP)
 
 
-def _milliseconds(timestamp: object) -> int | None:
+def timestamp_of(event: Mapping[str, Any]) -> datetime | None:
+    """The aware time by which an event that Lago holds counts; None if it says none."""
     try:
-        moment = datetime.fromisoformat(str(timestamp))
+        said = datetime.fromisoformat(str(event.get("timestamp")))
     except ValueError:
         return None
-    return round(moment.timestamp() * 1000) if moment.tzinfo else None
+    return said if said.tzinfo else None
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else round(moment.timestamp() * 1000)
 
 
 def _equal(ours: object, theirs: object) -> bool:
