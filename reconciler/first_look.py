@@ -1,7 +1,7 @@
 """Look before sending: ask Lago what it holds of a window before this ledger delivers for it the first time.
 
-Events of this meter that the ledger does not know mean that the ledger was lost or restored, or that there is a
-second one: to go on would bill twice. Invariant 11.
+Events of this meter that the ledger has not sent, and would not send as they are, mean that the ledger was lost or
+restored, or that there is a second one: to go on would bill twice. Invariant 11.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, exists, func, select, update
 
 from reconciler.errors import ReconcileError
-from reconciler.identity import PREFIX, bucket_hash
+from reconciler.foreign import Foreign
 from reconciler.lago import Lago
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
@@ -27,7 +27,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 class UnknownEventsError(ReconcileError):
-    """Lago holds events of this meter that the ledger does not know. Exit code 3: a person has to look."""
+    """Lago holds events of this meter that are not from its ledger. Exit code 3: a person has to look."""
 
     exit_code = 3
 
@@ -49,52 +49,49 @@ def ask_first(meter: Meter, ledger: Ledger, lago: Lago, *, horizon: timedelta) -
         horizon: how long before its start.
 
     Raises:
-        UnknownEventsError: it holds events of this meter that the ledger does not have.
+        UnknownEventsError: it holds events of this meter that the ledger does not have, or is about to send otherwise.
         LagoError: Lago is away or refuses us.
     """
     with ledger.transaction() as connection:
         rows = cursor(connection).execute(statement("unasked_windows"), {"meter": meter.name}).fetchall()
         begins = bool(rows) and not meter.start_chosen and not _has_asked(connection, meter.name)
+    foreign = Foreign(meter.name, ledger, lago)
     if begins:
-        _ask_before_start(meter, ledger, lago, horizon)
+        _ask_before_start(meter, foreign, lago, horizon)
     starts = [start.astimezone(UTC) for (start,) in rows if isinstance(start, datetime)]
     for group in _near(starts):
         last = meter.timeline.window_end(group[-1]) - _MILLISECOND
         for code in sorted({meter.timeline.at(start).code for start in group}):
             for page in lago.events(code, group[0], last):
-                with ledger.transaction() as connection:
-                    unknown = _unknown(connection, meter, page)
-                if unknown:
-                    raise UnknownEventsError(_more_than_known(meter, unknown), len(unknown))
+                if found := foreign.among(page):
+                    raise UnknownEventsError(_not_ours(meter, found), len(found))
         _asked(ledger, meter.name, group)
 
 
-def _ask_before_start(meter: Meter, ledger: Ledger, lago: Lago, horizon: timedelta) -> None:
+def _ask_before_start(meter: Meter, foreign: Foreign, lago: Lago, horizon: timedelta) -> None:
     """Ask for the latest events before the start; one page of them tells a ledger that stayed behind."""
     code = meter.timeline.at(meter.start).code
     page = next(lago.events(code, meter.start - horizon, meter.start - _MILLISECOND), [])
-    with ledger.transaction() as connection:
-        unknown = _unknown(connection, meter, page)
-    if unknown:
-        raise UnknownEventsError(_left_behind(meter, unknown), len(unknown))
+    if found := foreign.among(page):
+        raise UnknownEventsError(_left_behind(meter, found), len(found))
 
 
-def _more_than_known(meter: Meter, unknown: list[dict[str, Any]]) -> str:
+def _not_ours(meter: Meter, found: list[dict[str, Any]]) -> str:
     return (
-        f"Lago holds {len(unknown)} or more events of meter {meter.name!r} that this ledger does not know, such as "
-        f"{_named(unknown[0])}: the ledger was lost or restored from a backup, or another ledger or proxy bills "
-        "under this name. Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the newest "
-        "ledger; or, if this is another proxy, give it its own RECONCILE_METER."
+        f"Lago holds {len(found)} or more events of meter {meter.name!r} that this ledger does not know or plans "
+        f"otherwise, such as {_named(found[0])}: the ledger was lost or restored from a backup, or another ledger or "
+        "proxy bills under this name. Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the "
+        "newest ledger; or, if this is another proxy, give it its own RECONCILE_METER."
     )
 
 
-def _left_behind(meter: Meter, unknown: list[dict[str, Any]]) -> str:
-    ends = [moment.astimezone(UTC) + _MILLISECOND for event in unknown if (moment := timestamp_of(event))]
+def _left_behind(meter: Meter, found: list[dict[str, Any]]) -> str:
+    ends = [moment.astimezone(UTC) + _MILLISECOND for event in found if (moment := timestamp_of(event))]
     # `--since` chooses a start only if it is before the one that the meter has.
     since = min(max(ends, default=meter.start), meter.start - meter.timeline.at(meter.start).window)
     return (
-        f"Lago holds {len(unknown)} or more events of meter {meter.name!r} from before {meter.start:%Y-%m-%d %H:%M} "
-        f"UTC, where this ledger begins, such as {_named(unknown[0])}: its ledger was lost or left behind when the "
+        f"Lago holds {len(found)} or more events of meter {meter.name!r} from before {meter.start:%Y-%m-%d %H:%M} "
+        f"UTC, where this ledger begins, such as {_named(found[0])}: its ledger was lost or left behind when the "
         "database moved, or another proxy bills under this name. Nothing is sent for this meter. Choose: bring the "
         "ledger back (restore the schema reconciler, or point RECONCILE_LEDGER_URL at it); bill from where it ended "
         f"with `reconcile --since {since:%Y-%m-%dT%H:%M}`; or, if this is other usage, give it its own "
@@ -109,41 +106,6 @@ def _named(event: dict[str, Any]) -> str:
 def _has_asked(connection: Connection, meter: str) -> bool:
     table = tables.window.c
     return bool(connection.scalar(select(exists().where(table.meter == meter, table.asked_at.is_not(None)))))
-
-
-def _unknown(connection: Connection, meter: Meter, page: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The events of a page that are this meter's and not in the ledger."""
-    ours = [
-        event
-        for event in page
-        if str(event.get("transaction_id", "")).startswith(PREFIX)
-        and isinstance(event.get("properties"), dict)
-        and event["properties"].get("meter") == meter.name
-    ]
-    readable = [event for event in ours if _key(event) is not None]
-    keys = [key for event in readable if (key := _key(event)) is not None]
-    values = {
-        "meter": meter.name,
-        "window_starts": [start for start, _, _ in keys],
-        "buckets": [bucket for _, bucket, _ in keys],
-        "revisions": [revision for _, _, revision in keys],
-        "ids": [event["transaction_id"] for event in readable],
-        "subscriptions": [event.get("external_subscription_id") for event in readable],
-    }
-    unknown = {str(row[0]) for row in cursor(connection).execute(statement("unknown_events"), values).fetchall()}
-    unknown |= {event["transaction_id"] for event in ours if _key(event) is None}
-    return [event for event in ours if event["transaction_id"] in unknown]
-
-
-def _key(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:
-    """The ledger's key of an event as its properties say it; None if they don't say it."""
-    properties = event["properties"]
-    try:
-        start = datetime.fromisoformat(str(properties["window"]).partition("/")[0])
-        bucket = bucket_hash(properties["customer"], properties["model"])
-        return start, bucket, int(properties["revision"])
-    except (KeyError, ValueError, AttributeError, TypeError):
-        return None
 
 
 def _asked(ledger: Ledger, meter: str, starts: list[datetime]) -> None:

@@ -77,10 +77,18 @@ class Readback:
 
     def _verdict(self, ours: Mapping[str, Any], copies: Sequence[Mapping[str, Any]]) -> tuple[Verdict, str]:
         for event in copies:  # ClickHouse may have several, and each may count
-            differing = differences(ours, event)
-            if differing and differing != [f"properties.{self._expression_field(ours['code'])}"]:
+            if self.differ(ours, event):
                 return "conflict", str(event)
         return ("equal", "") if copies else ("missing", "")
+
+    def differ(self, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+        """Whether Lago holds another event than we planned: the property that it computes itself does not count.
+
+        Raises:
+            LagoError: no answer that is Lago's.
+        """
+        differing = differences(ours, theirs)
+        return bool(differing) and differing != [f"properties.{self._expression_field(ours['code'])}"]
 
     def _expression_field(self, code: str) -> str | None:
         """The property that Lago computes by the metric's expression and overwrites, if it has one."""

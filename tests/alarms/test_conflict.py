@@ -23,8 +23,8 @@ def _moment() -> datetime:
 
 
 def _planned_but_not_sent(source: Database, environ: dict[str, str], lago: Sandbox) -> dict[str, Any]:
-    """Let a pass plan an event while Lago is refusing, and return it."""
-    lago.faults({"kind": "status", "status": 401, "count": None})
+    """Let a pass plan an event and ask about its window while Lago refuses all events, and return it."""
+    lago.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
     with pytest.raises(LagoError):
         reconcile(environ, since="5h")
     lago.clear_faults()

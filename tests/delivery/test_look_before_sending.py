@@ -1,10 +1,13 @@
 """Before a window's first delivery Lago is asked what it holds of it: invariant 11."""
 
+from datetime import UTC, datetime, timedelta
+
 import httpx
 
 from reconciler.sandbox import Sandbox
+from tests import process
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.support import CODE, assert_exact, environment, reconcile
 
 
 def _requests(lago: Sandbox, method: str, path: str) -> int:
@@ -59,4 +62,42 @@ def test_an_equal_event_that_another_ledger_sent_is_taken_as_accepted(
     second = environment(proxy_db, lago, ledger=empty_db)
     reconcile(second, since="3h", dry_run=True)
     done = reconcile(second, since="3h")
+    assert (done.exit_code, done.delivered.accepted, len(lago.events())) == (0, 1, 1)
+
+
+def test_a_conflict_that_a_person_lets_go_again_stops_nothing_else(proxy_db: Database, lago: Sandbox) -> None:
+    """Its window was asked about before: what Lago holds there is looked at as a duplicate."""
+    environ, now = environment(proxy_db, lago), datetime.now(UTC)
+    proxy_db.insert(spend_row(spend=0.25, startTime=now - timedelta(minutes=36)))
+    reconcile(environ, since="3h")
+    proxy_db.fetch(
+        """UPDATE reconciler.event SET state = 'quarantined', conflict = true,
+           payload = replace(payload, '"0.25"', '"0.5"')"""
+    )
+    assert process.run(environ, "quarantine", "retry", "--all").returncode == 0
+    # New windows on both sides are asked about in one go.
+    proxy_db.insert(*(spend_row(startTime=now - timedelta(minutes=minutes)) for minutes in (54, 19)))
+    done = reconcile(environ)
+    assert (done.delivered.accepted, done.delivered.quarantined) == (2, 1)
+    assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
+
+
+def test_an_equal_event_with_a_property_that_lago_computes_is_taken_as_accepted(
+    proxy_db: Database, empty_db: Database, lago: Sandbox
+) -> None:
+    metric = {
+        "name": "Cost",
+        "code": CODE,
+        "aggregation_type": "sum_agg",
+        "field_name": "response_cost",
+        "expression": "round(event.properties.response_cost, 2)",
+    }
+    httpx.post(
+        f"{lago.url}/api/v1/billable_metrics",
+        headers={"Authorization": f"Bearer {lago.api_key}"},
+        json={"billable_metric": metric},
+    ).raise_for_status()
+    proxy_db.insert(spend_row(spend=0.123))
+    reconcile(environment(proxy_db, lago), since="3h")
+    done = reconcile(environment(proxy_db, lago, ledger=empty_db), since="3h")
     assert (done.exit_code, done.delivered.accepted, len(lago.events())) == (0, 1, 1)

@@ -5,6 +5,8 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from reconciler.passes import Pass, Request
 from reconciler.sandbox import Sandbox
 from reconciler.settings import load_settings
@@ -12,7 +14,18 @@ from reconciler.when import parse_when
 from tests import process, support
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
-from tests.support import BATCH, Usage, Usages, assert_exact, counted, environment, let_time_pass, reconcile, used
+from tests.support import (
+    BATCH,
+    STORES,
+    Usage,
+    Usages,
+    assert_exact,
+    counted,
+    environment,
+    let_time_pass,
+    reconcile,
+    used,
+)
 
 
 def _sum(one: Usages, other: Usages) -> Usages:
@@ -91,15 +104,41 @@ def test_a_second_proxy_under_the_same_name_is_stopped(
 def test_a_second_proxy_under_the_same_name_with_the_same_customers_is_stopped(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
-    """Its events would have the ids of the first one's: the comparison of duplicates stops it."""
+    """Its events have the ids of the first one's: what they say is compared before anything is sent."""
     proxy_db.insert(spend_row(startTime=window(2), spend=1.0))
     other_proxy.insert(spend_row(startTime=window(2), spend=2.0))
     reconcile(environment(proxy_db, lago), since="1d")
     second = reconcile(environment(other_proxy, lago), since="1d")
-    assert (second.exit_code, second.delivered.accepted, second.delivered.quarantined) == (3, 0, 1)
-    assert [alarm["kind"] for alarm in second.alarms] == ["conflict"]
-    assert "another ledger or proxy bills under this meter's name" in second.alarms[0]["message"]
+    assert (second.exit_code, second.delivered.accepted, second.delivered.quarantined) == (3, 0, 0)
+    assert [alarm["kind"] for alarm in second.alarms] == ["foreign"]
+    assert "does not know or plans otherwise" in second.alarms[0]["message"]
     assert_exact(proxy_db, lago)
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_second_proxy_with_all_buckets_of_the_first_and_one_more_sends_nothing(
+    proxy_db: Database, other_proxy: Database, store: str
+) -> None:
+    options, settings = STORES[store]
+    with Sandbox(**options) as lago:
+        proxy_db.insert(*(spend_row(startTime=window(2), end_user=customer) for customer in ("acme", "globex")))
+        other_proxy.insert(
+            spend_row(startTime=window(2), end_user="acme"),
+            spend_row(startTime=window(2), end_user="globex", spend=2.0),
+            spend_row(startTime=window(2), end_user="initech"),
+        )
+        reconcile(environment(proxy_db, lago) | settings, since="1d")
+        second = environment(other_proxy, lago) | settings
+
+        for since in ("1d", None):
+            stopped = reconcile(second, since=since)
+            assert (stopped.exit_code, stopped.delivered.accepted, stopped.delivered.quarantined) == (3, 0, 0)
+            assert [alarm["kind"] for alarm in stopped.alarms] == ["foreign"]
+            assert_exact(proxy_db, lago)
+
+        # Its own name is one of the choices, and all is well.
+        assert reconcile(second | {"RECONCILE_METER": "west"}, since="1d").exit_code == 0
+        assert counted(lago) == _sum(used(proxy_db), used(other_proxy))
 
 
 def _file(folder: Path, proxy: Database, lago: Sandbox) -> str:
