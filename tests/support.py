@@ -6,6 +6,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from psycopg import sql
 
@@ -73,6 +74,22 @@ def reconcile(
 def customers(source: Database, count: int) -> None:
     """Write a row for each of so many customers: so many events."""
     source.insert(*(spend_row(end_user=f"customer {number}") for number in range(count)))
+
+
+def compute_cost(lago: Sandbox) -> None:
+    """Give Lago a metric whose expression overwrites the cost of our events, rounded to cents."""
+    metric = {
+        "name": "Cost",
+        "code": CODE,
+        "aggregation_type": "sum_agg",
+        "field_name": "response_cost",
+        "expression": "round(event.properties.response_cost, 2)",
+    }
+    httpx.post(
+        f"{lago.url}/api/v1/billable_metrics",
+        headers={"Authorization": f"Bearer {lago.api_key}"},
+        json={"billable_metric": metric},
+    ).raise_for_status()
 
 
 def backlog(source: Database, lago: Sandbox, events: int, **more: str) -> dict[str, str]:

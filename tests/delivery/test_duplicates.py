@@ -10,7 +10,7 @@ from reconciler.errors import LagoError
 from reconciler.readback import differences
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, CODE, assert_exact, backlog, customers, environment, reconcile
+from tests.support import BATCH, CODE, assert_exact, backlog, compute_cost, customers, environment, reconcile
 
 OURS: dict[str, Any] = {
     "transaction_id": "r1_a",
@@ -95,18 +95,7 @@ def test_a_duplicate_whose_cents_lago_rounded_is_equal(spend: float, proxy_db: D
 
 
 def test_a_duplicate_with_a_property_that_lago_computes_is_equal(proxy_db: Database, lago: Sandbox) -> None:
-    metric = {
-        "name": "Cost",
-        "code": CODE,
-        "aggregation_type": "sum_agg",
-        "field_name": "response_cost",
-        "expression": "round(event.properties.response_cost, 2)",
-    }
-    httpx.post(
-        f"{lago.url}/api/v1/billable_metrics",
-        headers={"Authorization": f"Bearer {lago.api_key}"},
-        json={"billable_metric": metric},
-    ).raise_for_status()
+    compute_cost(lago)
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(spend=0.123))
     lago.faults({"kind": "commit_then_500", "path": BATCH})

@@ -7,7 +7,7 @@ import httpx
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
-from tests.support import CODE, assert_exact, environment, reconcile
+from tests.support import assert_exact, compute_cost, environment, reconcile
 
 
 def _requests(lago: Sandbox, method: str, path: str) -> int:
@@ -85,18 +85,7 @@ def test_a_conflict_that_a_person_lets_go_again_stops_nothing_else(proxy_db: Dat
 def test_an_equal_event_with_a_property_that_lago_computes_is_taken_as_accepted(
     proxy_db: Database, empty_db: Database, lago: Sandbox
 ) -> None:
-    metric = {
-        "name": "Cost",
-        "code": CODE,
-        "aggregation_type": "sum_agg",
-        "field_name": "response_cost",
-        "expression": "round(event.properties.response_cost, 2)",
-    }
-    httpx.post(
-        f"{lago.url}/api/v1/billable_metrics",
-        headers={"Authorization": f"Bearer {lago.api_key}"},
-        json={"billable_metric": metric},
-    ).raise_for_status()
+    compute_cost(lago)
     proxy_db.insert(spend_row(spend=0.123))
     reconcile(environment(proxy_db, lago), since="3h")
     done = reconcile(environment(proxy_db, lago, ledger=empty_db), since="3h")

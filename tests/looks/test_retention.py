@@ -1,6 +1,6 @@
 """Retention deletes old rows while late ones still arrive: nothing is credited, nothing doubled. Invariant 13."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -49,13 +49,19 @@ def _deep(ledger: Database, environ: dict[str, str]) -> Summary:
     return reconcile(environ)
 
 
+def _bill_around_an_edge(database: Database, environ: dict[str, str]) -> datetime:
+    """Bill a row of 0.001 USD each minute around the begin of a window ten days ago; return that begin."""
+    edge = window() - 10 * DAY
+    minutes = [edge + number * timedelta(minutes=1) for number in range(-30, 45)]
+    database.insert(*(spend_row(startTime=moment, spend=0.001) for moment in minutes), spend_row(startTime=window()))
+    reconcile(environ, since="15d")
+    return edge
+
+
 def test_late_rows_on_both_sides_of_the_edge(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
-    edge = window() - 10 * DAY
-    minutes = [edge + number * timedelta(minutes=1) for number in range(-30, 45)]
-    proxy_db.insert(*(spend_row(startTime=moment, spend=0.001) for moment in minutes), spend_row(startTime=window()))
-    reconcile(environ, since="15d")
+    edge = _bill_around_an_edge(proxy_db, environ)
     billed = _billed(lago)
 
     # Retention stops in the middle of the window at the edge. Late rows arrive: a day and a minute before the edge,
@@ -107,10 +113,7 @@ def test_late_usage_is_reported_though_retention_has_deleted_more_in_its_window(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     """A new customer's row and one that is raised, in a window of which half is deleted at the same time."""
-    edge = window() - 10 * DAY
-    minutes = [edge + number * timedelta(minutes=1) for number in range(-30, 45)]
-    proxy_db.insert(*(spend_row(startTime=moment, spend=0.001) for moment in minutes), spend_row(startTime=window()))
-    reconcile(environ, since="15d")
+    edge = _bill_around_an_edge(proxy_db, environ)
     billed = _billed(lago)
     _delete_before(proxy_db, edge + timedelta(minutes=5))
     assert _kinds(_probe(ledger, environ)) == ["purged"]
