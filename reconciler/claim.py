@@ -53,6 +53,7 @@ class Claim:
         self._sent: set[str] = set()
         self._failures: dict[str, str] = {}
         self._suspected: dict[str, int] = {}
+        self._leased_at = self._oldest_lease()
         self._failed_at: float | None = None
         self.delivered = Delivered()
 
@@ -154,12 +155,16 @@ class Claim:
         return self._means.sleep(seconds)
 
     def _renew_if_old(self) -> None:
-        unanswered = self._unanswered
-        if any(lease_clock() - event.leased_at >= RENEW_SECONDS for event in unanswered):
-            ours = self._means.outbox.renew(unanswered)
+        # Asked before every event: looking at all leases each time would take as long as all else.
+        if lease_clock() - self._leased_at >= RENEW_SECONDS:
+            ours = self._means.outbox.renew(self._unanswered)
             self._events, self._left = (
                 {id_: ours[id_] for id_ in events if id_ in ours} for events in (self._events, self._left)
             )
+            self._leased_at = self._oldest_lease()
+
+    def _oldest_lease(self) -> float:
+        return min((event.leased_at for event in self._unanswered), default=float("inf"))
 
     # -- what becomes of them
 
