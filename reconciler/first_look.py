@@ -87,8 +87,7 @@ def _not_ours(meter: Meter, found: list[dict[str, Any]]) -> str:
 
 def _left_behind(meter: Meter, found: list[dict[str, Any]]) -> str:
     ends = [moment.astimezone(UTC) + _MILLISECOND for event in found if (moment := timestamp_of(event))]
-    # `--since` chooses a start only if it is before the one that the meter has.
-    since = min(max(ends, default=meter.start), meter.start - meter.timeline.at(meter.start).window)
+    since = max(ends, default=meter.start)
     return (
         f"Lago holds {len(found)} or more events of meter {meter.name!r} from before {meter.start:%Y-%m-%d %H:%M} "
         f"UTC, where this ledger begins, such as {_named(found[0])}: its ledger was lost or left behind when the "

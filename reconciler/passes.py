@@ -208,7 +208,7 @@ class Pass:
                     adopt=request.adopt,
                 )
                 start = None if since is None or until is not None else known.timeline.floor(since)
-                if start is not None and not known.start_chosen and start < known.start:
+                if start is not None and not known.start_chosen and start <= known.start:
                     table = tables.meter
                     # A first run puts the watermark at its own window, which no window before it may be behind.
                     newest = known.timeline.floor(sight.now - self._settings.settle)

@@ -6,6 +6,7 @@ from datetime import datetime
 import httpx
 import pytest
 
+from reconciler.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
@@ -86,6 +87,22 @@ def test_a_ledger_that_is_brought_back_goes_on_exactly(
     assert reconcile(environ).exit_code == 3
     assert reconcile(environ | {"RECONCILE_LEDGER_URL": proxy_db.url}, adopt=True).exit_code == 0
     assert_exact(other_proxy, lago, ledger=proxy_db)
+
+
+def test_a_lago_that_is_away_is_asked_again_before_anything_is_sent(
+    proxy_db: Database, other_proxy: Database, lago: Sandbox
+) -> None:
+    environ = _move(proxy_db, other_proxy, lago, end=window(3), start=window(2))
+    events = lago.events()
+    lago.faults({"kind": "status", "status": 503, "method": "GET", "path": "/api/v1/events", "count": None})
+    for _ in range(2):
+        with pytest.raises(LagoAwayError):
+            reconcile(environ)
+    assert lago.pending_faults()
+    lago.clear_faults()
+
+    assert [alarm["kind"] for alarm in reconcile(environ).alarms] == ["foreign"]
+    assert lago.events() == events
 
 
 def test_a_first_run_beside_the_callback_asks_once_and_goes_on(proxy_db: Database, lago: Sandbox) -> None:
