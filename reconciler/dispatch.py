@@ -81,9 +81,9 @@ class Dispatch:
             progress: told how many events there are, and how many were answered.
         """
         done = Dispatched()
-        time = self._share + self._unused
+        allowed = self._share + self._unused
         began = monotonic()
-        self._ending.begin(time.total_seconds())
+        self._ending.begin(allowed.total_seconds())
         try:
             with suppress(EndedError):
                 self._deliver(wanted, meter, now, progress, done)
@@ -97,7 +97,7 @@ class Dispatch:
                 with self._ledger.transaction() as connection:
                     lagos.is_away(connection, self._lago.base)
         finally:
-            self._unused = max(timedelta(0), time - timedelta(seconds=monotonic() - began))
+            self._unused = max(timedelta(0), allowed - timedelta(seconds=monotonic() - began))
         return done
 
     def _deliver(

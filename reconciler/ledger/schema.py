@@ -68,17 +68,16 @@ def ddl(since: str | None = None) -> str:
 
     printed = io.StringIO()
     config = _config(printed)
-    if since is None:
-        command.upgrade(config, "head", sql=True)
-        made = f"BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n"
-        return printed.getvalue().replace("BEGIN;\n", made, 1).strip() + "\n"
     versions = sorted(script.revision for script in ScriptDirectory.from_config(config).walk_revisions())
-    if since not in versions:
+    if since is not None and since not in versions:
         raise UsageError(f"--from: there is no version {since} of the ledger; there are {', '.join(versions)}.")
     if since == HEAD:
         return f"-- The ledger is at version {HEAD} already.\n"
-    command.upgrade(config, f"{since}:head", sql=True)
-    return printed.getvalue().strip() + "\n"
+    command.upgrade(config, f"{since}:head" if since else "head", sql=True)
+    script = printed.getvalue()
+    if since is None:
+        script = script.replace("BEGIN;\n", f"BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n", 1)
+    return script.strip() + "\n"
 
 
 def _config(output: io.StringIO) -> "Config":
