@@ -1,5 +1,7 @@
 """Connections refused, for a while or until told."""
 
+import asyncio
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,6 +9,7 @@ import httpx
 import pytest
 
 from reconciler.sandbox import Sandbox
+from reconciler.sandbox.trouble.listener import Listener
 from tests.sandbox.conftest import Api, event
 
 
@@ -60,6 +63,21 @@ def test_open_connections_are_cut_also_those_that_wait_for_an_answer(lago: Sandb
         with pytest.raises(httpx.ConnectError):
             other.get("events")
     lago.accept()
+
+
+def test_a_connection_accepted_just_before_is_cut_as_well(lago: Sandbox) -> None:
+    client = socket.socket()
+    client.settimeout(10)
+
+    async def refuse_just_after_accepting(listener: Listener) -> None:
+        client.connect(("127.0.0.1", httpx.URL(lago.url).port))
+        await asyncio.sleep(0)  # the loop accepts it next, and begins with it after the task below
+        await asyncio.create_task(listener.refuse())
+
+    with client:
+        lago._in_loop(refuse_just_after_accepting)
+        lago.accept()
+        assert client.recv(1) == b""
 
 
 def test_a_later_outage_replaces_the_one_before(lago: Sandbox, api: Api) -> None:

@@ -92,8 +92,7 @@ class Listener(uvicorn.Server):
             self._reopening.cancel()
         if self._closed:
             self._closed.close()
-        for server in self.servers:
-            server.close()
+        await self._close_servers()
         for listening in sockets or []:
             listening.close()
         for connection in list(self.server_state.connections):
@@ -104,9 +103,7 @@ class Listener(uvicorn.Server):
 
     async def refuse(self, seconds: float | None = None, spared: asyncio.Transport | None = None) -> None:
         """Cut all connections but the spared one, and refuse new ones, for so long or until `accept`."""
-        for server in self.servers:
-            server.close()
-        self.servers = []
+        await self._close_servers()
         if self._closed is None:
             # A socket that is bound and does not listen refuses, and keeps the port from others.
             self._closed = socket.socket(self._family)
@@ -126,6 +123,18 @@ class Listener(uvicorn.Server):
         if self._closed:
             reopened, self._closed = self._closed, None
             self.servers.append(await asyncio.get_running_loop().create_server(self._connection, sock=reopened))
+
+    async def _close_servers(self) -> None:
+        """Accept no more, but let those begin that were accepted: a closed server would lose them, open and unheard."""
+        servers, self.servers = self.servers, []
+        loop = asyncio.get_running_loop()
+        for server in servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening)
+        for _ in ("its transport is made", "its protocol is told"):
+            await asyncio.sleep(0)
+        for server in servers:
+            server.close()
 
     async def _accept_in(self, seconds: float) -> None:
         with suppress(asyncio.CancelledError):
