@@ -33,7 +33,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -160,10 +159,8 @@ class Control:
 
     async def _go_away(self, request: Request) -> Response:
         outage = msgspec.json.decode(await request.body(), type=Outage)
-        response = json_response(outage, headers={"Connection": "close"})
-        state = request.state
-        response.background = BackgroundTask(state.listener.refuse, outage.seconds, state.transport)
-        return response
+        await request.state.listener.refuse(outage.seconds, spared=request.state.transport)
+        return json_response(outage, headers={"Connection": "close"})
 
     async def _show_clock(self, _request: Request) -> Response:
         clock = self._lago.clock

@@ -39,6 +39,15 @@ def test_an_outage_ends_by_itself(lago: Sandbox, api: Api) -> None:
     assert api.send(event()).status_code == 200
 
 
+def test_an_outage_has_begun_when_its_request_is_answered(lago: Sandbox, api: Api) -> None:
+    for _ in range(50):
+        httpx.post(f"{lago.url}/sandbox/outage", json={"seconds": 60}, trust_env=False).raise_for_status()
+        with pytest.raises(httpx.ConnectError):
+            api.get("events")
+        lago.accept()
+        assert api.ids() == []
+
+
 @pytest.mark.parametrize(("commit", "stored"), [(False, []), (True, ["txn"])])
 def test_a_request_can_bring_the_outage(lago: Sandbox, api: Api, commit: bool, stored: list[str]) -> None:
     lago.faults({"kind": "refuse", "seconds": 60, "commit": commit})

@@ -103,6 +103,8 @@ class Listener(uvicorn.Server):
 
     async def refuse(self, seconds: float | None = None, spared: asyncio.Transport | None = None) -> None:
         """Cut all connections but the spared one, and refuse new ones, for so long or until `accept`."""
+        if self._reopening:
+            self._reopening.cancel()
         await self._close_servers()
         if self._closed is None:
             # A socket that is bound and does not listen refuses, and keeps the port from others.
@@ -114,8 +116,7 @@ class Listener(uvicorn.Server):
             transport = getattr(connection, "transport", None)
             if transport is not None and transport is not spared:
                 transport.abort()
-        if self._reopening:
-            self._reopening.cancel()
+        await asyncio.sleep(0)  # until they are cut
         self._reopening = None if seconds is None else asyncio.create_task(self._accept_in(seconds))
 
     async def accept(self) -> None:
