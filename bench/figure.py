@@ -13,7 +13,7 @@ class Figure:
         traffic: busy, sparse, or empty.
         ours: seconds, megabytes or events a second.
         against: what it is divided by, in the same unit; None where the figure itself has the target.
-        target: the most that the ratio, or else the figure, may be; None if it is only shown.
+        target: the most that the ratio, or else the figure, may be.
         unit: of `ours` and `against`.
         more_is_better: whether the target is the least instead.
     """
@@ -22,7 +22,7 @@ class Figure:
     traffic: str
     ours: float
     against: float | None
-    target: float | None
+    target: float
     unit: Literal["s", "MB", "/s"] = "s"
     more_is_better: bool = False
 
@@ -32,8 +32,6 @@ class Figure:
         return self.ours if self.against is None else self.ours / self.against
 
     @property
-    def met(self) -> bool | None:
-        """Whether the target is met; None if there is none."""
-        if self.target is None:
-            return None
+    def met(self) -> bool:
+        """Whether the target is met."""
         return self.value >= self.target if self.more_is_better else self.value <= self.target

@@ -29,7 +29,7 @@ def table(figures: Iterable[Figure], title: str) -> Table:
     for column in shown.columns[2:6]:
         column.justify = "right"
     for figure in figures:
-        shown.add_row(*_cells(figure), {True: "[green]met[/]", False: "[bold red]missed[/]", None: ""}[figure.met])
+        shown.add_row(*_cells(figure), "[green]met[/]" if figure.met else "[bold red]missed[/]")
     return shown
 
 
@@ -67,8 +67,7 @@ def page(
 ) -> str:
     """Return all tables as a page of Markdown, with how they came about."""
     lines = ["| " + " | ".join(HEAD[:-1]) + " | Met |", "|---|---|--:|--:|--:|--:|---|"]
-    met = {True: "yes", False: "**no**", None: ""}
-    lines += ["| " + " | ".join([*_cells(figure), met[figure.met]]) + " |" for figure in figures]
+    lines += ["| " + " | ".join([*_cells(figure), "yes" if figure.met else "**no**"]) + " |" for figure in figures]
     return _PAGE.format(
         table="\n".join(lines),
         crew_table=_number_lines(CREW_HEAD, map(_crew_cells, crew)),
@@ -116,7 +115,7 @@ def _cells(figure: Figure) -> tuple[str, ...]:
         _amount(figure.ours, figure.unit),
         against,
         f"{figure.value:.{_places(figure.value)}f}{unit}",
-        "" if figure.target is None else f"{'≥' if figure.more_is_better else '≤'} {figure.target:g}{unit}",
+        f"{'≥' if figure.more_is_better else '≤'} {figure.target:g}{unit}",
     )
 
 
@@ -215,7 +214,8 @@ committed to disk as ever, and a few questions about subscriptions, since the wi
 - **bare httpx loop**: the bodies of the same events, made beforehand, posted by as many threads over as many
   connections; it looks at the status and at nothing else. Bare and ours run in turn, each in a process of its own.
 - **connections**: batches on their way at once, {connections}; the first is the default.
-- **CPU seconds of the client**: user and system time of the sending process between the same two moments.
+- **CPU seconds of the client**: user and system time of the sending process between the same two moments. It shows what
+  the wait for Lago would hide.
 - **responder**: the bare loop with {crowd} connections. It shows that the responder had far more to give.
 
 ### A day's backlog
