@@ -9,7 +9,7 @@ from bench.figure import Figure
 from bench.ground import Ground
 from bench.process import reconcile
 from bench.responder import Responder
-from reconciler.deliver import SENDERS
+from reconciler.delivery.deliver import SENDERS
 from reconciler.demo.postgres import EmbeddedPostgres
 
 GROWTH = 1.1

@@ -24,9 +24,9 @@ import psycopg
 from bench.ground import Ground
 from reconciler.demo.comparison import EXACT
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.passes import Pass, Request
+from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
+from reconciler.settings.load import load_settings
 
 FAULTS = 0.02
 """How many of all requests go wrong; of half of them Lago stores the events all the same."""

@@ -14,11 +14,11 @@ from unittest.mock import patch
 import httpx
 
 from bench.ground import Ground
-from reconciler.deliver import Delivery
-from reconciler.lago import BATCH, Lago
-from reconciler.passes import Pass, Request
-from reconciler.progress import Silent
-from reconciler.settings import load_settings
+from reconciler.delivery.deliver import Delivery
+from reconciler.lago.client import BATCH, Lago
+from reconciler.passes.run import Pass, Request
+from reconciler.report.progress import Silent
+from reconciler.settings.load import load_settings
 
 RATE = 0.8
 """How much of the bare loop's rate a pass should reach at least."""
@@ -84,8 +84,8 @@ def ours(ground: Ground, connections: int) -> Sent:
 def _pass(environ: dict[str, str], connections: int) -> Sent:
     watch = _Watch()
     with (
-        patch("reconciler.dispatch.Lago", partial(Lago, connections=connections)),
-        patch("reconciler.dispatch.Delivery", partial(Delivery, senders=connections)),
+        patch("reconciler.delivery.dispatch.Lago", partial(Lago, connections=connections)),
+        patch("reconciler.delivery.dispatch.Delivery", partial(Delivery, senders=connections)),
     ):
         for summary in Pass(load_settings(environ=environ)).run(Request(), watch):
             if summary.error:

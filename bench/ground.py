@@ -11,19 +11,18 @@ import psycopg
 from psycopg import sql
 
 from bench.volume import SHAPES, Kind, fill
-from reconciler import windows
-from reconciler.chunk import Planner
+from reconciler.capture.looks import Looks
+from reconciler.capture.planner import Planner
+from reconciler.capture.source import Source
+from reconciler.database.postgres import SET_BASED, Postgres, cursor
 from reconciler.demo.litellm import apply_migrations
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.errors import SourceError
 from reconciler.ledger import meters
 from reconciler.ledger.store import open_ledger
-from reconciler.ledger.terms import Terms
-from reconciler.looks import Looks
-from reconciler.postgres import SET_BASED, Postgres, cursor
-from reconciler.progress import Silent
-from reconciler.settings import load_settings
-from reconciler.source import Source
+from reconciler.model import windows
+from reconciler.model.errors import SourceError
+from reconciler.report.progress import Silent
+from reconciler.settings.load import load_settings
 
 SERVER: Mapping[str, str] = MappingProxyType(
     {
@@ -178,7 +177,7 @@ class Ground:
             meters.create(
                 connection,
                 self._meter.name,
-                Terms.of(self._meter),
+                self._meter.terms,
                 start=self.since,
                 chosen=True,
                 source=asdict(self._sight.place),

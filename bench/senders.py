@@ -11,9 +11,9 @@ from pathlib import Path
 from bench.ground import Ground
 from bench.process import together
 from bench.responder import LATENCY, Heard, Responder
-from reconciler.deliver import SENDERS
+from reconciler.delivery.deliver import SENDERS
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.lago import BATCH
+from reconciler.lago.client import BATCH
 
 PASSES = (1, 2, 3, 5)
 """How many at once."""

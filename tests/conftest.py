@@ -113,8 +113,8 @@ class Database:
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what failed go again ten times as soon; how often it does is what tests are about."""
-    monkeypatch.setattr("reconciler.claim.FIRST_PAUSE", 0.02)
-    monkeypatch.setattr("reconciler.lago.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("reconciler.delivery.claim.FIRST_PAUSE", 0.02)
+    monkeypatch.setattr("reconciler.lago.client.FIRST_PAUSE", 0.02)
 
 
 @contextmanager

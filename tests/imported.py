@@ -6,7 +6,7 @@ import certifi
 import httpcore
 import sqlalchemy.dialects.postgresql.psycopg
 
-import reconciler.dispatch
+import reconciler.cli.show
+import reconciler.delivery.dispatch
 import reconciler.ledger.schema
-import reconciler.passes
-import reconciler.show
+import reconciler.passes.run

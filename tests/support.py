@@ -10,12 +10,12 @@ import httpx
 import pytest
 from psycopg import sql
 
-from reconciler.errors import LagoError
-from reconciler.passes import Pass, Request
+from reconciler.model.errors import LagoError
+from reconciler.model.when import parse_when
+from reconciler.passes.run import Pass, Request
+from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
-from reconciler.summary import Summary
-from reconciler.when import parse_when
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 
 CODE = "openai_tokens"

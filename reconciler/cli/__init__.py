@@ -14,11 +14,11 @@ import typer
 from reconciler import __version__
 from reconciler.cli import alarm, ledger, quarantine
 from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of, warn
-from reconciler.errors import ReconcileError, UsageError
+from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
-    from reconciler.meter_settings import MeterSettings
-    from reconciler.summary import Summary
+    from reconciler.report.summary import Summary
+    from reconciler.settings.meter import MeterSettings
 
 app = typer.Typer(
     no_args_is_help=False,
@@ -82,11 +82,11 @@ def _pass(
 ) -> int:
     from datetime import UTC, datetime
 
-    from reconciler import show
-    from reconciler.log import configure
-    from reconciler.passes import Pass, Request
-    from reconciler.summary import Summary, exit_code
-    from reconciler.when import parse_when
+    from reconciler.cli import show
+    from reconciler.model.when import parse_when
+    from reconciler.passes.run import Pass, Request
+    from reconciler.report.log import configure
+    from reconciler.report.summary import Summary, exit_code
 
     request = Request(
         since=(lambda now: parse_when(since, now)) if since is not None else None,
@@ -127,8 +127,8 @@ def _print_json(run_id: str, summaries: "Sequence[Summary]", error: ReconcileErr
 def status(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
     """Show how far each meter has come, what is on its way and what is stuck."""
     with plainly():
-        from reconciler import show
-        from reconciler.status import read_status
+        from reconciler.cli import show
+        from reconciler.report.status import read_status
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         statuses = read_status(settings, meter or given_meter(context))
@@ -146,7 +146,7 @@ def serve(context: typer.Context, config: Config = None) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the service is there to end in its own way
     with plainly():
         settings = settings_of(config or given_config(context), given_meter(context))
-        from reconciler import service
+        from reconciler.service import schedule as service
 
         warn(settings)
         service.serve(settings)

@@ -21,8 +21,8 @@ def alarm(context: typer.Context) -> None:
 def alarm_list(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the alarms that stand."""
     with plainly():
-        from reconciler import show
-        from reconciler.status import read_alarms
+        from reconciler.cli import show
+        from reconciler.report.status import read_alarms
 
         found = read_alarms(settings_of(config or given_config(context), None, require_lago=False), meter)
         if as_json:
@@ -40,7 +40,7 @@ def alarm_ack(
 ) -> None:
     """Acknowledge an alarm: it no longer sets exit code 3, until it grows."""
     with plainly():
-        from reconciler.status import acknowledge
+        from reconciler.report.status import acknowledge
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         typer.echo(acknowledge(settings, alarm_id, reason))

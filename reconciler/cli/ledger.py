@@ -21,9 +21,9 @@ def ledger_upgrade(
 ) -> None:
     """Make or upgrade the ledger's schema; the first pass does it by itself."""
     with plainly():
-        from reconciler.errors import UsageError
         from reconciler.ledger import schema
         from reconciler.ledger.store import open_ledger
+        from reconciler.model.errors import UsageError
 
         if sql:
             typer.echo(schema.ddl(since), nl=False)

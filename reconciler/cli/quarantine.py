@@ -41,8 +41,8 @@ def quarantine_show(
 ) -> None:
     """Show one quarantined event: what it bills, what was sent, what Lago said."""
     with plainly():
-        from reconciler import quarantine as work
-        from reconciler import show
+        from reconciler.cli import show
+        from reconciler.report import quarantine as work
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         event = work.find(settings, event_id, meter or given_meter(context))
@@ -62,8 +62,8 @@ def quarantine_retry(
 ) -> None:
     """Plan quarantined events again, once their cause is mended; the next pass sends the same bytes."""
     with plainly():
-        from reconciler import quarantine as work
-        from reconciler.errors import UsageError
+        from reconciler.model.errors import UsageError
+        from reconciler.report import quarantine as work
 
         if everything == bool(event_ids):
             raise UsageError("Say which: `reconcile quarantine retry ID…`, or `--all`.")
@@ -82,8 +82,8 @@ def quarantine_discard(
 ) -> None:
     """Give quarantined events up: they stay in the ledger with the reason, and are never sent."""
     with plainly():
-        from reconciler import quarantine as work
-        from reconciler.errors import UsageError
+        from reconciler.model.errors import UsageError
+        from reconciler.report import quarantine as work
 
         if not event_ids:
             raise UsageError("Say which: `reconcile quarantine discard ID… --reason TEXT`.")
@@ -94,8 +94,8 @@ def quarantine_discard(
 
 def _list(context: typer.Context, meter: str | None, config: Path | None, *, as_json: bool) -> None:
     with plainly():
-        from reconciler import quarantine as work
-        from reconciler import show
+        from reconciler.cli import show
+        from reconciler.report import quarantine as work
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         found = work.read(settings, meter or given_meter(context))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.errors import ReconcileError, UsageError
+from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
-    from reconciler.settings import Settings
+    from reconciler.settings.load import Settings
 
 Config = Annotated[
     Path | None,
@@ -31,7 +31,7 @@ def settings_of(config: Path | None, meter: str | None, *, require_lago: bool = 
     """
     from dataclasses import replace
 
-    from reconciler.settings import load_settings
+    from reconciler.settings.load import load_settings
 
     settings = load_settings(config=config, require_lago=require_lago)
     if meter is None:

@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reconciler.summary import plain
+from reconciler.report.summary import plain
 
 EXACT = Context(prec=100)
 """Sums of many long costs have more digits than Python keeps by default."""

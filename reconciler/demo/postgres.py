@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from reconciler.errors import ReconcileError
+from reconciler.model.errors import ReconcileError
 
 StopMode = Literal["fast", "immediate"]
 

@@ -18,8 +18,8 @@ from psycopg import sql
 from reconciler.demo.billing import CODE, Billing
 from reconciler.demo.litellm import apply_migrations, migrations
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.errors import ReconcileError
-from reconciler.lago import BATCH
+from reconciler.lago.client import BATCH
+from reconciler.model.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 
 DATABASE = "litellm"

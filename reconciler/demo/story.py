@@ -16,12 +16,12 @@ import httpx
 import psycopg
 from rich.console import Console
 
-from reconciler import windows
 from reconciler.demo import comparison, traffic
 from reconciler.demo.litellm import SpendRow
 from reconciler.demo.stage import Stage
-from reconciler.errors import ReconcileError
-from reconciler.summary import plain
+from reconciler.model import windows
+from reconciler.model.errors import ReconcileError
+from reconciler.report.summary import plain
 
 SEED = 1
 CUSTOMERS = 12

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from reconciler.lago import Store
+from reconciler.lago.client import Store
 from reconciler.ledger import tables
 
 PATIENCE = timedelta(seconds=30)

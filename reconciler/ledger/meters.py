@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, exists, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from reconciler import windows
-from reconciler.errors import MeterChangedError
 from reconciler.ledger import tables
-from reconciler.ledger.terms import BEGINNING, Terms, Timeline
+from reconciler.model import windows
+from reconciler.model.errors import MeterChangedError
+from reconciler.model.terms import BEGINNING, Terms, Timeline
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from psycopg.errors import InsufficientPrivilege
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
-from reconciler.errors import LedgerError, UsageError
 from reconciler.ledger.tables import SCHEMA
+from reconciler.model.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -52,7 +52,7 @@ def upgrade(connection: Connection) -> bool:
         raise LedgerError(
             f"The ledger is at version {found}, this program needs {HEAD}, and this role may not change it: let its "
             f"owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from {found}` "
-            "prints and then sql/grant_ledger_tables.sql. Nothing was done."
+            "prints and then sql/grants/grant_ledger_tables.sql. Nothing was done."
         ) from error
     return True
 

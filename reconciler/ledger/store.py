@@ -5,10 +5,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection
 
-from reconciler.errors import LedgerError
+from reconciler.database.postgres import SET_BASED, Postgres
 from reconciler.ledger import schema
-from reconciler.postgres import SET_BASED, Postgres
-from reconciler.settings import Settings
+from reconciler.model.errors import LedgerError
+from reconciler.settings.load import Settings
 
 
 class Ledger:

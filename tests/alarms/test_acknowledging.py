@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from reconciler.report.status import acknowledge, read_alarms
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
-from reconciler.status import acknowledge, read_alarms
+from reconciler.settings.load import load_settings
 from tests import process
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile

@@ -8,11 +8,11 @@ import httpx
 import msgspec
 import pytest
 
-from reconciler.errors import LagoError
+from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import open_ledger
-from reconciler.outbox import Outbox
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, counted, environment, let_minutes_pass, reconcile
 

@@ -8,9 +8,9 @@ import time
 import httpx
 import pytest
 
-from reconciler import passes
 from reconciler.demo.postgres import free_port
-from reconciler.errors import ReconcileError
+from reconciler.model.errors import ReconcileError
+from reconciler.passes import run as passes
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run, sentences, start

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler import windows
+from reconciler.model import windows
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from reconciler.outbox import LOST
+from reconciler.ledger.outbox import LOST
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.chunk import Planner, Tally
-from reconciler.errors import LedgerError
+from reconciler.capture.planner import Planner
 from reconciler.ledger import meters
+from reconciler.model.errors import LedgerError
+from reconciler.report.figures import Tally
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import assert_exact, customers, environment, reconcile

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from reconciler import windows
+from reconciler.model import windows
 from tests.conftest import spend_row
 from tests.crash.scene import Scene
 from tests.support import let_time_pass

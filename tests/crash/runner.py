@@ -16,11 +16,11 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-import reconciler.dispatch
-import reconciler.lago
+import reconciler.delivery.dispatch
+import reconciler.lago.client
 from reconciler.cli import main
-from reconciler.deliver import Delivery
-from reconciler.lago import BATCH, REQUEST_SECONDS
+from reconciler.delivery.deliver import Delivery
+from reconciler.lago.client import BATCH, REQUEST_SECONDS
 from tests import forks
 from tests.crash.steps import Steps, counted
 
@@ -131,8 +131,8 @@ def _run(
     forks.redirect(Path(folder) / "out", Path(folder) / "err")
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
-    setattr(reconciler.dispatch, "Delivery", partial(Delivery, senders=senders, batch=batch))  # noqa: B010
-    setattr(reconciler.lago, "REQUEST_SECONDS", request_seconds)  # noqa: B010
+    setattr(reconciler.delivery.dispatch, "Delivery", partial(Delivery, senders=senders, batch=batch))  # noqa: B010
+    setattr(reconciler.lago.client, "REQUEST_SECONDS", request_seconds)  # noqa: B010
 
     def stop(step: str) -> None:
         pipe.send(step)

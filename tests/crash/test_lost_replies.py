@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconciler import lago as lago_module
+from reconciler.lago import client as lago_module
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.wire import recorded

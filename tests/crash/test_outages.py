@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import dispatch
-from reconciler.deliver import Delivery
-from reconciler.errors import LagoError
+from reconciler.delivery import dispatch
+from reconciler.delivery.deliver import Delivery
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, customers, environment, reconcile, states

@@ -10,8 +10,8 @@ from functools import partial
 
 import pytest
 
-from reconciler import dispatch
-from reconciler.deliver import Delivery
+from reconciler.delivery import dispatch
+from reconciler.delivery.deliver import Delivery
 from tests.crash.acts import ACTS, Prepare
 from tests.crash.chosen import chosen
 from tests.crash.scene import Scene

@@ -5,8 +5,8 @@ from itertools import count, islice
 
 import pytest
 
-from reconciler.errors import LagoError
-from reconciler.identity import transaction_id
+from reconciler.model.errors import LagoError
+from reconciler.model.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import SettingsError
+from reconciler.model.errors import SettingsError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, new_database, spend_row
 from tests.support import assert_exact, counted, environment, let_time_pass, reconcile

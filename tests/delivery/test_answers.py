@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.answers import DUPLICATE, Accepted, Malformed, Refused, Rejected, TooMany, Unknown, read_answer
+from reconciler.lago.answers import DUPLICATE, Accepted, Malformed, Refused, Rejected, TooMany, Unknown, read_answer
 
 IDS = ["r1_a", "r1_b"]
 JSON = {"content-type": "application/json"}

@@ -7,14 +7,14 @@ from functools import partial
 
 import pytest
 
-from reconciler import dispatch
-from reconciler.deliver import Delivery
-from reconciler.errors import LagoError
-from reconciler.lago import CONNECT_SECONDS, REQUEST_SECONDS
+from reconciler.delivery import dispatch
+from reconciler.delivery.deliver import Delivery
+from reconciler.lago.client import CONNECT_SECONDS, REQUEST_SECONDS
+from reconciler.ledger.outbox import LEASE, RENEW_SECONDS, Outbox
 from reconciler.ledger.store import open_ledger
-from reconciler.outbox import LEASE, RENEW_SECONDS, Outbox
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.support import (
     BATCH,
@@ -37,7 +37,7 @@ def leased(ledger: Database) -> int:
 def test_what_is_claimed_ahead_of_a_slow_lago_stays_claimed(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.outbox.LEASE", timedelta(seconds=3))
+    monkeypatch.setattr("reconciler.ledger.outbox.LEASE", timedelta(seconds=3))
     for module in ("pipeline", "claim"):
         monkeypatch.setattr(f"reconciler.{module}.RENEW_SECONDS", 0.3)
     monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=5))
@@ -65,7 +65,7 @@ def test_a_lease_outlives_a_request_whose_steps_take_as_long_as_they_may() -> No
 def test_what_waits_for_a_rate_limit_stays_claimed(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.outbox.LEASE", timedelta(seconds=2))
+    monkeypatch.setattr("reconciler.ledger.outbox.LEASE", timedelta(seconds=2))
     for module in ("pipeline", "claim"):
         monkeypatch.setattr(f"reconciler.{module}.RENEW_SECONDS", 0.3)
     environ = environment(proxy_db, lago)
@@ -86,8 +86,8 @@ def test_who_has_lost_a_part_of_a_claim_sends_the_rest(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch of two fails until each goes alone; while the first is tried again, the other gets another sender."""
-    monkeypatch.setattr("reconciler.claim.RENEW_SECONDS", 0.05)
-    monkeypatch.setattr("reconciler.claim.FIRST_PAUSE", 0.2)
+    monkeypatch.setattr("reconciler.delivery.claim.RENEW_SECONDS", 0.05)
+    monkeypatch.setattr("reconciler.delivery.claim.FIRST_PAUSE", 0.2)
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(end_user="one"), spend_row(end_user="two"))
     lago.faults({"kind": "status", "status": 500, "path": BATCH, "count": 4})

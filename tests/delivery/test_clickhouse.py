@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import LagoError
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import run

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from reconciler.errors import LagoError
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, counted, environment, reconcile, used

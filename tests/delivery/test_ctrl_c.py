@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from reconciler.errors import LagoAwayError
+from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.errors import LagoError
-from reconciler.readback import differences
+from reconciler.lago.readback import differences
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, CODE, assert_exact, backlog, compute_cost, customers, environment, reconcile

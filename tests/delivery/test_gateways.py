@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.errors import LagoError
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.support import assert_exact, customers, environment, reconcile

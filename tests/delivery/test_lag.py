@@ -2,9 +2,9 @@
 
 import pytest
 
-from reconciler.errors import LagoError
-from reconciler.lago import REQUEST_SECONDS
-from reconciler.outbox import RENEW_SECONDS
+from reconciler.lago.client import REQUEST_SECONDS
+from reconciler.ledger.outbox import RENEW_SECONDS
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, batches, counted, environment, reconcile, used

@@ -11,15 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler import dispatch
-from reconciler.chunk import Planner, Tally
-from reconciler.deliver import Delivery
-from reconciler.errors import LagoAwayError, ReconcileError
-from reconciler.passes import Pass, Request
+from reconciler.capture.planner import Planner
+from reconciler.delivery import dispatch
+from reconciler.delivery.deliver import Delivery
+from reconciler.model.errors import LagoAwayError, ReconcileError
+from reconciler.model.when import parse_when
+from reconciler.passes.run import Pass, Request
+from reconciler.report.figures import Tally
+from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
-from reconciler.settings import Settings, load_settings
-from reconciler.summary import Summary
-from reconciler.when import parse_when
+from reconciler.settings.load import Settings, load_settings
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, batches, customers, environment, let_minutes_pass, reconcile
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.pace import LONGEST_WAIT, Pace
+from reconciler.lago.pace import LONGEST_WAIT, Pace
 
 
 class Time:

@@ -6,8 +6,8 @@ from functools import partial
 
 import pytest
 
-from reconciler import dispatch
-from reconciler.deliver import Delivery
+from reconciler.delivery import dispatch
+from reconciler.delivery.deliver import Delivery
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, customers, environment, reconcile

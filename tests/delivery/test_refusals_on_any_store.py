@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import LagoError
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.process import run, sentences
@@ -119,7 +119,7 @@ def test_an_answer_that_comes_too_late_leaves_a_question_that_is_cleared_up(
     more: tuple[dict[str, Any], dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("reconciler.lago.REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr("reconciler.lago.client.REQUEST_SECONDS", 0.3)
     customers(proxy_db, 8)
     any_lago.faults({"kind": "hang", "seconds": 5, "commit": stored, "path": BATCH})
     if more[0].get("deduplication", True):
@@ -139,7 +139,7 @@ def test_an_answer_that_comes_too_late_leaves_a_question_that_is_cleared_up(
 def test_what_is_stored_when_nobody_waits_for_the_answer_any_more_counts_once(
     proxy_db: Database, any_lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.lago.REQUEST_SECONDS", 0.3)
+    monkeypatch.setattr("reconciler.lago.client.REQUEST_SECONDS", 0.3)
     customers(proxy_db, 8)
     any_lago.faults({"kind": "slow", "seconds": 1, "path": BATCH})
     with suppress(LagoError):

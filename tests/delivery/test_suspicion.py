@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reconciler import dispatch
-from reconciler.deliver import Delivery
-from reconciler.errors import LagoError
+from reconciler.delivery import dispatch
+from reconciler.delivery.deliver import Delivery
+from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import (
@@ -120,7 +120,7 @@ def test_what_a_gateway_can_not_get_through_rests_and_is_quarantined_after_many_
 def test_an_event_that_lago_never_answers_keeps_nothing_else_of_its_batch_from_lago(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.lago.REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr("reconciler.lago.client.REQUEST_SECONDS", 0.2)
     environ = environment(proxy_db, lago)
     customers(proxy_db, 8)
     lago.faults({"kind": "hang", "seconds": 5, "count": None, "path": BATCH, "external_subscription_id": "customer 3"})

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from reconciler import lago as lago_module
-from reconciler.answers import Unknown
-from reconciler.lago import Lago
-from reconciler.settings import load_settings
+from reconciler.lago import client as lago_module
+from reconciler.lago.answers import Unknown
+from reconciler.lago.client import Lago
+from reconciler.settings.load import load_settings
 from tests.process import run
 
 ANSWER = b'{"status":403,"error":"Forbidden","code":"endpoint_not_available"}'

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.lago import Store
-from reconciler.outbox import Event
+from reconciler.delivery.unsendable import unsendable
+from reconciler.lago.client import Store
+from reconciler.ledger.outbox import Event
 from reconciler.sandbox import Sandbox
-from reconciler.unsendable import unsendable
 from tests.conftest import Database, spend_row
 from tests.process import run
 from tests.support import assert_exact, environment, reconcile, reconcile_while_undecided

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ReconcileError
+from reconciler.model.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile

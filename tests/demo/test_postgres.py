@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.demo import postgres as module
 from reconciler.demo.postgres import EmbeddedPostgres, StopMode, wheel_folder
-from reconciler.errors import ReconcileError
+from reconciler.model.errors import ReconcileError
 from tests.conftest import SETTINGS, Database
 
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from reconciler.demo import comparison, postgres
 from reconciler.demo.comparison import Usage
 from reconciler.demo.story import tell
-from reconciler.errors import ReconcileError
+from reconciler.model.errors import ReconcileError
 
 SECONDS = 120
 

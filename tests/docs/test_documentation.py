@@ -20,15 +20,15 @@ import typer.main
 from starlette.routing import Route
 from typer.core import TyperGroup
 
-from reconciler.alarms import INCIDENTS
 from reconciler.cli import app
-from reconciler.durations import format_duration
+from reconciler.ledger.alarms import INCIDENTS
 from reconciler.ledger.tables import metadata
+from reconciler.model.durations import format_duration
 from reconciler.sandbox import Sandbox, create_app
 from reconciler.sandbox.trouble.chance import Chance
 from reconciler.sandbox.trouble.faults import Kind
-from reconciler.settings import _VARIABLES, _Given, load_settings
-from reconciler.settings_sources import CONFIG
+from reconciler.settings.load import _VARIABLES, _Given, load_settings
+from reconciler.settings.sources import CONFIG
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
 
@@ -139,7 +139,7 @@ def test_a_query_of_the_ledger_finds_what_was_billed(proxy_db: Database, lago: S
 
 
 def test_every_kind_of_alarm_is_explained() -> None:
-    sources = "".join(path.read_text(encoding="utf-8") for path in (TOP / "reconciler").glob("*.py"))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (TOP / "reconciler").rglob("*.py"))
     kinds = set(re.findall(r'\bAlarm\(\s*"(\w+)"', sources))
     assert {*INCIDENTS, "quarantined", "foreign"} < kinds
     explained = table(section(DOCS["operations.md"], "Alarms"))
@@ -200,7 +200,7 @@ def test_every_file_that_a_page_names_exists() -> None:
         folder = TOP if page in {"README.md", "CHANGELOG.md"} else TOP / "docs"
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
             assert (folder / link).exists(), f"{page}: {link}"
-        for file in re.findall(r"\b(sql/\w+\.sql)", text):
+        for file in re.findall(r"\b(sql/[\w/]+\.sql)", text):
             assert (TOP / file).exists(), f"{page}: {file}"
 
 

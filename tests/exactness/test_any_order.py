@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from reconciler import windows
+from reconciler.model import windows
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, new_database, spend_row
 from tests.support import assert_exact, environment, let_time_pass, reconcile, start_over

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.identity import bucket_hash, transaction_id
+from reconciler.model.identity import bucket_hash, transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import DATA, Database, spend_row
 from tests.support import CODE, environment, reconcile, start_over

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.identity import transaction_id
+from reconciler.model.identity import transaction_id
+from reconciler.model.windows import last_millisecond, window_name
 from reconciler.sandbox import Sandbox
-from reconciler.windows import last_millisecond, window_name
 from tests.conftest import Database, spend_row
 from tests.support import CODE, counted, environment, reconcile
 

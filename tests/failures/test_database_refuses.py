@@ -69,7 +69,7 @@ def test_table_without_rights(used_db: Database, empty_db: Database, lago: Sandb
     sentence = fails(environment(used_db, lago, ledger=empty_db, DATABASE_URL=used_db.url_of("biller", PASSWORD)))
 
     assert "can't read" in sentence
-    assert "sql/grant_source.sql" in sentence
+    assert "sql/grants/grant_source.sql" in sentence
 
 
 def test_a_sentence_on_standard_error_is_all_that_people_see(used_db: Database, lago: Sandbox) -> None:

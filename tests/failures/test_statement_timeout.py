@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler import passes
-from reconciler.passes import Pass, Request
+from reconciler.passes import run as passes
+from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.failures.conftest import Fails
 from tests.support import assert_exact, environment, reconcile

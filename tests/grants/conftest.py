@@ -1,4 +1,4 @@
-"""A hardened server: PUBLIC may do nothing in the test's databases, a role only what sql/grant_*.sql gives it."""
+"""A hardened server: PUBLIC may do nothing in the test's databases, a role only what sql/grants/*.sql gives it."""
 
 import subprocess
 from collections.abc import Callable
@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.database.statements import FOLDER
 from reconciler.demo.postgres import wheel_folder
-from reconciler.statements import FOLDER
 from tests.conftest import Database, spend_row
 
 ROLE = "odd role"
@@ -23,7 +23,7 @@ def psql() -> Psql:
 
     def run(database: Database, file: str | None = None, script: str = "", **variables: str) -> str:
         given = [argument for name, value in variables.items() for argument in ("-v", f"{name}={value}")]
-        source = ["-f", str(FOLDER / f"{file}.sql")] if file else ["-v", "ON_ERROR_STOP=1"]
+        source = ["-f", str(FOLDER / "grants" / f"{file}.sql")] if file else ["-v", "ON_ERROR_STOP=1"]
         finished = subprocess.run(
             [program, "-X", database.url, *given, *source], input=script, capture_output=True, text=True, check=False
         )

@@ -1,11 +1,11 @@
-"""Passes by a role that has exactly what sql/grant_*.sql gives, on a server where PUBLIC has nothing."""
+"""Passes by a role that has exactly what sql/grants/*.sql gives, on a server where PUBLIC has nothing."""
 
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
-from reconciler.errors import SourceError
+from reconciler.model.errors import SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.grants.conftest import PASSWORD, ROLE, Psql

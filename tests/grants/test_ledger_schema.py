@@ -10,11 +10,11 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
-from reconciler.errors import LedgerError
 from reconciler.ledger import migrations, schema, tables
 from reconciler.ledger.store import open_ledger
+from reconciler.model.errors import LedgerError
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
+from reconciler.settings.load import load_settings
 from tests.conftest import Database
 from tests.grants.conftest import PASSWORD, ROLE, Psql
 from tests.process import run, sentences
@@ -155,7 +155,7 @@ def test_a_dba_upgrades_an_earlier_ledger_for_a_role_that_may_not(
     assert sentence == (
         f"The ledger is at version 0001, this program needs {schema.HEAD}, and this role may not change it: let "
         "its owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from 0001` "
-        "prints and then sql/grant_ledger_tables.sql. Nothing was done."
+        "prints and then sql/grants/grant_ledger_tables.sql. Nothing was done."
     )
 
     printed = run({}, "ledger", "upgrade", "--sql", "--from", "0001")

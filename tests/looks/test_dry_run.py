@@ -5,12 +5,11 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
-from reconciler.looks import Kind
-from reconciler.passes import Pass, Request
-from reconciler.progress import Silent
+from reconciler.model.when import parse_when
+from reconciler.passes.run import Pass, Request
+from reconciler.report.progress import Kind, Silent
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
-from reconciler.when import parse_when
+from reconciler.settings.load import load_settings
 from tests import process
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import window

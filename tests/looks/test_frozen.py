@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
+from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
-from reconciler.summary import Summary
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import window
 from tests.support import assert_exact, counted, let_time_pass, reconcile

@@ -8,12 +8,11 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from reconciler.errors import SourceError
-from reconciler.ledger.terms import Terms
-from reconciler.postgres import Postgres, cursor
+from reconciler.capture.source import Source
+from reconciler.database.postgres import Postgres, cursor
+from reconciler.model.errors import SourceError
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
-from reconciler.source import Source
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import looked_at, window
 from tests.support import assert_exact, let_time_pass, reconcile
@@ -46,7 +45,7 @@ def test_counts_are_an_index_only_scan_of_the_start_time(proxy_db: Database, env
     postgres = Postgres(
         settings.source, error=SourceError, variable="DATABASE_URL", statement_timeout=timedelta(minutes=1)
     )
-    source, terms = Source(postgres), Terms.of(settings.meters[0])
+    source, terms = Source(postgres), settings.meters[0].terms
     counts = source.counts(terms, window() - timedelta(days=19), window())
 
     with source.transaction() as connection:

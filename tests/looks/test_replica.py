@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.demo.litellm import apply_migrations
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.errors import SourceError
+from reconciler.model.errors import SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import SETTINGS, Database, spend_row
 from tests.support import assert_exact, environment, reconcile

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from reconciler.capture.source import Sight, Source
 from reconciler.sandbox import Sandbox
-from reconciler.source import Sight, Source
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import window
 from tests.support import assert_exact, environment, let_time_pass, reconcile

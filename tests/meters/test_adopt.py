@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import MeterChangedError
+from reconciler.model.errors import MeterChangedError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window

@@ -6,7 +6,7 @@ from datetime import datetime
 import httpx
 import pytest
 
-from reconciler.errors import LagoAwayError
+from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row

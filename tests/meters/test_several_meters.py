@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.passes import Pass, Request
+from reconciler.model.when import parse_when
+from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
-from reconciler.when import parse_when
+from reconciler.settings.load import load_settings
 from tests import process, support
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window

@@ -43,7 +43,7 @@ def test_an_installed_wheel_works_from_any_folder(
 ) -> None:
     # It carries every statement, every grant and every migration.
     names = set(ZipFile(wheel).namelist())
-    assert {f"reconciler/sql/{file.name}" for file in (ROOT / "sql").glob("*.sql")} <= names
+    assert {f"reconciler/{file.relative_to(ROOT)}" for file in (ROOT / "sql").rglob("*.sql")} <= names
     assert {str(file.relative_to(ROOT)) for file in (ROOT / "reconciler").rglob("*.py")} <= names
     assert "reconciler/py.typed" in names
     assert not any(name.startswith(("tests/", "bench/")) for name in names)

@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from reconciler.database.postgres import _EVERY_TRANSACTION, SET_BASED
 from reconciler.demo.litellm import write_rows
-from reconciler.postgres import _EVERY_TRANSACTION, SET_BASED
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import start

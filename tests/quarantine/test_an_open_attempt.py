@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from reconciler.cli import app
-from reconciler.errors import LagoAwayError
+from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.errors import LagoAwayError
+from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, backlog, batches, environment, let_minutes_pass, reconcile, states

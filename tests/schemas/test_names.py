@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.errors import SourceError
+from reconciler.model.errors import SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, new_database, spend_row
 from tests.support import assert_exact, counted, environment, reconcile

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from psycopg.conninfo import conninfo_to_dict
 
-from reconciler.database_url import Database
-from reconciler.errors import SettingsError
+from reconciler.database.address import Database
+from reconciler.model.errors import SettingsError
 
 
 def told(url: str) -> dict[str, object]:

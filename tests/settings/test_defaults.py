@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.settings import ChargeBy, Exclusion, MappingFile, MappingTable, load_settings
+from reconciler.settings.load import ChargeBy, Exclusion, MappingFile, MappingTable, load_settings
 
 
 def test_the_defaults_are_the_design_s(enough: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.durations import format_duration, iso_duration, parse_duration
+from reconciler.model.durations import format_duration, iso_duration, parse_duration
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import SettingsError
-from reconciler.settings import load_settings
+from reconciler.model.errors import SettingsError
+from reconciler.settings.load import load_settings
 
 
 def faults(environ: dict[str, str], **overrides: object) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.identity import bucket_hash, transaction_id
+from reconciler.model.identity import bucket_hash, transaction_id
 
 TESTS = Path(__file__).parents[1]
 VECTORS: list[dict[str, Any]] = json.loads((TESTS / "data" / "event_ids.json").read_text())

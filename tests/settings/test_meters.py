@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import SettingsError
-from reconciler.settings import ChargeBy, Settings, load_settings
+from reconciler.model.errors import SettingsError
+from reconciler.settings.load import ChargeBy, Settings, load_settings
 
 
 def load(folder: Path, text: str, environ: dict[str, str]) -> Settings:

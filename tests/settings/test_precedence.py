@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import SettingsError
-from reconciler.settings import load_settings
+from reconciler.model.errors import SettingsError
+from reconciler.settings.load import load_settings
 
 
 def window(**given: Any) -> timedelta:

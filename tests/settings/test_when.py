@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import UsageError
-from reconciler.when import parse_when
+from reconciler.model.errors import UsageError
+from reconciler.model.when import parse_when
 
 NOW = datetime(2026, 11, 23, 12, 34, 56, tzinfo=UTC)
 

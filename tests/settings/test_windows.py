@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler import windows
+from reconciler.model import windows
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import LagoError
+from reconciler.model.errors import LagoError
+from reconciler.report.status import Status, read_status
 from reconciler.sandbox import Sandbox
-from reconciler.settings import load_settings
-from reconciler.status import Status, read_status
+from reconciler.settings.load import load_settings
 from tests import process
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 import msgspec
 
-from reconciler.errors import UsageError
+from reconciler.model.errors import UsageError
 
 _THINGS = """
 CREATE TABLE IF NOT EXISTS thing (

@@ -1,0 +1,187 @@
+"""The source: LiteLLM's spend table, read and never written.
+
+LiteLLM's versions differ in columns, operators differ in what they grant: the source looks and does not assume.
+Facts: the column `spend` is a double, "startTime" a timestamp without zone that holds UTC and is indexed.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from psycopg import sql
+from sqlalchemy import Connection
+
+from reconciler.database.postgres import SET_BASED, Postgres, cursor
+from reconciler.database.statements import statement
+from reconciler.model.errors import SourceError
+from reconciler.model.terms import Terms
+
+TABLE = "LiteLLM_SpendLogs"
+ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
+READ_IF_THERE = frozenset({"status", "cache_hit"})
+EXCLUSION_COLUMN = {
+    "customer": None,  # whatever the charge-by says
+    "user": "user",
+    "team": "team_id",
+    "key": "api_key",
+    "model": None,  # whatever the model column says
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a source is. A replica of a cluster is the same place, a restored dump is another."""
+
+    system_identifier: str
+    database: str
+    schema: str
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What the source looks like at the start of a pass.
+
+    Attributes:
+        place: where it is.
+        now: its clock, UTC; on a replica the last transaction that it has replayed.
+        columns: those of the spend table that may be read.
+        hidden: those that may not.
+    """
+
+    place: Place
+    now: datetime
+    columns: frozenset[str]
+    hidden: frozenset[str] = frozenset()
+
+
+class Source:
+    """Reads the spend table, each time in the caller's transaction or in one of its own that is READ ONLY."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        """Read through `postgres`, in the schema that its URL names."""
+        self._postgres = postgres
+        self._table = sql.Identifier(postgres.database.schema, TABLE)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A read-only transaction of the source's own, for a ledger in another database."""
+        with self._postgres.transaction(read_only=True, local=SET_BASED) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections; the next transaction opens another."""
+        self._postgres.close()
+
+    def sight(self) -> Sight:
+        """Look at the clock, the place and the table.
+
+        Raises:
+            SourceError: unreachable, refused, no such table or no right to read it; a replica that can't tell yet how
+                far it has come.
+        """
+        schema = self._postgres.database.schema
+        with self._postgres.transaction(read_only=True) as connection:
+            reading = cursor(connection)
+            clock = reading.execute(statement("capture/clock")).fetchone()
+            found = reading.execute(statement("capture/columns"), {"schema": schema}).fetchall()
+        if not found:
+            raise SourceError(
+                f'DATABASE_URL ({self._postgres.database.display}) has no table "{TABLE}" in schema '
+                f'"{schema}": point it at the proxy\'s database, or name the schema, as in ?schema=litellm.'
+            )
+        assert clock is not None
+        identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
+        if not isinstance(now, datetime):
+            raise SourceError(
+                f"DATABASE_URL ({self._postgres.database.display}) is a replica that has replayed nothing since it "
+                "started, so nobody knows how far it has come: run again once its primary has written something."
+            )
+        columns = frozenset(str(name) for name, readable in found if readable)
+        hidden = frozenset(str(name) for name, readable in found if not readable)
+        return Sight(Place(identifier, database, schema), now.astimezone(UTC), columns, hidden)
+
+    def check(self, sight: Sight, terms: Terms) -> None:
+        """See that all that these terms need can be read.
+
+        Raises:
+            SourceError: which column lacks, and what to grant or change.
+        """
+        needed = {*ALWAYS_READ, terms.customer_column, terms.model_column}
+        needed |= {column for kind, _ in _excluded(terms) if (column := EXCLUSION_COLUMN[kind])}
+        needed |= READ_IF_THERE & sight.hidden  # what an old LiteLLM lacks is one thing, what it hides another
+        if missing := sorted(needed - sight.columns):
+            names = ", ".join(f'"{name}"' for name in missing)
+            raise SourceError(
+                f'The role of DATABASE_URL ({self._postgres.database.display}) can\'t read {names} of "{TABLE}": '
+                "the column is absent in this LiteLLM, or SELECT on it is not granted (sql/grants/grant_source.sql)."
+            )
+
+    def totals(self, sight: Sight, terms: Terms, since: datetime, until: datetime) -> sql.Composed:
+        """The statement that sums [since, until) by bucket."""
+        return statement("capture/totals").format(
+            **self._span(terms, since, until),
+            customer=sql.Identifier(terms.customer_column),
+            model=sql.Identifier(terms.model_column),
+            status=sql.Identifier("status") if "status" in sight.columns else sql.SQL("NULL"),
+            excluded=_excluded_condition(sight, terms),
+        )
+
+    def counts(self, terms: Terms, since: datetime, until: datetime) -> sql.Composed:
+        """The statement that counts the rows of each window in [since, until), index-only."""
+        return statement("capture/counts").format(**self._span(terms, since, until))
+
+    def oldest(self) -> sql.Composed:
+        """The statement that finds the start of the oldest row, NULL if there is no row."""
+        return statement("capture/oldest").format(spend_logs=self._table)
+
+    def _span(self, terms: Terms, since: datetime, until: datetime) -> dict[str, sql.Composable]:
+        return {
+            "spend_logs": self._table,
+            "length": _interval(terms.window),
+            "since": _naive(since),
+            "until": _naive(until),
+        }
+
+
+def copy(statement_: sql.Composed, table: sql.Identifier, read: Connection, write: Connection) -> None:
+    """Stream the rows of a SELECT in one database into a table of another; memory stays flat."""
+    reading, writing = cursor(read), cursor(write)
+    out = sql.SQL("COPY ({}) TO STDOUT").format(statement_)
+    into = sql.SQL("COPY {} FROM STDIN").format(table)
+    with reading.copy(out) as rows, writing.copy(into) as target:
+        for block in rows:
+            target.write(block)
+
+
+def _excluded(terms: Terms) -> Iterable[tuple[str, str]]:
+    for text in terms.exclude:
+        kind, _, pattern = text.partition(":")
+        yield kind, pattern
+
+
+def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:
+    conditions: list[sql.Composable] = []
+    columns = EXCLUSION_COLUMN | {"customer": terms.customer_column, "model": terms.model_column}
+    for kind, pattern in _excluded(terms):
+        column = columns[kind]
+        assert column is not None
+        conditions.append(
+            sql.SQL("coalesce({} LIKE {}, false)").format(sql.Identifier(column), sql.Literal(_like(pattern)))
+        )
+    if not terms.cache_hits and "cache_hit" in sight.columns:
+        conditions.append(sql.SQL("(spend = 0 AND cache_hit IS NOT DISTINCT FROM 'True')"))
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)) if conditions else sql.SQL("false")
+
+
+def _like(pattern: str) -> str:
+    escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%")
+
+
+def _interval(length: timedelta) -> sql.Composable:
+    return sql.SQL("interval {}").format(sql.Literal(f"{int(length.total_seconds())} seconds"))
+
+
+def _naive(moment: datetime) -> sql.Composable:
+    return sql.SQL("timestamp {}").format(sql.Literal(moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")))

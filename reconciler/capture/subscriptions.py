@@ -1,0 +1,127 @@
+"""Whose subscription a customer's events go to: the customer itself, a template, or the operator's own list."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from psycopg import sql
+from sqlalchemy import Connection, text
+
+from reconciler.database.postgres import cursor
+from reconciler.model.errors import SettingsError
+from reconciler.settings.meter import MeterSettings
+from reconciler.settings.values import MappingFile, MappingTable
+
+COLUMNS = ("customer", "subscription")
+
+
+class Subscriptions:
+    """The expression that names a customer's subscription in SQL, and the join that it needs.
+
+    With a mapping, a customer that it lacks has no subscription and is not billed until it has one, unless
+    RECONCILE_SUBSCRIPTION is set as well: then the template serves the rest.
+    """
+
+    def __init__(self, meter: MeterSettings) -> None:
+        """Take the meter's settings; nothing is read yet."""
+        self._meter = meter
+
+    def load(self, connection: Connection) -> None:
+        """Bring a CSV file into this transaction, as the temp table mapping.
+
+        Raises:
+            SettingsError: the file can't be read, or says two things about a customer.
+        """
+        if not isinstance(self._meter.mapping, MappingFile):
+            return
+        writing = cursor(connection)
+        writing.execute("CREATE TEMP TABLE mapping (customer text, subscription text) ON COMMIT DROP")
+        with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
+            for pair in read_csv(self._meter.mapping.path):
+                rows.write_row(pair)
+
+    @property
+    def expression(self) -> sql.Composable:
+        """SQL for the subscription, NULL where there is none."""
+        template = sql.SQL("replace({}, '{{id}}', customer)").format(sql.Literal(_escaped(self._meter.subscription)))
+        if self._meter.mapping is None:
+            return template
+        if "subscription" in self._meter.model_fields_set:
+            return sql.SQL("coalesce(mapping.subscription, {})").format(template)
+        return sql.SQL("mapping.subscription")
+
+    @property
+    def join(self) -> sql.Composable:
+        """SQL that joins the mapping, one row at most a customer."""
+        match self._meter.mapping:
+            case None:
+                return sql.SQL("")
+            case MappingFile():
+                table: sql.Composable = sql.Identifier("pg_temp", "mapping")
+            case MappingTable(schema, name):
+                table = sql.Identifier(_escaped(schema), _escaped(name))
+        # Of an operator's table anything may be true: a customer with two subscriptions has none.
+        return sql.SQL(
+            "LEFT JOIN (SELECT customer, min(nullif(subscription, '')) AS subscription FROM {} "
+            "GROUP BY customer HAVING min(subscription) = max(subscription)) AS mapping USING (customer)"
+        ).format(table)
+
+    def check(self, connection: Connection) -> None:
+        """See that the operator's table is there and readable, before anything is planned.
+
+        Raises:
+            SettingsError: it is not, or lacks a column.
+        """
+        if not isinstance(self._meter.mapping, MappingTable):
+            return
+        schema, name = self._meter.mapping
+        found = connection.execute(
+            text(
+                "SELECT column_name FROM information_schema.columns WHERE table_schema = :schema AND table_name = :name"
+            ),
+            {"schema": schema, "name": name},
+        )
+        columns = set(found.scalars())
+        if missing := [column for column in COLUMNS if column not in columns]:
+            raise SettingsError(
+                f"RECONCILE_MAPPING: the table {schema}.{name} in the ledger's database lacks {' and '.join(missing)}, "
+                "or the role may not read it; it needs text columns customer and subscription, such as "
+                "table:billing.subscriptions."
+            )
+
+
+def _escaped(name: str) -> str:
+    """For a statement that has parameters: there, psycopg takes a single % for the start of one."""
+    return name.replace("%", "%%")
+
+
+def read_csv(path: Path) -> Iterator[tuple[str, str]]:
+    """The pairs of a CSV file with the header `customer,subscription`, in UTF-8.
+
+    Raises:
+        SettingsError: the file can't be read, has another header, or lists a customer twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            if not set(COLUMNS) <= set(reader.fieldnames or ()):
+                raise SettingsError(
+                    f"RECONCILE_MAPPING: {path} must begin with a header that names customer and subscription, "
+                    "such as customer,subscription."
+                )
+            seen: dict[str, int] = {}
+            for row in reader:
+                customer, subscription = row["customer"], row["subscription"]
+                if not customer or not subscription:
+                    raise SettingsError(
+                        f"RECONCILE_MAPPING: line {reader.line_num} of {path} must hold a customer and a subscription."
+                    )
+                if customer in seen:
+                    raise SettingsError(
+                        f"RECONCILE_MAPPING: {path} lists the customer of line {seen[customer]} again in line "
+                        f"{reader.line_num}; keep one of them."
+                    )
+                seen[customer] = reader.line_num
+                yield customer, subscription
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SettingsError(f"RECONCILE_MAPPING: {path} can't be read as CSV in UTF-8: {error}.") from error

@@ -1,0 +1,1 @@
+"""Postgres: its address, transactions on it, and the statements of `sql/`."""

@@ -1,0 +1,194 @@
+"""Transactions on a Postgres that others share, perhaps through a transaction pooler.
+
+Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
+"""
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache, partial
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy import Connection, create_engine, exc
+
+from reconciler import __version__
+from reconciler.database.address import Database
+from reconciler.model.errors import ReconcileError
+
+# What our statements rely on, whatever the role, the database or a pooled session say.
+_EVERY_TRANSACTION = {
+    "search_path": "pg_catalog, pg_temp",
+    "synchronous_commit": "on",
+    "extra_float_digits": "1",  # floats as their shortest round-trip text (facts: Postgres >= 12)
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "idle_in_transaction_session_timeout": "600000",
+    "client_encoding": "UTF8",
+    "application_name": f"reconciler/{__version__}",
+}
+
+# Sums over expressions have no statistics: left alone, the planner sorts millions of rows instead of hashing them,
+# and joins fresh temp tables row by row.
+SET_BASED = {
+    "work_mem": "65536",
+    "jit": "off",
+    "enable_sort": "off",
+    "enable_mergejoin": "off",
+    "enable_nestloop": "off",
+}
+
+CONNECT_TIMEOUT = 10
+"""Seconds to wait for a connection."""
+
+
+class Postgres:
+    """One database, as its transactions and its errors."""
+
+    def __init__(
+        self, database: Database, *, error: type[ReconcileError], variable: str, statement_timeout: timedelta
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            database: where.
+            error: what to raise when the database refuses or fails.
+            variable: the setting that names the database, for messages.
+            statement_timeout: the longest that one statement may take.
+        """
+        self.database = database
+        self._error = error
+        self._variable = variable
+        self._statement_timeout = statement_timeout
+        name = conninfo_to_dict(database.conninfo).get("application_name")
+        self._named = {"application_name": str(name)} if name else {}
+        self._engine = create_engine(
+            "postgresql+psycopg://",
+            creator=partial(_connect, database.conninfo),
+            pool_size=8,
+            max_overflow=0,
+            pool_pre_ping=True,  # the server may have been restarted since the last transaction
+            isolation_level="READ COMMITTED",
+            use_native_hstore=False,
+            hide_parameters=True,
+        )
+        weakref.finalize(self, self._engine.dispose)
+
+    def close(self) -> None:
+        """Close the connections; the next transaction opens another."""
+        self._engine.dispose()
+
+    @contextmanager
+    def transaction(
+        self,
+        *,
+        read_only: bool = False,
+        rollback: bool = False,
+        local: Mapping[str, str] | None = None,
+    ) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back on an exception or if `rollback`.
+
+        Args:
+            read_only: begin it READ ONLY.
+            rollback: never commit (a dry run).
+            local: server settings for this transaction, on top of those that every one has.
+
+        Raises:
+            ReconcileError: of the class given, in one sentence, for whatever Postgres or the network refused.
+        """
+        settings = (
+            _EVERY_TRANSACTION
+            | {"statement_timeout": str(int(self._statement_timeout.total_seconds() * 1000))}
+            | self._named
+            | dict(local or {})
+        )
+        with self.plain_errors(), self._engine.connect() as connection:
+            if read_only:
+                connection = connection.execution_options(postgresql_readonly=True)  # noqa: PLW2901
+            connection.begin()
+            _set_local(connection, settings)
+            yield connection
+            if rollback:
+                connection.rollback()
+            else:
+                connection.commit()
+
+    @contextmanager
+    def plain_errors(self) -> Iterator[None]:
+        """Turn what Postgres says into one sentence that names the setting and holds no secret."""
+        try:
+            yield
+        except exc.DBAPIError as error:
+            raise self._error(self._sentence(error.orig)) from error
+        except psycopg.Error as error:
+            raise self._error(self._sentence(error)) from error
+
+    def _sentence(self, error: BaseException | None) -> str:
+        where = f"{self._variable} ({self.database.display})"
+        said = _primary(error)
+        if isinstance(error, pg.QueryCanceled):
+            return (
+                f"{where}: a statement took longer than {self._statement_timeout.total_seconds():g} s and was "
+                "stopped; nothing is lost, run again, or raise RECONCILE_STATEMENT_TIMEOUT."
+            )
+        if isinstance(error, pg.InsufficientPrivilege):
+            return f"{where}: {said}; the grants that the role needs are in sql/grants/*.sql."
+        if isinstance(error, pg.DiskFull):
+            return f"{where}: the server's disk is full ({said}); nothing is lost, make room and run again."
+        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
+            refused = said.rpartition("FATAL:")[2].strip()
+            if refused != said:
+                return f"{where} refuses the connection: {refused}; nothing is lost, mend that and run again."
+            return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."
+        if isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow):
+            return f"{where} is shutting down or starting: {said}; nothing is lost, run again."
+        return f"{where}: {said}."
+
+
+def _connect(conninfo: str) -> psycopg.Connection:
+    # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
+    given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(conninfo)
+    given.pop("application_name", None)
+    # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
+    return psycopg.connect(make_conninfo(**given), prepare_threshold=None)
+
+
+def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
+    """Psycopg's own cursor on the connection's transaction: for composed SQL and COPY."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver.cursor()
+
+
+def _set_local(connection: Connection, settings: Mapping[str, str]) -> None:
+    """SET LOCAL, all in one round trip; as text for the driver, since every transaction begins with it."""
+    cursor(connection).execute(_local(tuple(settings)), list(settings.values()))
+
+
+@cache
+def _local(names: tuple[str, ...]) -> sql.Composed:
+    calls = (sql.SQL("set_config({}, %s, true)").format(sql.Literal(name)) for name in names)
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
+
+
+def _primary(error: BaseException | None) -> str:
+    if isinstance(error, psycopg.Error) and error.diag.message_primary:
+        return error.diag.message_primary
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return "no reason was given"
+    # libpq adds a hint on further lines; of several hosts it says each one's failure on a line of its own.
+    return "; ".join(lines[1:]) if lines[0].startswith("Multiple") and len(lines) > 1 else lines[0]
+
+
+def timed_out(error: ReconcileError) -> bool:
+    """Whether the error is a statement that took too long: a smaller chunk may do."""
+    cause = error.__cause__
+    return isinstance(getattr(cause, "orig", cause), pg.QueryCanceled)

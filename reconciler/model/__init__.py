@@ -1,0 +1,1 @@
+"""What the reconciler reckons with: windows, durations, identity, terms. Pure; imports nothing of ours."""

@@ -1,0 +1,48 @@
+"""The runs that the ledger remembers: when each pass began, how it ended, its summary."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlalchemy import delete, func, insert, update
+
+from reconciler.capture.looks import NoTurnError
+from reconciler.ledger import tables
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import ReconcileError
+from reconciler.report.summary import Summary
+
+KEEP_RUNS = timedelta(days=35)
+"""How long the ledger remembers runs."""
+
+
+@contextmanager
+def recorded(ledger: Ledger, summary: Summary) -> Iterator[None]:
+    """Record the run: that it began, and how it ended."""
+    table = tables.run
+    run_id = f"{summary.run_id}-{summary.meter}"
+    with ledger.transaction() as connection:
+        connection.execute(insert(table).values(id=run_id, meter=summary.meter))
+    outcome = "done"
+    try:
+        yield
+    except NoTurnError:
+        outcome, summary.skipped = "skipped", True
+        raise
+    except ReconcileError as error:
+        outcome, summary.error = f"failed: {error}", error
+        raise
+    finally:
+        _close_run(ledger, run_id, outcome, summary)
+
+
+def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary) -> None:
+    table = tables.run
+    with ledger.transaction() as connection:
+        connection.execute(
+            update(table)
+            .where(table.c.id == run_id)
+            .values(finished_at=func.clock_timestamp(), outcome=outcome, summary=summary.as_json())
+        )
+        old = func.clock_timestamp() - KEEP_RUNS
+        connection.execute(delete(table).where(table.c.meter == summary.meter, table.c.started_at < old))

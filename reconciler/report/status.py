@@ -1,0 +1,219 @@
+"""What `reconcile status` tells: how far each meter has come, what is on its way, what is stuck."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, text
+
+from reconciler.ledger import alarms, lagos, meters, schema, tables
+from reconciler.ledger.balance import Standing, standing
+from reconciler.ledger.lagos import KnownLago
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import open_ledger
+from reconciler.model.errors import LedgerError
+from reconciler.report.summary import iso, plain
+from reconciler.settings.load import Settings
+
+DAYS = 7
+
+
+@dataclass(frozen=True)
+class Status:
+    """How one meter stands.
+
+    Attributes:
+        meter: its state.
+        lago: what is known of the Lago it sends to, None if it was never asked.
+        now: the ledger's clock.
+        standing: what is planned, stuck or can't be billed.
+        accepted_events: events of the last seven days that Lago has.
+        accepted_cost: their cost, USD.
+        days: usage billed per day, newest first: day, events, input and output tokens, cost.
+        runs: the last runs, newest first.
+        alarms: those that stand.
+        stalled: since when passes begin and do not finish, for longer than three intervals and than one may send.
+    """
+
+    meter: Meter
+    lago: KnownLago | None
+    now: datetime
+    standing: Standing
+    accepted_events: int
+    accepted_cost: Decimal
+    days: list[Row[Any]]
+    runs: list[Row[Any]]
+    alarms: list[Row[Any]]
+    stalled: datetime | None
+
+    @property
+    def lag(self) -> timedelta:
+        """How far the watermark is behind the clock."""
+        return self.now - self.meter.watermark
+
+    @property
+    def exit_code(self) -> int:
+        """3 if a person should look, else 0."""
+        return 3 if self.stalled or any(row.acknowledged_at is None for row in self.alarms) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: times as ISO text in UTC, money as decimal text in USD."""
+        now = self.standing
+        return {
+            "meter": self.meter.name,
+            "start": iso(self.meter.start),
+            "watermark": iso(self.meter.watermark),
+            "lag_seconds": round(self.lag.total_seconds()),
+            "purge_mark": iso(self.meter.purge_mark),
+            "source": self.meter.source,
+            "lago": self.meter.lago,
+            "lago_store": self.lago.store if self.lago else None,
+            "lago_away_since": iso(self.lago.away_since) if self.lago else None,
+            "events_planned": now.planned_events,
+            "cost_planned": plain(now.planned_cost),
+            "events_accepted": self.accepted_events,
+            "cost_accepted": plain(self.accepted_cost),
+            "events_quarantined": now.quarantined_events,
+            "cost_quarantined": plain(now.quarantined_cost),
+            "events_in_conflict": now.conflicting_events,
+            "events_held": now.held_events,
+            "cost_held": plain(now.held_cost),
+            "events_discarded": now.discarded_events,
+            "cost_discarded": plain(now.discarded_cost),
+            "frozen_buckets": now.frozen_buckets,
+            "cost_frozen": plain(now.frozen_cost),
+            "unmapped_buckets": now.unmapped_buckets,
+            "cost_unmapped": plain(now.unmapped_cost),
+            "unattributed_rows": now.unattributed_rows,
+            "unattributed_cost": plain(now.unattributed_cost),
+            "suspect_rows": now.suspect_rows,
+            "late_rows": now.late_rows,
+            "cost_late": plain(now.late_cost),
+            "stalled_since": iso(self.stalled),
+            "days": [
+                {
+                    "day": row.day.isoformat(),
+                    "events": row.events,
+                    "input_tokens": int(row.input_tokens),
+                    "output_tokens": int(row.output_tokens),
+                    "cost": plain(row.cost),
+                }
+                for row in self.days
+            ],
+            "runs": [
+                {
+                    "run_id": row.id,
+                    "started_at": iso(row.started_at),
+                    "finished_at": iso(row.finished_at),
+                    "outcome": row.outcome,
+                }
+                for row in self.runs
+            ],
+            "alarms": [alarms.as_json(row) for row in self.alarms],
+        }
+
+
+def read_status(settings: Settings, only: str | None = None) -> list[Status]:
+    """How every meter in the ledger stands, or the one named.
+
+    Raises:
+        LedgerError: there is no ledger yet, or it has no such meter.
+    """
+    ledger = open_ledger(settings)
+    with ledger.transaction() as connection:
+        require_ledger(connection)
+        names = list(connection.execute(select(tables.meter.c.name).order_by(tables.meter.c.name)).scalars())
+        if only is not None and only not in names:
+            raise LedgerError(
+                f"The ledger has no meter {only!r}; it has {', '.join(names) or 'none yet: run `reconcile` once'}."
+            )
+        return [_status(connection, name, settings) for name in names if only in {None, name}]
+
+
+def _status(connection: Connection, name: str, settings: Settings) -> Status:
+    meter = meters.load(connection, name)
+    now = connection.scalar(select(func.clock_timestamp()))
+    assert meter is not None
+    assert now is not None
+    today = datetime.combine(now.astimezone(UTC), datetime.min.time(), UTC)
+    days = connection.execute(
+        text(
+            "SELECT (window_start AT TIME ZONE 'UTC')::date AS day, count(*) AS events, "
+            "sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost) AS cost, "
+            "count(*) FILTER (WHERE state = 'accepted') AS accepted, "
+            "coalesce(sum(cost) FILTER (WHERE state = 'accepted'), 0) AS accepted_cost "
+            "FROM reconciler.event WHERE meter = :meter AND window_start >= :since GROUP BY 1 ORDER BY 1 DESC"
+        ),
+        {"meter": name, "since": today - timedelta(days=DAYS - 1)},
+    ).all()
+    table = tables.run
+    runs = connection.execute(
+        select(table).where(table.c.meter == name).order_by(table.c.started_at.desc()).limit(5)
+    ).all()
+    return Status(
+        meter=meter,
+        lago=lagos.load(connection, meter.lago),
+        now=now,
+        standing=standing(connection, name, now - settings.horizon),
+        accepted_events=sum(row.accepted for row in days),
+        accepted_cost=sum((row.accepted_cost for row in days), Decimal()),
+        days=list(days),
+        runs=list(runs),
+        alarms=alarms.list_standing(connection, name),
+        stalled=_stalled(connection, name, now - max(3 * settings.interval, settings.deadline + settings.interval)),
+    )
+
+
+def _stalled(connection: Connection, name: str, before: datetime) -> datetime | None:
+    """Since when passes begin and do not finish, if that was before `before`."""
+    table = tables.run
+    # One that got no turn may have waited for a stalled one.
+    worked = (table.c.meter == name) & (table.c.outcome != "skipped")
+    last_finished = select(func.max(table.c.finished_at)).where(worked).scalar_subquery()
+    stalled: datetime | None = connection.scalar(
+        select(func.min(table.c.started_at)).where(
+            table.c.meter == name,
+            table.c.finished_at.is_(None),
+            (table.c.started_at > last_finished) | last_finished.is_(None),
+            table.c.started_at < before,
+        )
+    )
+    return stalled
+
+
+def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, Any]]:
+    """The alarms that stand, of one meter or of all, as plain values.
+
+    Raises:
+        LedgerError: there is no ledger yet.
+    """
+    with open_ledger(settings).transaction() as connection:
+        require_ledger(connection)
+        return [alarms.as_json(row) for row in alarms.list_standing(connection, meter)]
+
+
+def acknowledge(settings: Settings, alarm_id: int, reason: str) -> str:
+    """Note that a person has looked at an alarm; return the sentence that says so.
+
+    Raises:
+        LedgerError: there is no ledger yet.
+        UsageError: no such alarm stands, or there is no reason.
+    """
+    with open_ledger(settings).transaction() as connection:
+        require_ledger(connection)
+        row = alarms.acknowledge(connection, alarm_id, reason)
+    return f"Alarm {row.id} ({row.kind}) of meter {row.meter} is acknowledged: {row.reason}"
+
+
+def require_ledger(connection: Connection) -> None:
+    """Raise `LedgerError` unless there is a ledger that this program can read."""
+    version = schema.version(connection)
+    if version is None:
+        raise LedgerError("There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`.")
+    if version < schema.HEAD:
+        raise LedgerError(
+            f"The ledger is at version {version}, this program needs {schema.HEAD}: run `reconcile` once, or "
+            "`reconcile ledger upgrade`."
+        )
+    schema.refuse_newer(version)

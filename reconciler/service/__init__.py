@@ -1,0 +1,1 @@
+"""The service: passes by a schedule."""

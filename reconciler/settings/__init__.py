@@ -1,0 +1,1 @@
+"""What the operator asks for: environment, file and flags, as one frozen value."""

@@ -1,0 +1,300 @@
+"""The settings: flag over environment over TOML file over default, every fault told in a sentence.
+
+Names are those of the design: LiteLLM's own (`DATABASE_URL`, `LAGO_API_KEY`, …) and ours behind `RECONCILE_`.
+The file holds them in lower case without that prefix, and more meters in `[meters.NAME]` tables.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from reconciler.database import address as database_url
+from reconciler.database.address import Database
+from reconciler.model.errors import SettingsError
+from reconciler.model.terms import ChargeBy
+from reconciler.settings import values as read
+from reconciler.settings.meter import MeterKeys, MeterSettings
+from reconciler.settings.sources import (
+    PREFIX,
+    Environment,
+    read_file,
+    sentences,
+    unknown_variables,
+    variables,
+)
+from reconciler.settings.values import Exclusion, MappingFile, MappingTable
+
+__all__ = [
+    "ChargeBy", "Database", "Exclusion", "MappingFile", "MappingTable", "MeterSettings", "Settings",
+    "load_settings",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything the reconciler was told.
+
+    Attributes:
+        source: the proxy's database.
+        ledger: the database of the reconciler's own schema.
+        one_database: whether source and ledger are one.
+        lago_api_base: such as `https://api.getlago.com`, without `/api/v1`; empty if Lago is not required.
+        lago_api_key: as `lago_api_base`.
+        settle: how long after its end a window counts as settled.
+        lookback: how far before the watermark every pass looks again.
+        horizon: how far back late and changed rows are looked for.
+        interval: the time between the service's passes.
+        statement_timeout: the longest that one database statement may take.
+        rate: the most requests a second to Lago; None is no ceiling.
+        deadline: how long one pass may send; several meters share it.
+        deduplication: whether Lago's ClickHouse store is known to count a repeated event once.
+        lag: how long Lago's ClickHouse store may take until an event can be read back.
+        http: `host:port` of the service's pages.
+        http_token: what a reader of those pages must present; None asks for nothing.
+        meters: at least one, each name once.
+    """
+
+    source: Database
+    ledger: Database
+    one_database: bool
+    lago_api_base: str
+    lago_api_key: SecretStr
+    settle: timedelta
+    lookback: timedelta
+    horizon: timedelta
+    interval: timedelta
+    statement_timeout: timedelta
+    rate: float | None
+    deadline: timedelta
+    deduplication: bool
+    lag: timedelta
+    http: str
+    http_token: SecretStr | None
+    meters: tuple[MeterSettings, ...]
+
+    @property
+    def warnings(self) -> Iterator[str]:
+        """What works and is not safe, one sentence each."""
+        address = urlsplit(self.lago_api_base)
+        if address.scheme == "http" and not _is_loopback(address.hostname or ""):
+            yield (
+                f"LAGO_API_BASE ({self.lago_api_base}) is plain http: whoever is on the way can read the API key and "
+                "the usage. Use https, as in https://lago.example.com."
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def load_settings(
+    *,
+    config: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+    require_lago: bool = True,
+) -> Settings:
+    """Read and check the settings: flag over environment over file over default.
+
+    Args:
+        config: the TOML file; by default that of `RECONCILE_CONFIG`, else `./reconcile.toml` if it exists.
+        overrides: what flags say, by the file's keys, such as `{"window": "5m"}`; None says nothing.
+        environ: the environment, by default the process's. An empty value says nothing.
+        require_lago: whether Lago's address, key and event code must be there.
+
+    Raises:
+        SettingsError: something is missing, wrong or unknown; a line for each fault, none with a secret.
+    """
+    environ = os.environ if environ is None else environ
+    path, content, tables = read_file(config, environ)
+    flags = {key: value for key, value in (overrides or {}).items() if value is not None}
+    told = _Told(path, content, Environment(_Given, _VARIABLES, environ)() | flags, tables)
+
+    faults: list[str] = []
+    given = None
+    try:
+        given = _Given(**told.top)
+    except ValidationError as error:
+        faults += sentences(error, told.origin, _VARIABLES)
+    faults += unknown_variables(environ, _VARIABLES.values())
+    faults += told.missing(require_lago=require_lago)
+    meters = tuple(told.meters(faults))
+    if faults or given is None or given.database_url is None:
+        raise SettingsError("\n".join(dict.fromkeys(faults)))
+    return given.settings(given.database_url, meters)
+
+
+def _database(variable: str) -> BeforeValidator:
+    def parse(value: object) -> Database:
+        try:
+            return Database.from_url(str(value), variable)
+        except SettingsError as error:
+            raise ValueError(str(error)) from None
+
+    return BeforeValidator(parse)
+
+
+class _Given(MeterKeys, BaseSettings):
+    """Every key of the top level; `MeterKeys` are those of the meter that it describes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, case_sensitive=True, frozen=True, extra="forbid", validate_default=False
+    )
+
+    meter: Annotated[str, BeforeValidator(read.meter_name)] = "default"
+    database_url: Annotated[Database | None, NoDecode, _database("DATABASE_URL")] = Field(
+        default=None, validation_alias="database_url"
+    )
+    ledger_url: Annotated[Database | None, NoDecode, _database("RECONCILE_LEDGER_URL")] = None
+    lago_api_base: Annotated[str, BeforeValidator(read.lago_base)] = Field(default="", validation_alias="lago_api_base")
+    lago_api_key: Annotated[SecretStr | None, BeforeValidator(read.secret)] = Field(
+        default=None, validation_alias="lago_api_key"
+    )
+    lago_api_key_file: Annotated[SecretStr | None, BeforeValidator(read.secret_file)] = Field(
+        default=None, validation_alias="lago_api_key_file"
+    )
+    settle: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(minutes=2)
+    lookback: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(hours=1)
+    horizon: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(days=35)
+    interval: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(seconds=60)
+    statement_timeout: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(seconds=60)
+    rate: Annotated[float | None, BeforeValidator(read.rate)] = None
+    deadline: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(minutes=10)
+    deduplication: Annotated[bool, BeforeValidator(read.switch)] = False
+    lag: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(minutes=1)
+    http: Annotated[str, BeforeValidator(read.http_address)] = "127.0.0.1:9464"
+    http_token: Annotated[SecretStr | None, BeforeValidator(read.secret)] = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.horizon < self.lookback:
+            raise ValueError("RECONCILE_HORIZON must not be shorter than RECONCILE_LOOKBACK: write such as 35d and 1h")
+        if self.lago_api_key and self.lago_api_key_file:
+            raise ValueError("LAGO_API_KEY and LAGO_API_KEY_FILE are both set: set one of them")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load_settings` has put the places in order, and the environment need not be the process's.
+        return (init_settings,)
+
+    def settings(self, source: Database, meters: tuple[MeterSettings, ...]) -> Settings:
+        ledger = self.ledger_url or source
+        return Settings(
+            source=source,
+            ledger=ledger,
+            one_database=ledger.conninfo == source.conninfo,
+            lago_api_base=self.lago_api_base,
+            lago_api_key=self.lago_api_key or self.lago_api_key_file or SecretStr(""),
+            settle=self.settle,
+            lookback=self.lookback,
+            horizon=self.horizon,
+            interval=self.interval,
+            statement_timeout=self.statement_timeout,
+            rate=self.rate,
+            deadline=self.deadline,
+            deduplication=self.deduplication,
+            lag=self.lag,
+            http=self.http,
+            http_token=self.http_token,
+            meters=meters,
+        )
+
+
+_VARIABLES = variables(_Given)
+_METER_KEYS = frozenset(variables(MeterKeys))
+
+
+@dataclass(frozen=True, repr=False)
+class _Told:
+    """What each place said, before it is checked: `above` goes before `file`, the top level of the file."""
+
+    path: Path
+    file: dict[str, Any]
+    above: dict[str, Any]
+    tables: dict[str, dict[str, Any]]
+
+    @property
+    def top(self) -> dict[str, Any]:
+        """What holds of the top level's keys."""
+        return self.file | self.above
+
+    def origin(self, key: str, table: str = "") -> str:
+        """Name the place where a faulty key is to be mended."""
+        if table:
+            return f"{key} of {self.table(table)}"
+        variable = _VARIABLES.get(key)
+        if variable and key in self.above:
+            return variable
+        return f"{key} in {self.path}" + (f" ({variable})" if variable else "")
+
+    def missing(self, *, require_lago: bool) -> Iterator[str]:
+        """Say what must be there and nobody said."""
+        told = self.top
+        if "database_url" not in told:
+            yield f"DATABASE_URL is not set: give the proxy's database, such as {database_url.EXAMPLE}"
+        if not require_lago:
+            return
+        if "lago_api_base" not in told:
+            yield "LAGO_API_BASE is not set: give Lago's address, such as https://api.getlago.com"
+        if not {"lago_api_key", "lago_api_key_file"} & told.keys():
+            yield (
+                "LAGO_API_KEY is not set: give Lago's API key, or in LAGO_API_KEY_FILE a file that holds it, "
+                "such as /run/secrets/lago_api_key"
+            )
+        if "lago_api_event_code" not in told:
+            without = [name for name, table in self.tables.items() if "lago_api_event_code" not in table]
+            keys = [f"lago_api_event_code of {self.table(name)}" for name in without]
+            for key in keys if self.tables else ["LAGO_API_EVENT_CODE"]:
+                yield f"{key} is not set: give the code of a billable metric in Lago, such as openai_tokens"
+
+    def meters(self, faults: list[str]) -> Iterator[MeterSettings]:
+        """Make the meters; what is wrong in a table is added to the faults.
+
+        The top level is a meter itself if it has an event code, or if there is no other.
+        """
+        told = self.top
+        shared = {key: value for key, value in told.items() if key in _METER_KEYS}
+        top = {"name": str(told.get("meter", "default"))}
+        if "lago_api_event_code" in told or not self.tables:
+            with suppress(ValidationError):  # `_Given` reports it
+                yield MeterSettings.model_validate(shared | top)
+            if top["name"] in self.tables:
+                faults.append(
+                    f"{self.table(top['name'])} has the name of the meter that the top level describes: "
+                    "move its keys there, or name it otherwise, such as [meters.teams]"
+                )
+        for name, table in self.tables.items():
+            try:
+                read.meter_name(name)
+                MeterKeys.model_validate(table)
+            except ValidationError as error:
+                faults += sentences(error, partial(self.origin, table=name), _METER_KEYS)
+            except ValueError as error:
+                faults.append(f"{self.table(name)}: {error}")
+            else:
+                with suppress(ValidationError):  # as above
+                    yield MeterSettings.model_validate(shared | table | {"name": name})
+
+    def table(self, name: str) -> str:
+        """Name a meter's table."""
+        return f"[meters.{name}] in {self.path}"
