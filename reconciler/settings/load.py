@@ -7,7 +7,7 @@ The file holds them in lower case without that prefix, and more meters in `[mete
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
@@ -23,6 +23,7 @@ from reconciler.database.address import Database
 from reconciler.model.errors import SettingsError
 from reconciler.model.terms import ChargeBy
 from reconciler.settings import values as read
+from reconciler.settings.limits import Limits
 from reconciler.settings.meter import MeterKeys, MeterSettings
 from reconciler.settings.sources import (
     PREFIX,
@@ -57,11 +58,13 @@ class Settings:
         statement_timeout: the longest that one database statement may take.
         rate: the most requests a second to Lago; None is no ceiling.
         deadline: how long one pass may send; several meters share it.
+        connections: how many batches may be on their way to Lago at once.
         deduplication: whether Lago's ClickHouse store is known to count a repeated event once.
         lag: how long Lago's ClickHouse store may take until an event can be read back.
         http: `host:port` of the service's pages.
         http_token: what a reader of those pages must present; None asks for nothing.
         meters: at least one, each name once.
+        limits: what no operator sets.
     """
 
     source: Database
@@ -76,11 +79,13 @@ class Settings:
     statement_timeout: timedelta
     rate: float | None
     deadline: timedelta
+    connections: int
     deduplication: bool
     lag: timedelta
     http: str
     http_token: SecretStr | None
     meters: tuple[MeterSettings, ...]
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def warnings(self) -> Iterator[str]:
@@ -173,6 +178,7 @@ class _Given(MeterKeys, BaseSettings):
     statement_timeout: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(seconds=60)
     rate: Annotated[float | None, BeforeValidator(read.rate)] = None
     deadline: Annotated[timedelta, BeforeValidator(read.pause)] = timedelta(minutes=10)
+    connections: Annotated[int, BeforeValidator(read.connections)] = 2
     deduplication: Annotated[bool, BeforeValidator(read.switch)] = False
     lag: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(minutes=1)
     http: Annotated[str, BeforeValidator(read.http_address)] = "127.0.0.1:9464"
@@ -212,6 +218,7 @@ class _Given(MeterKeys, BaseSettings):
             statement_timeout=self.statement_timeout,
             rate=self.rate,
             deadline=self.deadline,
+            connections=self.connections,
             deduplication=self.deduplication,
             lag=self.lag,
             http=self.http,

@@ -141,6 +141,14 @@ def _exclusion(text: str) -> Exclusion:
     return Exclusion(kind, pattern)
 
 
+def connections(value: object) -> int:
+    """Read how many requests may be on their way at once: 1 to 16."""
+    text = str(value).strip()
+    if not text.isdecimal() or not 1 <= int(text) <= 16:
+        raise ValueError(f"{value!r} is not a number of connections: write a whole number from 1 to 16, such as 2")
+    return int(text)
+
+
 def rate(value: object) -> float:
     """Read a number of requests a second."""
     try:
