@@ -1,4 +1,4 @@
-"""The application: Lago's routes, and what every request goes through before and after its handler.
+"""The application: what every request goes through before and after its handler.
 
 A request's body is read first, as in Rails: what is no JSON is refused before anyone asks for a key. Then
 come the rate limit and a fault, if one is due, around all the rest: authentication, the handler, the answer.
@@ -20,9 +20,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reconciler.sandbox.billing import invoices, removal, usage
 from reconciler.sandbox.billing.biller import catch_up
-from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query
+from reconciler.sandbox.call import Call, Handler, Lago, json_response, parse_query, read_body
 from reconciler.sandbox.control import Control
 from reconciler.sandbox.grammar import UnstorableError
 from reconciler.sandbox.refusals import (
@@ -33,23 +32,8 @@ from reconciler.sandbox.refusals import (
     not_found,
     unauthorized,
 )
-from reconciler.sandbox.resources import (
-    alerts,
-    analytics,
-    customer_links,
-    customers,
-    elsewhere,
-    estimates,
-    events,
-    lifetime_usage,
-    metrics,
-    organizations,
-    plan_charges,
-    plan_metadata,
-    plans,
-    subscription_charges,
-    subscriptions,
-)
+from reconciler.sandbox.resources import events
+from reconciler.sandbox.routes import ROUTES
 from reconciler.sandbox.schedule.clock import Clock
 from reconciler.sandbox.stores.clickhouse import ClickHouseStore
 from reconciler.sandbox.stores.postgres import PostgresStore
@@ -65,84 +49,7 @@ BATCH_MAX_LENGTH = 100
 
 StoreName = Literal["postgres", "clickhouse"]
 
-_SUBSCRIPTION_FILTERS = "/subscriptions/{external_id}/charges/{charge_code}/filters"
-_ROUTES: list[tuple[str, str, Handler]] = [
-    ("POST", "/events", events.create),
-    ("POST", "/events/batch", events.create_batch),
-    ("POST", "/events/estimate_fees", estimates.estimate_fees),
-    ("GET", "/events", events.index),
-    ("GET", "/events/{transaction_id}", events.show),
-    ("GET", "/events_enriched", events.index_enriched),
-    ("POST", "/billable_metrics", metrics.create_metric),
-    ("POST", "/billable_metrics/evaluate_expression", metrics.evaluate_expression),
-    ("GET", "/billable_metrics", metrics.list_metrics),
-    ("GET", "/billable_metrics/{code}", metrics.show_metric),
-    ("PUT", "/billable_metrics/{code}", metrics.update_metric),
-    ("DELETE", "/billable_metrics/{code}", metrics.delete_metric),
-    ("POST", "/plans", plans.create_plan),
-    ("GET", "/plans", plans.list_plans),
-    ("GET", "/plans/{code}", plans.show_plan),
-    ("PUT", "/plans/{code}", plans.update_plan),
-    ("DELETE", "/plans/{code}", removal.delete_plan),
-    ("POST", "/plans/{code}/metadata", plan_metadata.replace_metadata),
-    ("PUT", "/plans/{code}/metadata", plan_metadata.merge_metadata),
-    ("DELETE", "/plans/{code}/metadata", plan_metadata.delete_metadata),
-    ("DELETE", "/plans/{code}/metadata/{key}", plan_metadata.delete_metadata_key),
-    ("POST", "/plans/{code}/charges", plan_charges.create_charge),
-    ("GET", "/plans/{code}/charges", plan_charges.list_charges),
-    ("GET", "/plans/{code}/charges/{charge_code}", plan_charges.show_charge),
-    ("PUT", "/plans/{code}/charges/{charge_code}", plan_charges.update_charge),
-    ("DELETE", "/plans/{code}/charges/{charge_code}", plan_charges.delete_charge),
-    ("POST", "/plans/{code}/charges/{charge_code}/filters", plan_charges.create_filter),
-    ("GET", "/plans/{code}/charges/{charge_code}/filters", plan_charges.list_filters),
-    ("GET", "/plans/{code}/charges/{charge_code}/filters/{lago_id}", plan_charges.show_filter),
-    ("PUT", "/plans/{code}/charges/{charge_code}/filters/{lago_id}", plan_charges.update_filter),
-    ("DELETE", "/plans/{code}/charges/{charge_code}/filters/{lago_id}", plan_charges.delete_filter),
-    ("POST", "/customers", customers.upsert_customer),
-    ("GET", "/customers", customers.list_customers),
-    ("GET", "/customers/{external_id}", customers.show_customer),
-    ("DELETE", "/customers/{external_id}", removal.delete_customer),
-    ("GET", "/customers/{external_id}/current_usage", usage.current_usage),
-    ("GET", "/customers/{external_id}/past_usage", invoices.past_usage),
-    ("GET", "/customers/{external_id}/projected_usage", usage.projected_usage),
-    ("GET", "/customers/{external_id}/portal_url", customer_links.portal_url),
-    ("POST", "/customers/{external_id}/checkout_url", customer_links.checkout_url),
-    ("POST", "/subscriptions", subscriptions.create_subscription),
-    ("GET", "/subscriptions", subscriptions.list_subscriptions),
-    ("GET", "/subscriptions/{external_id}", subscriptions.show_subscription),
-    ("PUT", "/subscriptions/{external_id}", subscriptions.update_subscription),
-    ("DELETE", "/subscriptions/{external_id}", subscriptions.terminate_subscription),
-    ("GET", "/subscriptions/{external_id}/charges", subscription_charges.list_charges),
-    ("GET", "/subscriptions/{external_id}/charges/{charge_code}", subscription_charges.show_charge),
-    ("PUT", "/subscriptions/{external_id}/charges/{charge_code}", subscription_charges.update_charge),
-    ("GET", _SUBSCRIPTION_FILTERS, subscription_charges.list_filters),
-    ("POST", _SUBSCRIPTION_FILTERS, subscription_charges.create_filter),
-    ("GET", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.show_filter),
-    ("PUT", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.update_filter),
-    ("DELETE", f"{_SUBSCRIPTION_FILTERS}/{{lago_id}}", subscription_charges.delete_filter),
-    ("GET", "/subscriptions/{external_id}/lifetime_usage", lifetime_usage.show_lifetime_usage),
-    ("PUT", "/subscriptions/{external_id}/lifetime_usage", lifetime_usage.update_lifetime_usage),
-    ("POST", "/subscriptions/{external_id}/alerts", alerts.create_alerts),
-    ("GET", "/subscriptions/{external_id}/alerts", alerts.list_alerts),
-    ("DELETE", "/subscriptions/{external_id}/alerts", alerts.delete_alerts),
-    ("GET", "/subscriptions/{external_id}/alerts/{code}", alerts.show_alert),
-    ("PUT", "/subscriptions/{external_id}/alerts/{code}", alerts.update_alert),
-    ("DELETE", "/subscriptions/{external_id}/alerts/{code}", alerts.delete_alert),
-    ("GET", "/organizations", organizations.show_organization),
-    ("PUT", "/organizations", organizations.update_organization),
-    ("GET", "/invoices", invoices.list_invoices),
-    ("GET", "/invoices/{lago_id}", invoices.show_invoice),
-    ("PUT", "/invoices/{lago_id}/refresh", invoices.refresh_invoice),
-    ("PUT", "/invoices/{lago_id}/finalize", invoices.finalize_invoice),
-    ("GET", "/fees", invoices.list_fees),
-    ("GET", "/fees/{lago_id}", invoices.show_fee),
-    ("GET", "/analytics/usage", analytics.usage),
-    *elsewhere.ROUTES,
-]
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-
-# Ruby's JSON makes floats of fractions, and infinity of a number over their range.
-_BODY = msgspec.json.Decoder(float_hook=float)
 
 
 class Options(TypedDict, total=False):
@@ -207,7 +114,7 @@ def create_app(
         yield
         kept.close()
 
-    routes = [_route(lago, _methods(method, path), f"/api/v1{path}", handler) for method, path, handler in _ROUTES]
+    routes = [_route(lago, _methods(method, path), f"/api/v1{path}", handler) for method, path, handler in ROUTES]
     unknown = _route(lago, _METHODS, "/{rest:path}", _no_such_route)
     app = Starlette(
         routes=[*Control(lago).routes(), *routes, unknown],
@@ -246,7 +153,7 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
         except ClientDisconnect:
             return Response()  # half a request has no effect, and nobody waits for the answer
         try:
-            body: Mapping[str, Any] | None = _parse(request, content)
+            body: Mapping[str, Any] | None = read_body(request.headers.get("content-type", ""), content)
         except (msgspec.DecodeError, RecursionError):
             body = None
 
@@ -291,15 +198,6 @@ def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route
         return response
 
     return Route(path, endpoint, methods=methods)
-
-
-def _parse(request: Request, content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object a request carries; of other media types Lago sees no parameters."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" or not content:
-        return {}
-    body = _BODY.decode(content)
-    return body if isinstance(body, dict) else {}
 
 
 def _organization(lago: Lago, request: Request) -> str | None:

@@ -21,6 +21,9 @@ from reconciler.sandbox.trouble.requests import RequestLog
 
 PER_PAGE = 100
 
+# Ruby's JSON makes floats of fractions, and infinity of a number over their range.
+_BODY = msgspec.json.Decoder(float_hook=float)
+
 
 @dataclass(frozen=True)
 class Lago:
@@ -100,6 +103,33 @@ Handler = Callable[[Call], Any]
 
 def _to_i(text: str | None, default: int) -> int:
     return int(text) if text and text.isascii() and text.isdigit() else default
+
+
+def read_body(content_type: str, content: bytes) -> Mapping[str, Any]:
+    """Return the JSON object a request carries; of other media types Lago sees no parameters.
+
+    Raises:
+        msgspec.DecodeError: it is no JSON.
+        RecursionError: it is nested too deep.
+    """
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type != "application/json" or not content:
+        return {}
+    body = _BODY.decode(content)
+    if b"null" in content:
+        body = _without_nulls_in_lists(body)
+    return body if isinstance(body, dict) else {}
+
+
+def _without_nulls_in_lists(value: Any) -> Any:
+    """Return what Rails makes of a body: it drops every null that stands in an array."""
+    match value:
+        case dict():
+            return {name: _without_nulls_in_lists(member) for name, member in value.items()}
+        case list():
+            return [_without_nulls_in_lists(member) for member in value if member is not None]
+        case _:
+            return value
 
 
 def parse_query(query: str) -> dict[str, str]:

@@ -20,12 +20,13 @@
 | `POST /sandbox/clickhouse/release` | lets it see all that waits: `{"released": 3}` |
 | `POST /sandbox/clickhouse/merge` | merges the copies of each event: `{"merged": 1}` |
 | `POST /sandbox/worker` with `{"paused": true}` | the same; until it is false again, cached usage goes stale |
-| `POST /sandbox/biller` with `{"paused": true}` | the same; until it is false again, nothing is billed by itself |
+| `POST /sandbox/biller` with `{"paused": true}` | the same; until it is false again, what becomes due waits |
 | `POST /sandbox/biller` without a body | bills what is over at once: `{"invoices": ["..."]}`, new or final ones |
+| `POST /sandbox/forget` with `{"code": "llm_usage"}` | `{"forgotten": 3}`: gone, their ids taken; 409 on ClickHouse |
 | `GET /sandbox/totals` | sums by subscription, code and model; see `stores.totals` |
 | `GET /sandbox/events` | every event as Lago serializes it, oldest timestamp first |
 
-Permissions, totals and events are those of the first API key's organization unless `?api_key=` names another.
+Permissions, events and their totals are those of the first API key's organization unless `?api_key=` names another.
 """
 
 from collections.abc import Awaitable, Callable
@@ -37,11 +38,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from reconciler.sandbox.billing.biller import run_now
+from reconciler.sandbox.billing.biller import hold, let_go, run_now
 from reconciler.sandbox.call import Lago, json_response
 from reconciler.sandbox.grammar import SECOND, datetime_instant, format_instant
 from reconciler.sandbox.resources.events import render
 from reconciler.sandbox.stores.clickhouse import ClickHouseStore
+from reconciler.sandbox.stores.postgres import PostgresStore
 from reconciler.sandbox.stores.store import EventFilter
 from reconciler.sandbox.stores.totals import totals
 from reconciler.sandbox.trouble.chance import Chance
@@ -90,6 +92,12 @@ class Switch(msgspec.Struct, forbid_unknown_fields=True):
     paused: bool
 
 
+class Forget(msgspec.Struct, forbid_unknown_fields=True):
+    """What `POST /sandbox/forget` takes: whose events are deleted, as an older Lago does with those of a metric."""
+
+    code: str
+
+
 class Control:
     """The control API of one Lago."""
 
@@ -119,6 +127,7 @@ class Control:
             ("POST", "/clickhouse/merge", self._merge),
             ("POST", "/worker", self._set_worker),
             ("POST", "/biller", self._set_biller),
+            ("POST", "/forget", self._forget),
             ("GET", "/totals", self._list_totals),
             ("GET", "/events", self._list_events),
         ]
@@ -238,7 +247,7 @@ class Control:
     async def _set_biller(self, request: Request) -> Response:
         if not await request.body():
             return json_response({"invoices": run_now(self._lago)})
-        return await self._pause(request, self._lago.agenda.pause, self._lago.agenda.resume)
+        return await self._pause(request, lambda: hold(self._lago), lambda: let_go(self._lago))
 
     async def _pause(self, request: Request, pause: Callable[[], None], resume: Callable[[], None]) -> Response:
         try:
@@ -247,6 +256,13 @@ class Control:
             return json_response({"error": str(error)}, 400)
         (pause if switch.paused else resume)()
         return json_response(switch)
+
+    async def _forget(self, request: Request) -> Response:
+        store = self._lago.store
+        if not isinstance(store, PostgresStore):
+            return json_response({"error": "this is the ClickHouse store, in which Lago deletes no event"}, 409)
+        code = msgspec.json.decode(await request.body(), type=Forget).code
+        return self._of_organization(request, lambda organization: {"forgotten": store.forget(organization, code)})
 
     async def _list_totals(self, request: Request) -> Response:
         return self._of_organization(request, lambda organization: totals(self._lago.store, organization))

@@ -37,7 +37,7 @@ _GREATEST_EXPONENT = 40
 
 _SPACE = " \t\n\v\f\r"
 _DIGITS = r"[0-9]+(?:_[0-9]+)*"
-_MANTISSA = rf"[+-]?(?:{_DIGITS}(?:\.{_DIGITS})?|\.{_DIGITS})"
+_MANTISSA = rf"[+-]?(?:{_DIGITS}(?:\.(?:{_DIGITS})?)?|\.{_DIGITS})"
 _BIG_DECIMAL = re.compile(rf"{_MANTISSA}(?:[eEdD][+-]?{_DIGITS})?")
 _FLOAT = re.compile(rf"[+-]?(?:{_DIGITS}\.?|(?:{_DIGITS})?\.{_DIGITS})(?:[eE][+-]?{_DIGITS})?")
 _NOT_FINITE = re.compile(r"NaN|[+-]?Infinity")
@@ -61,7 +61,7 @@ def parse_timestamp(text: str) -> int:
         Microseconds, the rest cut off; `check_instant` tells whether Postgres could hold them.
 
     Raises:
-        ValueError: the text is no number to `BigDecimal` (`""`, `"5."`, `"0x10"`, ISO dates).
+        ValueError: the text is no number to `BigDecimal` (`""`, `"0x10"`, ISO dates).
         UnstorableError: `NaN`, infinities, and what Ruby's `Time` has no room for either.
     """
     stripped = text.strip(_SPACE)

@@ -167,12 +167,17 @@ class Sandbox:
         """Return every stored event as Lago serializes it, oldest timestamp first."""
         return self._list("/events", api_key)
 
+    def forget(self, code: str, api_key: str | None = None) -> int:
+        """Delete a code's events, whose ids stay taken, as Lagos before August 2026 do with a metric; how many."""
+        params = {"api_key": api_key or self.api_key}
+        return int(self._control("POST", "/forget", json={"code": code}, params=params).json()["forgotten"])
+
     def worker(self, *, paused: bool) -> None:
         """Pause the worker that keeps cached usage fresh, or let it catch up."""
         self._control("POST", "/worker", json={"paused": paused})
 
     def biller(self, *, paused: bool) -> None:
-        """Let what is due by the clock wait, or do it."""
+        """Let what becomes due wait, invoices of upgrades and ends as well, as behind a worker's backlog, or do it."""
         self._control("POST", "/biller", json={"paused": paused})
 
     def bill(self) -> list[str]:

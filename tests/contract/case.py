@@ -46,7 +46,8 @@ class Case:
         ask: the request.
         status: of its answer.
         body: of its answer: JSON, in which a `Like` stands for what differs from run to run, `AtLeast` for an
-            object that may say more, and `PerStore` for what depends on the event store; text is no JSON.
+            object that may say more, `AnyOrder` for a list in any order, and `PerStore` for what depends on the
+            event store; text is no JSON.
         before: requests that go first.
         source: where Lago's source, specs or documentation say so, or how it was found out otherwise.
         only: the store that it is known of, None for both.
@@ -72,6 +73,12 @@ class AtLeast(NamedTuple):
     """An object with these members, and maybe more."""
 
     members: dict[str, Any]
+
+
+class AnyOrder(NamedTuple):
+    """A list of these, in any order."""
+
+    members: list[Any]
 
 
 class PerStore(NamedTuple):
@@ -186,6 +193,8 @@ def _fill(value: Any, values: Mapping[str, str]) -> Any:
             return Template(value).safe_substitute(values)
         case AtLeast():
             return AtLeast(_fill(value.members, values))
+        case AnyOrder():
+            return AnyOrder(_fill(value.members, values))
         case PerStore():
             return PerStore(_fill(value.postgres, values), _fill(value.clickhouse, values))
         case Like():
@@ -212,6 +221,8 @@ def _compare(where: str, expected: Any, got: Any, store: StoreName) -> list[str]
             return _compare(where, getattr(expected, store), got, store)
         case Like():
             return [] if expected.fits(got) else [f"{where}: expected {expected.what}, got {got!r}"]
+        case AnyOrder():
+            return _compare_in_any_order(where, expected.members, got, store)
         case AtLeast() | dict():
             members = expected.members if isinstance(expected, AtLeast) else expected
             if not isinstance(got, dict):
@@ -233,3 +244,17 @@ def _compare(where: str, expected: Any, got: Any, store: StoreName) -> list[str]
         case _:
             same = expected == got and type(expected) is type(got)
             return [] if same else [f"{where}: expected {expected!r}, got {got!r}"]
+
+
+def _compare_in_any_order(where: str, members: list[Any], got: Any, store: StoreName) -> list[str]:
+    """Return what of a list is expected and missing; each item of `got` stands for one."""
+    if not isinstance(got, list) or len(got) != len(members):
+        return [f"{where}: expected {members!r}, got {got!r}"]
+    left, missing = list(got), []
+    for member in members:
+        same = next((one for one in left if not _compare(where, member, one, store)), None)
+        if same is None:
+            missing.append(f"{where}: expected {member!r} among {left!r}")
+        else:
+            left.remove(same)
+    return missing

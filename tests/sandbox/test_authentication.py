@@ -93,3 +93,26 @@ def test_a_permission_that_makes_no_sense_is_refused(lago: Sandbox) -> None:
         lago.permissions(event=["look"])
     with pytest.raises(ValueError, match="no organization has this API key"):
         lago.permissions("wrong-key", event=["read"])
+
+
+@pytest.mark.parametrize(
+    ("path", "resource"),
+    [
+        ("subscriptions", "subscription"),
+        ("subscriptions/x", "subscription"),
+        ("invoices", "invoice"),
+        ("invoices/x", "invoice"),
+        ("customers/x", "customer"),
+        ("customers/x/past_usage", "customer_usage"),
+        ("organizations", "organization"),
+        ("billing_entities", "billing_entity"),
+        ("billable_metrics/x", "billable_metric"),
+        ("plans", "plan"),
+        ("fees", "fee"),
+        ("events_enriched", "event"),
+    ],
+)
+def test_a_key_can_be_kept_from_reading_each_resource(lago: Sandbox, api: Api, path: str, resource: str) -> None:
+    lago.permissions(None, **{resource: ["write"]})
+    response = api.get(path)
+    assert (response.status_code, response.json()) == (403, forbidden(f"read_action_not_allowed_for_{resource}"))

@@ -159,8 +159,8 @@ def test_enriched_events_are_those_of_a_metric_that_was_there(ch: Api) -> None:
         "timestamp": "2024-03-14T13:09:00.590Z",
         "value": "0.00042",
         "decimal_value": "0.00042",
-        "precise_total_amount_cents": None,
-        "properties": {"model": "gpt-4o", "response_cost": "0.00042", "input_tokens": 820},
+        "precise_total_amount_cents": "0.0",
+        "properties": {"model": "gpt-4o", "response_cost": "0.00042", "input_tokens": "820"},
     }
     assert (empty["transaction_id"], empty["value"], empty["decimal_value"]) == ("empty", "<nil>", "0.0")
     assert response.json()["meta"]["total_count"] == 2

@@ -67,10 +67,11 @@ def test_one_that_has_yet_to_start_has_none(timed: Api, subscribed: dict[str, An
     assert put(timed, 1, "later").json()["code"] == "lifetime_usage_not_found"
 
 
-def test_an_unknown_subscription_has_none(timed: Api) -> None:
-    assert timed.get("subscriptions/other/lifetime_usage").status_code == 404
-    assert put(timed, 1, "other").json()["code"] == "lifetime_usage_not_found"
-    assert timed.client.put("subscriptions/other/lifetime_usage", json={}).status_code == 400
+def test_an_unknown_subscription_is_not_found_before_all_else(timed: Api, subscribed: dict[str, Any]) -> None:
+    path = "subscriptions/other/lifetime_usage"
+    for response in timed.get(path), put(timed, 1, "other"), timed.client.put(path, json={}):
+        assert (response.status_code, response.json()["code"]) == (404, "subscription_not_found")
+    assert timed.client.put("subscriptions/sub/lifetime_usage", json={}).status_code == 400
 
 
 @pytest.mark.parametrize(("sent", "kept"), [(0, 0), ("7", 7), ("1e3", 1000), (1.7, 1)])

@@ -71,8 +71,13 @@ def test_a_plan_has_charges_and_is_found_by_code(api: Api) -> None:
 def test_a_charge_needs_a_known_metric(api: Api) -> None:
     charge = {"billable_metric_id": "none", "charge_model": "standard", "properties": {"amount": "1"}}
     response = api.post("plans", {"plan": PLAN | {"charges": [charge]}})
-    assert (response.status_code, response.json()["code"]) == (404, "billable_metric_not_found")
+    assert (response.status_code, response.json()["code"]) == (404, "billable_metrics_not_found")
     assert api.get("plans/llm").status_code == 404
+    make_plan(api)
+    changed = api.client.put("plans/llm", json={"plan": {"charges": [charge]}})
+    assert (changed.status_code, changed.json()["code"]) == (404, "billable_metrics_not_found")
+    added = api.post("plans/llm/charges", {"charge": charge})
+    assert (added.status_code, added.json()["code"]) == (404, "billable_metric_not_found")
 
 
 @pytest.mark.parametrize("amount", [1, "x", "-1", None])

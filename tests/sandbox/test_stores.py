@@ -1,4 +1,4 @@
-"""What the two stores do to the events of a metric that is deleted."""
+"""What the two stores keep of a request that fails."""
 
 from collections.abc import Iterator
 
@@ -22,25 +22,6 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
 def seen(store: Store) -> tuple[int, int, int, bool]:
     counted = list(store.counted(ALL, dead_letters=True))
     return len(list(store.events(ALL))), store.count(ALL), len(counted), store.event("organization", "txn") is not None
-
-
-def test_postgres_hides_them_and_keeps_their_ids_taken() -> None:
-    store = PostgresStore()
-    other = DRAFT._replace(transaction_id="other", code="other")
-    assert None not in store.add([DRAFT, other])
-    store.forget("organization", "code")
-    assert seen(store) == (1, 1, 1, False)
-    assert store.add([DRAFT]) == [None]
-    assert store.event("organization", "other") is not None
-    store.close()
-
-
-def test_clickhouse_keeps_them() -> None:
-    store = ClickHouseStore(now=lambda: 1)
-    store.add([DRAFT])
-    store.forget("organization", "code")
-    assert seen(store) == (1, 1, 1, True)
-    store.close()
 
 
 def test_what_raises_in_a_transaction_leaves_nothing(store: Store) -> None:

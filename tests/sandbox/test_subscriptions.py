@@ -197,6 +197,6 @@ def test_statuses_can_be_listed_together(plans: Api) -> None:
         return [one["external_id"] for one in found["subscriptions"]]
 
     assert listed() == ["a"]
-    assert listed("pending", "terminated") == ["c", "b"]
+    assert listed("pending", "terminated") == ["b", "c"]
     assert listed(plan_code="better") == []
     assert listed(external_customer_id="acme") == ["a"]

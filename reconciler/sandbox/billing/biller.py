@@ -2,8 +2,11 @@
 
 Every five minutes subscriptions start and outdated drafts are refreshed, at five past the hour those with an end
 end, at ten past periods that are over are billed, at twenty past drafts whose grace is over become final. A
-subscription that was terminated is billed two seconds later. Only periods whose billing day the subscription
+subscription that was terminated or replaced is billed at once. Only periods whose billing day the subscription
 has seen are billed: one that is made today with a start in May has its earlier months in no invoice.
+
+Lago's clock gives the work to a worker. While that has a backlog (here it is paused) nothing of it happens; then
+it is done as of the time at which it was due, from the events that have come by then.
 """
 
 from collections import defaultdict
@@ -25,7 +28,6 @@ from reconciler.sandbox.stores.store import Thing
 _MINUTE = 60 * SECOND
 _HOUR = 60 * _MINUTE
 _DAY = 24 * _HOUR
-_LAST_BILL_AFTER = 2 * SECOND
 
 
 def catch_up(lago: Lago) -> None:
@@ -36,6 +38,17 @@ def catch_up(lago: Lago) -> None:
     while jobs := lago.agenda.due(lago.now()):
         _run(lago, jobs, jobs[0].at)
         _refresh(lago)
+
+
+def hold(lago: Lago) -> None:
+    """Let all wait that becomes due from now on: Lago's worker has a backlog."""
+    catch_up(lago)
+    lago.agenda.pause()
+
+
+def let_go(lago: Lago) -> None:
+    """Do what is due by now, what has waited first, and from now on what becomes due at its time."""
+    lago.agenda.resume(lago.now())
 
 
 def run_now(lago: Lago) -> list[str]:
@@ -83,9 +96,8 @@ def _job(call: Call, lago_id: str) -> Job | None:
             return Job("activate", call.organization, lago_id, ready, _five_minutes(ready))
         case "active":
             return min(_ends(call, thing, schedule), key=lambda job: job.at)
-        case "terminated" if thing["on_termination_invoice"] == "generate" and not _is_billed_to_the_end(thing):
-            ended = thing["terminated_at"]
-            return Job("bill_last", call.organization, lago_id, ended, ended + _LAST_BILL_AFTER)
+        case "terminated" if _has_last_bill(call, thing) and not _is_billed_to_the_end(thing):
+            return Job("bill_last", call.organization, lago_id, thing["terminated_at"], thing["terminated_at"])
         case _:
             return None
 
@@ -137,6 +149,12 @@ def _minutes_past(instant: int, minutes: int) -> int:
     return -(-(instant - offset) // _HOUR) * _HOUR + offset
 
 
+def _has_last_bill(call: Call, subscription: Thing) -> bool:
+    """Tell whether an end is billed: one by a change of plan always, another unless it was told to be skipped."""
+    replaced = following_of(call.store, call.organization, subscription) is not None
+    return replaced or subscription["on_termination_invoice"] == "generate"
+
+
 def _is_billed_to_the_end(subscription: Thing) -> bool:
     billed_until = subscription["billed_until"]
     return billed_until is not None and billed_until >= subscription["terminated_at"]
@@ -148,6 +166,7 @@ def _is_billed_to_the_end(subscription: Thing) -> bool:
 def _run(lago: Lago, jobs: Iterable[Job], at: int) -> list[str]:
     """Run jobs of one instant; return the invoices that they made or made final."""
     touched = []
+    worked_at = lago.agenda.worked_at(at, lago.now())
     closings: dict[tuple[str, str, str], list[Closing]] = defaultdict(list)
     for job in jobs:
         call = _account(lago, job.organization)
@@ -160,15 +179,15 @@ def _run(lago: Lago, jobs: Iterable[Job], at: int) -> list[str]:
             case "finalize":
                 touched.append(finalize(call, thing, at)["lago_id"])
             case "refresh":
-                touched.append(reckon(call, thing, at)["lago_id"])
+                touched.append(reckon(call, thing, worked_at)["lago_id"])
             case "bill_last":
-                touched.append(make_invoice(call, [_last_closing(call, thing)], at)["lago_id"])
+                touched.append(make_invoice(call, [_last_closing(call, thing)], at, worked_at)["lago_id"])
             case _:
                 closing = _close(call, thing, rotate=job.kind == "rotate", at=at)
                 currency = lago.store.thing(thing["plan_id"])["amount_currency"]
                 closings[job.organization, thing["lago_customer_id"], currency].append(closing)
     for (organization, *_), together in closings.items():
-        touched.append(make_invoice(_account(lago, organization), together, at)["lago_id"])
+        touched.append(make_invoice(_account(lago, organization), together, at, worked_at)["lago_id"])
     return touched
 
 
@@ -187,7 +206,7 @@ def _close(call: Call, subscription: Thing, *, rotate: bool, at: int) -> Closing
         changed |= {"status": "terminated", "terminated_at": at, "billed_until": at}
         keep(call, following | {"status": "active", "started_at": at})
     kept = keep(call, subscription | changed)
-    return Closing(kept, whole, period, "upgrading" if following else "subscription_periodic")
+    return Closing(kept, whole, period, "subscription_terminating" if following else "subscription_periodic")
 
 
 def _last_closing(call: Call, subscription: Thing) -> Closing:

@@ -30,7 +30,7 @@ _NOT_HERE = (
 
 
 def list_invoices(call: Call) -> dict[str, Any]:
-    """GET /invoices: the latest first, without their fees."""
+    """GET /invoices: the latest issued first, and the latest made of one day, without their fees."""
     refuse_unsupported(call.query, *_NOT_HERE)
     since, until = (_day(call, name) for name in ("issuing_date_from", "issuing_date_to"))
     found = [
@@ -40,6 +40,7 @@ def list_invoices(call: Call) -> dict[str, Any]:
         and (since or "") <= invoice["issuing_date"] <= (until or "9999")
         and call.query.get("invoice_type", "subscription") == "subscription"
     ]
+    found.sort(key=lambda invoice: (invoice["issuing_date"], invoice["created_at"]), reverse=True)
     return paged(call, "invoices", found, lambda invoice: render_invoice(call, invoice))
 
 

@@ -31,13 +31,14 @@ class Closing(NamedTuple):
     reason: str
 
 
-def make_invoice(call: Call, closings: Sequence[Closing], at: int) -> Thing:
+def make_invoice(call: Call, closings: Sequence[Closing], at: int, worked_at: int) -> Thing:
     """Bill periods of one customer's subscriptions, all in one currency.
 
     Args:
         call: for its organization and store.
         closings: what to bill.
-        at: when, in microseconds since 1970.
+        at: when it was due, in microseconds since 1970: the invoice's day is that.
+        worked_at: when a worker gets to it.
 
     Returns:
         The invoice: a draft if the customer has days of grace, otherwise final.
@@ -46,20 +47,19 @@ def make_invoice(call: Call, closings: Sequence[Closing], at: int) -> Thing:
     customer = store.thing(closings[0].subscription["lago_customer_id"])
     schedule = schedule_of(store, call.organization, closings[0].subscription)
     grace = grace_of(store, call.organization, customer)
-    number = store.count_things(call.organization, INVOICE) + 1
     invoice: Thing = {
         "lago_id": new_id(),
         "lago_customer_id": customer["lago_id"],
-        "status": DRAFT if grace else FINAL,
-        "number": f"{slug_prefix(call.organization)}-{customer['sequential_id']:03d}-{number:03d}",
-        "sequential_id": number,
+        "status": DRAFT,
+        "number": f"{slug_prefix(call.organization)}-DRAFT",
+        "sequential_id": None,
         "currency": store.thing(closings[0].subscription["plan_id"])["amount_currency"],
         "timezone": str(schedule.zone),
         "issuing_date": (schedule.day(at) + timedelta(days=grace)).isoformat(),
         "net_payment_term": net_payment_term_of(store, call.organization, customer),
         "payment_status": "pending",
-        "created_at": at,
-        "updated_at": at,
+        "created_at": worked_at,
+        "updated_at": worked_at,
         "outdated_at": None,
         "periods": [
             {
@@ -73,7 +73,7 @@ def make_invoice(call: Call, closings: Sequence[Closing], at: int) -> Thing:
             for one in closings
         ],
     }
-    return reckon(call, invoice, at)
+    return reckon(call, invoice if grace else _numbered(call, invoice), worked_at)
 
 
 def reckon(call: Call, invoice: Thing, at: int) -> Thing:
@@ -87,8 +87,7 @@ def reckon(call: Call, invoice: Thing, at: int) -> Thing:
 def finalize(call: Call, invoice: Thing, at: int) -> Thing:
     """Recompute a draft for the last time and issue it."""
     schedule = Schedule("monthly", None, ZoneInfo(invoice["timezone"]))
-    invoice |= {"status": FINAL, "issuing_date": schedule.day(at).isoformat()}
-    return reckon(call, invoice, at)
+    return reckon(call, _numbered(call, invoice | {"issuing_date": schedule.day(at).isoformat()}), at)
 
 
 def keep_invoice(call: Call, invoice: Thing) -> Thing:
@@ -99,6 +98,15 @@ def keep_invoice(call: Call, invoice: Thing) -> Thing:
         call.store.save(call.organization, INVOICE, invoice["lago_customer_id"], invoice)
     call.lago.agenda.changed(call.organization, invoice["lago_id"])
     return invoice
+
+
+def _numbered(call: Call, invoice: Thing) -> Thing:
+    """Return the invoice as a final one: only that has a number of its own, the next of its customer."""
+    customer = call.store.thing(invoice["lago_customer_id"])
+    others = call.store.things(call.organization, INVOICE, customer["lago_id"])
+    number = 1 + max((one["sequential_id"] or 0 for one in others), default=0)
+    slug = f"{slug_prefix(call.organization)}-{customer['sequential_id']:03d}"
+    return invoice | {"status": FINAL, "number": f"{slug}-{number:03d}", "sequential_id": number}
 
 
 def fees_of(invoice: Thing) -> list[Fee]:

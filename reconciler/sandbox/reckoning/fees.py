@@ -154,9 +154,9 @@ class ChargeUsage:
                 groups.setdefault(tuple(value for _, value in group), [])
         if not groups:
             groups[(None,) * len(keys)] = []
-        ordered = sorted(groups, key=lambda values: [text or "" for text in values])
         return [
-            self._fee(chosen, properties, dict(zip(keys, values, strict=True)), groups[values]) for values in ordered
+            self._fee(chosen, properties, dict(zip(keys, values, strict=True)), groups[values])
+            for values in self._store.grouped(groups)
         ]
 
     def _samples(self) -> list[Sample]:

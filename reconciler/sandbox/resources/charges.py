@@ -4,7 +4,7 @@ A charge keeps, beside what Lago shows, when it and each of its filters last cha
 usage is found by it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -70,6 +70,17 @@ def render_charge(charge: Thing) -> dict[str, Any]:
         "filters": [render_filter(charge, one) for one in charge["filters"]],
         "taxes": [],
     }
+
+
+def check_metrics(call: Call, charges: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse charges of which any names a metric that is unknown.
+
+    Raises:
+        RefusalError: 404 `billable_metrics_not_found`.
+    """
+    named = {str(params["billable_metric_id"]) for params in charges if params.get("billable_metric_id")}
+    if named - {metric["lago_id"] for metric in call.store.things(call.organization, METRIC)}:
+        raise not_found("billable_metrics")
 
 
 def make_filter(call: Call, charge: Thing, params: Mapping[str, Any]) -> Thing:

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from reconciler.sandbox.call import Call, paged
 from reconciler.sandbox.grammar import format_instant
 from reconciler.sandbox.refusals import invalid
+from reconciler.sandbox.resources.billing_entities import DEFAULT_CODE, entity_of
 from reconciler.sandbox.resources.catalog import (
     CUSTOMER,
     SUBSCRIPTION,
@@ -17,7 +18,7 @@ from reconciler.sandbox.resources.catalog import (
     save,
     text,
 )
-from reconciler.sandbox.resources.organizations import grace_period, organization_of
+from reconciler.sandbox.resources.organizations import grace_period
 from reconciler.sandbox.stores.store import Store, Thing, new_id
 
 _TEXTS = (
@@ -100,20 +101,20 @@ def upsert(call: Call, params: dict[str, Any]) -> Thing:
 
 def zone_of(store: Store, organization: str, customer: Thing) -> ZoneInfo:
     """Return the time zone in which a customer's days begin."""
-    return ZoneInfo(customer["timezone"] or organization_of(store, organization)["timezone"])
+    return ZoneInfo(customer["timezone"] or entity_of(store, organization)["timezone"])
 
 
 def grace_of(store: Store, organization: str, customer: Thing) -> int:
     """Return how many days a customer's invoices stay drafts."""
     mine: int | None = customer["grace_period"]
-    days: int = organization_of(store, organization)["grace_period"] if mine is None else mine
+    days: int = entity_of(store, organization)["grace_period"] if mine is None else mine
     return days
 
 
 def net_payment_term_of(store: Store, organization: str, customer: Thing) -> int:
     """Return how many days after its issue an invoice is due."""
     mine: int | None = customer["net_payment_term"]
-    days: int = organization_of(store, organization)["net_payment_term"] if mine is None else mine
+    days: int = entity_of(store, organization)["net_payment_term"] if mine is None else mine
     return days
 
 
@@ -130,7 +131,7 @@ def render_customer(store: Store, organization: str, customer: Thing) -> dict[st
         **{name: customer[name] for name in _TEXTS},
         "applicable_timezone": str(zone_of(store, organization, customer)),
         "finalize_zero_amount_invoice": "inherit",
-        "billing_entity_code": "default",
+        "billing_entity_code": DEFAULT_CODE,
         "billing_configuration": {
             "invoice_grace_period": customer["grace_period"],
             "payment_provider": None,

@@ -9,7 +9,6 @@ _RESOURCES = (
     "analytics",
     "api_logs",
     "applied_coupons",
-    "billing_entities",
     "coupons",
     "credit_notes",
     "features",
@@ -27,6 +26,7 @@ _RESOURCES = (
 _MORE = (
     ("POST", "/events/estimate_instant_fees"),
     ("POST", "/events/batch_estimate_instant_fees"),
+    ("POST", "/billing_entities"),
     ("POST", "/invoices"),
     ("POST", "/invoices/{rest:path}"),
     ("PUT", "/invoices/{rest:path}"),

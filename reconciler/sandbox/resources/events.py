@@ -26,7 +26,7 @@ from reconciler.sandbox.refusals import forbidden, invalid, not_found
 from reconciler.sandbox.resources.catalog import METRIC, SUBSCRIPTION
 from reconciler.sandbox.resources.expression import EvaluationError, Expression, parse
 from reconciler.sandbox.resources.expression import Event as Evaluated
-from reconciler.sandbox.stores.clickhouse import ClickHouseStore
+from reconciler.sandbox.stores.clickhouse import ClickHouseStore, read_back
 from reconciler.sandbox.stores.store import Draft, Event, EventFilter, Thing
 from reconciler.sandbox.trouble.chance import Named
 
@@ -51,6 +51,7 @@ def create(call: Call) -> dict[str, Any]:
         draft = evaluated(read_event(call, call.root("event")), expressions_of(call))
         if call.store.checks_presence:
             _check_presence(draft)
+            _check_subscription(draft)
     except InvalidEventError as error:
         raise invalid(error.details) from None
     with call.store.transaction():
@@ -192,6 +193,12 @@ def _check_presence(draft: Draft) -> None:
         raise InvalidEventError({name: ["value_is_mandatory"] for name in missing})
 
 
+def _check_subscription(draft: Draft) -> None:
+    """Raise `InvalidEventError` for a NUL character, which Lago takes for a wrong timestamp in a single event."""
+    if "\0" in (draft.subscription or ""):
+        raise InvalidEventError({"timestamp": ["invalid_format"]})
+
+
 def expressions_of(call: Call) -> _Expressions:
     """Return what finds the expression of a code's metric and the field for its result, asking once a request."""
 
@@ -261,6 +268,7 @@ def _render_enriched(event: Event, enriched_at: int, metric: Thing | None) -> di
     properties = event.decoded()
     counts = metric is not None and metric["aggregation_type"] == "count_agg"
     value = 1 if counts or metric is None else properties.get(metric["field_name"])
+    event = read_back(event)
     return {
         "transaction_id": event.transaction_id,
         "external_subscription_id": event.subscription,

@@ -41,11 +41,11 @@ def update_lifetime_usage(call: Call) -> dict[str, Any]:
     """PUT /subscriptions/:external_id/lifetime_usage: what was used before Lago.
 
     Raises:
-        RefusalError: 404, no such subscription; 422, it is no number, or below 0.
+        RefusalError: 404, no such subscription, before all else; 422, it is no number, or below 0.
         UnstorableError: the column can't hold it.
     """
-    sent = call.root(_LIFETIME_USAGE).get(_HISTORICAL)
     lifetime = _find(call)
+    sent = call.root(_LIFETIME_USAGE).get(_HISTORICAL)
     if sent is None or not is_float(sent):
         raise invalid({"historical_usage_amount_cents": ["is not a number"]})
     amount = parse_numeric(sent, _DECIMALS)
@@ -59,13 +59,14 @@ def update_lifetime_usage(call: Call) -> dict[str, Any]:
 
 def _find(call: Call) -> _Lifetime:
     """Return the lifetime usage of an external id: of the last subscription that has begun."""
-    for subscription in call.store.things(call.organization, SUBSCRIPTION, call.path["external_id"]):
+    known = call.store.things(call.organization, SUBSCRIPTION, call.path["external_id"])
+    for subscription in known:
         if subscription["started_at"] is not None:
             first = subscription
             while first["previous_id"]:
                 first = call.store.thing(first["previous_id"])
             return _Lifetime(subscription, str(uuid5(NAMESPACE_URL, f"lago-lifetime-usage:{first['lago_id']}")))
-    raise not_found(_LIFETIME_USAGE)
+    raise not_found(_LIFETIME_USAGE if known else SUBSCRIPTION)
 
 
 def _render(call: Call, lifetime: _Lifetime) -> dict[str, Any]:

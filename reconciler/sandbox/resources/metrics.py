@@ -98,11 +98,10 @@ def update_metric(call: Call) -> dict[str, Any]:
 
 
 def delete_metric(call: Call) -> dict[str, Any]:
-    """DELETE /billable_metrics/:code: with its charges, and with its events as far as the store forgets any."""
+    """DELETE /billable_metrics/:code: with its charges; its events stay."""
     metric = find(call, METRIC, call.path["code"])
     with call.store.transaction():
         call.store.remove(metric)
-        call.store.forget(call.organization, metric["code"])
         plans = [plan for plan in call.store.things(call.organization, PLAN) if _charged_by(plan, metric)]
         for plan in plans:
             call.store.save(call.organization, PLAN, plan["code"], drop_metric(plan, metric))

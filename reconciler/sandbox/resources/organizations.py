@@ -1,16 +1,15 @@
-"""The organization behind an API key: what its customers have unless they say otherwise."""
+"""The organization behind an API key: what its billing entity, and so its customers, have unless they say otherwise."""
 
 from typing import Any
 
 from reconciler.sandbox.call import Call
-from reconciler.sandbox.grammar import format_instant
 from reconciler.sandbox.refusals import invalid
 from reconciler.sandbox.resources.catalog import check_timezone, refuse_unsupported
-from reconciler.sandbox.stores.store import Store, Thing, new_id
+from reconciler.sandbox.stores.store import Store, Thing
 
 ORGANIZATION = "organization"
 
-_TEXTS = (
+TEXTS = (
     "country",
     "address_line1",
     "address_line2",
@@ -24,12 +23,13 @@ _TEXTS = (
     "document_numbering",
     "document_number_prefix",
 )
-_DEFAULTS: Thing = {"timezone": "UTC", "net_payment_term": 0, "default_currency": "USD", "grace_period": 0}
+_SETTINGS: Thing = {"timezone": "UTC", "net_payment_term": 0, "default_currency": "USD", "grace_period": 0}
+_DEFAULTS: Thing = {"name": "Sandbox", "created_at": "2024-01-01T00:00:00Z", **_SETTINGS}
 
 
 def show_organization(call: Call) -> dict[str, Any]:
-    """GET /organizations."""
-    return {ORGANIZATION: _render(organization_of(call.store, call.organization))}
+    """GET /organizations: with its id, its event store, and what its customers have unless they say otherwise."""
+    return {ORGANIZATION: _render(call, organization_of(call.store, call.organization))}
 
 
 def update_organization(call: Call) -> dict[str, Any]:
@@ -38,20 +38,20 @@ def update_organization(call: Call) -> dict[str, Any]:
     refuse_unsupported(params, "webhook_url", "webhook_urls", "finalize_zero_amount_invoice")
     check_timezone(params)
     known = organization_of(call.store, call.organization)
-    changed = {name: params[name] for name in (*_TEXTS, *_DEFAULTS) if params.get(name) is not None}
-    organization = {"created_at": format_instant(call.lago.now()), **known, **changed}
+    changed = {name: params[name] for name in (*TEXTS, *_SETTINGS) if params.get(name) is not None}
+    organization = known | changed
     if "billing_configuration" in params:
         organization["grace_period"] = grace_period(params["billing_configuration"]) or 0
     with call.store.transaction():
         call.store.save(call.organization, ORGANIZATION, ORGANIZATION, organization)
     call.lago.agenda.all_changed()
-    return {ORGANIZATION: _render(organization)}
+    return {ORGANIZATION: _render(call, organization)}
 
 
 def organization_of(store: Store, organization: str) -> Thing:
     """Return an organization's settings."""
     known = store.things(organization, ORGANIZATION)
-    return known[0] if known else {"lago_id": new_id(), **_DEFAULTS}
+    return {**_DEFAULTS, **(known[0] if known else {}), "lago_id": organization}
 
 
 def grace_period(configuration: Any) -> int | None:
@@ -68,14 +68,15 @@ def grace_period(configuration: Any) -> int | None:
     return days
 
 
-def _render(organization: Thing) -> dict[str, Any]:
+def _render(call: Call, organization: Thing) -> dict[str, Any]:
     return {
         "lago_id": organization["lago_id"],
-        "name": "Sandbox",
-        "created_at": organization.get("created_at", "2024-01-01T00:00:00Z"),
+        "name": organization["name"],
+        "created_at": organization["created_at"],
+        "events_store": call.store.name,
         "webhook_url": None,
         "webhook_urls": [],
-        **{name: organization.get(name) for name in _TEXTS},
+        **{name: organization.get(name) for name in TEXTS},
         "default_currency": organization["default_currency"],
         "timezone": organization["timezone"],
         "net_payment_term": organization["net_payment_term"],

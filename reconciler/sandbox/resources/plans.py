@@ -20,7 +20,7 @@ from reconciler.sandbox.resources.catalog import (
     refuse_unsupported,
     save,
 )
-from reconciler.sandbox.resources.charges import make_charge, render_charge
+from reconciler.sandbox.resources.charges import check_metrics, make_charge, render_charge
 from reconciler.sandbox.resources.drafts import outdate_drafts
 from reconciler.sandbox.resources.plan_metadata import sent_metadata, set_metadata
 from reconciler.sandbox.schedule.periods import INTERVALS, PERIODS_A_YEAR
@@ -58,6 +58,7 @@ def create_plan(call: Call) -> dict[str, Any]:
         "charges": [],
         "created_at": format_instant(call.lago.now()),
     }
+    check_metrics(call, params.get("charges") or [])
     check_code(call, PLAN, plan, _errors(plan))
     _check_supported(params, plan)
     set_metadata(plan, sent_metadata(params))
@@ -86,6 +87,7 @@ def update_plan(call: Call) -> dict[str, Any]:
     attached = any(one["plan_id"] == plan["lago_id"] for one in call.store.things(call.organization, SUBSCRIPTION))
     editable = _ALWAYS_EDITABLE if attached else set(_FIELDS)
     plan |= {name: params[name] for name in _FIELDS if name in params and name in editable}
+    check_metrics(call, params.get("charges") or [])
     check_code(call, PLAN, plan, _errors(plan), mine=plan["lago_id"])
     _check_supported(params, plan)
     if (metadata := sent_metadata(params)) is not None:

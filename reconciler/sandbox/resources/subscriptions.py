@@ -63,7 +63,7 @@ def create_subscription(call: Call) -> dict[str, Any]:
 
 
 def list_subscriptions(call: Call) -> dict[str, Any]:
-    """GET /subscriptions: the active ones unless `status[]` says otherwise."""
+    """GET /subscriptions: the active ones unless `status[]` says otherwise, the latest start first."""
     statuses = call.query.get("status[]", "active").split(",")
     wanted = {name: call.query[name] for name in ("plan_code", "external_customer_id") if call.query.get(name)}
     found = [
@@ -71,6 +71,7 @@ def list_subscriptions(call: Call) -> dict[str, Any]:
         for one in call.store.things(call.organization, SUBSCRIPTION)
         if one["status"] in statuses and all(one[name] == value for name, value in wanted.items())
     ]
+    found.sort(key=lambda one: (one["subscription_at"], one["created_at"]), reverse=True)
     return paged(call, "subscriptions", found, lambda one: render_subscription(call, one))
 
 
@@ -105,8 +106,9 @@ def update_subscription(call: Call) -> dict[str, Any]:
 def terminate_subscription(call: Call) -> dict[str, Any]:
     """DELETE /subscriptions/:external_id: terminate the active one now, or cancel the pending one."""
     subscription = _of_status(call)
-    _check_at_termination(call.query)
-    if how := call.query.get("on_termination_invoice"):
+    params = {**call.body, **call.query}
+    _check_at_termination(params)
+    if how := params.get("on_termination_invoice"):
         subscription["on_termination_invoice"] = how
     terminate(call, subscription, call.lago.now())
     return _answer(call, subscription)
@@ -276,6 +278,7 @@ def _change_plan(call: Call, params: Mapping[str, Any], current: Thing, plan: Th
         "ending_at": moment(params, "ending_at") if "ending_at" in params else current["ending_at"],
         "created_at": now,
         "previous_id": current["lago_id"],
+        "on_termination_invoice": "generate",
         "billed_until": None,
     }
     if yearly_amount(plan) < yearly_amount(call.store.thing(current["plan_id"])):

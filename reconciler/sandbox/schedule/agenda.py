@@ -33,6 +33,7 @@ class Agenda:
 
     def __init__(self) -> None:
         self.paused = False
+        self._resumed_at = 0
         self._jobs: dict[str, Job] = {}
         self._changed: set[tuple[str, str]] = set()
         self._all_changed = True
@@ -41,15 +42,21 @@ class Agenda:
     def clear(self) -> None:
         """Forget everything; the clock runs."""
         self.paused = False
+        self._resumed_at = 0
         self.all_changed()
 
     def pause(self) -> None:
         """Let what is due wait."""
         self.paused = True
 
-    def resume(self) -> None:
+    def resume(self, now: int) -> None:
         """Do what is due, what has waited first."""
-        self.paused = False
+        if self.paused:
+            self.paused, self._resumed_at = False, now
+
+    def worked_at(self, at: int, now: int) -> int:
+        """Return when what was due at an instant is done: then, or when what was paused went on."""
+        return now if self.paused else max(at, self._resumed_at)
 
     def changed(self, organization: str, lago_id: str) -> None:
         """Look again at a subscription or an invoice."""

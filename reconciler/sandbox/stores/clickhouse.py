@@ -8,6 +8,9 @@ subscription, transaction_id, timestamp to the millisecond) or, without deduplic
 Tests have its weather in hand: how long messages take, or that they wait to be released; which ones are lost
 after the 200; when copies are merged.
 
+What is read back is text: properties are a `Map(String, String)`, and cents that were not sent read 0. Events are
+counted by what was sent.
+
 What a column of ClickHouse can't hold, where Postgres would end in a 500, is taken and lost here. That is
 inferred from the types of the columns, not seen.
 """
@@ -15,13 +18,15 @@ inferred from the types of the columns, not seen.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from reconciler.sandbox.grammar import SECOND, UnstorableError, decimal128, finite, parse_cents
-from reconciler.sandbox.stores.store import Draft, Event, EventFilter, Store, Thing
+from reconciler.sandbox.stores.store import Draft, Event, EventFilter, Group, Store, Thing
+from reconciler.sandbox.stores.text_map import text_map
 from reconciler.sandbox.trouble.chance import Chance, Chances, Named
 
 # DateTime64(3) begins with the year 1900 and ends with 2299.
@@ -205,7 +210,7 @@ class ClickHouseStore(Store):
         return self._select(f"{where} {order}", [*values, limit, offset])
 
     def enriched(self, wanted: EventFilter) -> list[tuple[Event, int]]:
-        """Return the unmerged rows of `events_enriched` with their `enriched_at`, the latest first."""
+        """Return the unmerged rows of `events_enriched` as sent, with their `enriched_at`, the latest first."""
         self._read_messages()
         where, values = wanted.where()
         order = "ORDER BY enriched_at DESC, transaction_id"
@@ -226,6 +231,10 @@ class ClickHouseStore(Store):
         """Return the number as `decimal128` reads it; an event without one counts as a zero."""
         return decimal128(value)
 
+    def grouped(self, groups: Iterable[Group]) -> list[Group]:
+        """Return the groups in no order that means anything, and the same each time: ClickHouse promises none."""
+        return sorted(groups, key=lambda values: blake2b(repr(values).encode()).digest())
+
     def subscription_of(self, event: Event) -> Thing | None:
         """Return the subscription whose life holds the event, to the millisecond, looked up when it is read."""
         for one in self.things(event.organization, "subscription", event.subscription):
@@ -243,9 +252,6 @@ class ClickHouseStore(Store):
         self._read_messages()
         super().save(organization, kind, key, body)
 
-    def forget(self, organization: str, code: str) -> None:
-        """Keep a deleted metric's events: Lago deletes them in Postgres only."""
-
     def clear_events(self) -> None:
         """Forget events and messages; lag, deduplication and losses are as at the start."""
         self._db.execute("DELETE FROM event")
@@ -255,7 +261,13 @@ class ClickHouseStore(Store):
 
     def _select(self, where: str, values: Sequence[Any]) -> Iterable[Event]:
         self._read_messages()
-        return map(Event._make, self._db.execute(f"SELECT {_COLUMNS} FROM event WHERE {where}", values))  # noqa: S608 -- of constants
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM event WHERE {where}", values)  # noqa: S608 -- of constants
+        return (read_back(Event._make(row)) for row in rows)
+
+
+def read_back(event: Event) -> Event:
+    """Return an event as the columns of ClickHouse give it back."""
+    return event._replace(properties=text_map(event.properties), cents=event.cents or "0.0")
 
 
 def _cents(draft: Draft) -> str | None:

@@ -18,12 +18,11 @@ from reconciler.sandbox.grammar import (
     parse_cents,
     property_text,
 )
-from reconciler.sandbox.stores.store import Draft, Event, EventFilter, Store, new_id
+from reconciler.sandbox.stores.index_row import fits_index
+from reconciler.sandbox.stores.store import Draft, Event, EventFilter, Group, Store, new_id
 
-# What an entry of the unique index may take: the organization's uuid and both texts. Postgres compresses
-# repetitive text first, the stand-in does not.
-_INDEX_ROW_BYTES = 2704
 _UUID_BYTES = 16
+"""Of the organization, in an entry of the unique index."""
 
 _COLUMNS = "organization, transaction_id, subscription, code, timestamp, cents, properties, created_at, lago_id"
 
@@ -86,9 +85,17 @@ class PostgresStore(Store):
         """Return the number if the property's text is a plain one, see `grammar.counted_number`."""
         return counted_number(property_text(value))
 
-    def forget(self, organization: str, code: str) -> None:
-        """Delete a metric's events softly: they are gone from every answer, and their ids stay taken."""
-        self._db.execute("UPDATE event SET deleted = 1 WHERE organization = ? AND code = ?", (organization, code))
+    def grouped(self, groups: Iterable[Group]) -> list[Group]:
+        """Return the groups by their values."""
+        return sorted(groups, key=lambda values: [text or "" for text in values])
+
+    def forget(self, organization: str, code: str) -> int:
+        """Delete a code's events softly: they are gone from every answer, and their ids stay taken.
+
+        Lagos before August 2026 do so to the events of a metric that is deleted. Returns how many there were.
+        """
+        sql = "UPDATE event SET deleted = 1 WHERE organization = ? AND code = ? AND NOT deleted"
+        return self._db.execute(sql, (organization, code)).rowcount
 
     def clear_events(self) -> None:
         """Forget the events."""
@@ -107,7 +114,7 @@ def _row(draft: Draft) -> Event:
     check_instant(draft.timestamp)
     transaction_id, subscription, code = draft.transaction_id or "", draft.subscription, draft.code or ""
     key = transaction_id + (subscription or "")
-    if "\0" in key or "\0" in code or _UUID_BYTES + len(key.encode()) > _INDEX_ROW_BYTES:
+    if "\0" in key or "\0" in code or not fits_index(transaction_id, subscription or "", more=_UUID_BYTES):
         raise UnstorableError(transaction_id)
     return Event(
         organization=draft.organization,

@@ -17,8 +17,6 @@ from uuid import uuid4
 
 import msgspec
 
-from reconciler.model.errors import UsageError
-
 _THINGS = """
 CREATE TABLE IF NOT EXISTS thing (
     lago_id TEXT PRIMARY KEY, organization TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL,
@@ -28,6 +26,8 @@ CREATE INDEX IF NOT EXISTS thing_key ON thing (organization, kind, key);
 """
 
 Thing = dict[str, Any]
+Group = tuple[str | None, ...]
+"""The values of a charge's pricing group keys; None where an event has no such property."""
 _PROPERTIES = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal)
 
 
@@ -84,7 +84,7 @@ class EventFilter(NamedTuple):
         return " AND ".join(sql for sql, _ in given), [value for _, value in given]
 
 
-class StoreFileError(UsageError):
+class StoreFileError(Exception):
     """The file is none that the store can keep its data in."""
 
 
@@ -195,12 +195,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def forget(self, organization: str, code: str) -> None:
-        """Do to a deleted metric's events what Lago does."""
-
-    @abstractmethod
     def clear_events(self) -> None:
         """Forget the events, inside of a transaction."""
+
+    @abstractmethod
+    def grouped(self, groups: Iterable[Group]) -> list[Group]:
+        """Return pricing groups, each the values of its keys, in the order in which usage lists them."""
 
     def counted_number(self, value: object) -> Decimal | None:
         """Return what an event with that property counts as, None where it is left out."""

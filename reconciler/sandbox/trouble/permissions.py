@@ -7,6 +7,7 @@ from reconciler.sandbox.trouble.requests import Asked
 
 Action = Literal["read", "write"]
 
+_IRREGULAR = {"billing_entities": "billing_entity", "events_enriched": "event"}
 _USAGE = {"current_usage", "past_usage", "projected_usage"}
 
 
@@ -45,6 +46,6 @@ def _resource(path: str) -> str:
         case [*_, last] if last in _USAGE:
             return "customer_usage"
         case ["subscriptions", _, ("alerts" | "lifetime_usage") as first, *_] | [first, *_]:
-            return first.removesuffix("_enriched").removesuffix("s")
+            return _IRREGULAR.get(first, first.removesuffix("s"))
         case _:
             return ""

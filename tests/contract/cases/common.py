@@ -37,8 +37,14 @@ def created(transaction_id: Any = "$run-1", **fields: Any) -> dict[str, Any]:
 
 
 def read(transaction_id: Any = "$run-1", **fields: Any) -> dict[str, Any]:
-    """The same as Lago gives it back."""
-    return created(transaction_id, lago_id=PerStore(UUID, TEXT), created_at=RECENT) | fields
+    """The same as Lago gives it back: on ClickHouse all properties are text, and cents that were not sent are 0."""
+    shown = {
+        "lago_id": PerStore(UUID, TEXT),
+        "created_at": RECENT,
+        "precise_total_amount_cents": PerStore(None, "0.0"),
+        "properties": PerStore(PROPERTIES, PROPERTIES | {"input_tokens": "820"}),
+    }
+    return created(transaction_id) | shown | fields
 
 
 def post(path: str, body: Any, **headers: str) -> Ask:

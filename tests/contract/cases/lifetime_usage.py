@@ -9,7 +9,7 @@ from tests.contract.cases.provisioning import SUBSCRIBED
 _CONTROLLER = "api app/controllers/api/v1/subscriptions/lifetime_usages_controller.rb"
 _UPDATE = "api app/services/lifetime_usages/update_service.rb"
 _PATH = "subscriptions/$run/lifetime_usage"
-_NOT_FOUND = error(404, "Not Found", "lifetime_usage_not_found")
+_NOT_FOUND = error(404, "Not Found", "subscription_not_found")
 
 
 def _historical(cents: Any) -> Ask:
@@ -67,10 +67,18 @@ CASES = [
         source=_UPDATE,
     ),
     Case(
-        "lifetime usage needs its root key before all else",
+        "lifetime usage of an unknown subscription is not found before its root key is missed",
+        Ask("PUT", _PATH, json={}),
+        404,
+        _NOT_FOUND,
+        source="seen on lago-api v1.51",
+    ),
+    Case(
+        "lifetime usage needs its root key",
         Ask("PUT", _PATH, json={}),
         400,
         bad_request("lifetime_usage"),
+        before=SUBSCRIBED,
         source=_CONTROLLER,
     ),
 ]

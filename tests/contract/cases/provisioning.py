@@ -119,8 +119,8 @@ CASES = [
         "a charge names its metric by a lago_id that is known",
         plan(charge(billable_metric_id="00000000-0000-0000-0000-000000000000")),
         404,
-        error(404, "Not Found", "billable_metric_not_found"),
-        source="api app/services/plans/create_service.rb",
+        error(404, "Not Found", "billable_metrics_not_found"),
+        source="api app/services/plans/create_service.rb; seen on lago-api v1.51",
     ),
     Case(
         "an amount is a decimal in text",
