@@ -2,9 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Tests wait for servers, so there are more of them at once than cores; tests/conftest.py says in which order.
+PYTEST = $(BIN)/pytest -n 4
 DEMO = $(VENV)/.demo
 DEV = $(VENV)/.dev
 INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
+
+# What is compiled is kept, whatever the environment says: tests start hundreds of processes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
@@ -16,27 +21,29 @@ $(DEMO): pyproject.toml constraints.txt
 	$(INSTALL) '.[demo]'
 	touch $(DEMO)
 
-$(DEV): $(DEMO)
+$(DEV): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) '.[dev]'
-	touch $(DEV)
+	touch $(DEMO) $(DEV)
 
 demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
 	$(BIN)/reconcile demo
 
-test: $(DEV)  ## run the tests, about 3 minutes on 2 cores
-	$(BIN)/pytest -n 3 -m 'not proof'
+test: $(DEV)  ## run the tests, about 3 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
+	$(PYTEST) $(if $(PROOFS),,-m 'not proof')
 
-proof: $(DEV)  ## run the longer proofs: crashes at every step, concurrency, volume
-	$(BIN)/pytest -n auto -m proof
+proof: $(DEV)  ## run the longer proofs alone: crashes, concurrency, volume; CRASHES=all for every crash
+	$(PYTEST) -m proof
 
 contract: $(DEV)  ## run the contract suite against the Lago of LAGO_CONTRACT_URL
 	@test -n "$(LAGO_CONTRACT_URL)" || { echo "Set LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY, see docs/sandbox.md." >&2; exit 2; }
 	$(BIN)/pytest tests/contract/test_contract.py
 
-lint: $(DEV)  ## check format, lint and types
+lint: $(DEV)  ## check format, lint, types and which way imports run
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(DEV)  ## measure, against what it could cost at least and LiteLLM's callback; PARTS="delivery senders" for some
 	$(BIN)/python -m bench $(PARTS)
@@ -45,6 +52,6 @@ wheel: $(DEV)  ## build the wheel into dist/
 	$(BIN)/python -m build --wheel
 
 clean:  ## remove what was made
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .bench
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .bench
 
 .PHONY: help demo test proof contract lint bench wheel clean

@@ -21,12 +21,14 @@ from psycopg.conninfo import conninfo_to_dict
 
 from reconciler.demo.litellm import SpendRow, apply_migrations, write_rows
 from reconciler.demo.postgres import EmbeddedPostgres, free_port, unprivileged
+from tests import order, trust
 
 DATA = Path(__file__).parent / "data"
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 
 # Quick, and still crash-safe against a kill of Postgres (only a crash of the machine would lose data).
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100", "shared_buffers": "64MB"}
+QUICK_LOGIN = {"scram_iterations": "1"}  # since Postgres 16
 
 TEMPLATE = "litellm_template"
 _numbers = itertools.count(1)
@@ -110,28 +112,43 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
 
-@pytest.fixture(autouse=True)
-def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what failed go again ten times as soon; how often it does is what tests are about."""
-    monkeypatch.setattr("reconciler.delivery.claim.FIRST_PAUSE", 0.02)
-    monkeypatch.setattr("reconciler.lago.client.FIRST_PAUSE", 0.02)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the longest proofs start first."""
+    items[:] = order.proofs_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.OneByOne:
+    """Let each test go to whichever worker is free."""
+    return order.OneByOne(config, log)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_trust() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        trust.share(patch)
+        yield
 
 
 @contextmanager
 def server(bin_dir: Path | None = None, **settings: str) -> Iterator[EmbeddedPostgres]:
     """Run a Postgres with a template database of LiteLLM's schema, in memory where there is room for it.
 
-    Its settings are `SETTINGS` and those given.
+    Its settings are `SETTINGS` and those given. Passwords are checked as ever, in one round of hashing instead of 4096
+    where the server has a setting for that: each pass logs in several times.
     """
     memory = Path("/dev/shm")
     with pytest.MonkeyPatch.context() as patch:
         if memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30:
             patch.setattr(tempfile, "tempdir", str(memory))
-        running = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS | settings)
+        running = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS | ({} if bin_dir else QUICK_LOGIN) | settings)
         running.start()
     with running:
         with psycopg.connect(running.socket_url(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+            password = sql.Literal(conninfo_to_dict(running.url())["password"])
+            connection.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
         apply_migrations(running.socket_url(TEMPLATE))
         yield running
 

@@ -4,9 +4,16 @@
 import alembic.command
 import certifi
 import httpcore
+import pytest
 import sqlalchemy.dialects.postgresql.psycopg
 
 import reconciler.cli.show
-import reconciler.delivery.dispatch
+import reconciler.delivery.deliver
 import reconciler.ledger.schema
 import reconciler.passes.run
+import tests.crash.runner
+import tests.process
+from tests import trust
+
+patch = pytest.MonkeyPatch()
+trust.share(patch)

@@ -3,44 +3,30 @@
 - fresh: from the watermark less the look-back to the newest settled window;
 - probe: row counts over the horizon, about hourly; windows that differ get exact totals;
 - deep: exact totals over the horizon, about daily;
-- backfill: exact totals of the windows that a `--since` asked for.
+- backfill: exact totals of the windows that a `--since` asked for, from the source's oldest row on.
 
-Each chunk is a transaction of its own that waits for the meter's turn, so that the others' fresh looks come
-between, and each records how far it came, so that a killed look goes on where it was.
+Each but the probe records with every chunk how far it came, so that a killed look goes on where it was.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Event
-from typing import Any, Literal, Protocol
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import select
 
-from reconciler.capture.planner import ChunkSize, Planner
-from reconciler.database.postgres import cursor, timed_out
-from reconciler.database.statements import statement
-from reconciler.ledger import meters, tables
+from reconciler.capture.agenda import Agenda, Kept, Look
+from reconciler.capture.bookmarks import Bookmark, NoBookmark, Position, Watermark
+from reconciler.capture.chunks import Chunks
+from reconciler.capture.planner import Planner
+from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import ReconcileError
 from reconciler.model.terms import Stretch
 from reconciler.report.figures import Tally
 from reconciler.report.progress import Kind
 
 Progress = Callable[[Kind, datetime, datetime, datetime], None]
 """Told after each chunk: the kind of look, its since and until, and the position reached."""
-
-DUE = {"probe": timedelta(hours=1), "deep": timedelta(days=1)}
-
-
-class NoTurnError(ReconcileError):
-    """Another pass holds the meter's turn for longer than this one may wait."""
-
-
-class StoppedError(ReconcileError):
-    """The pass was told to stop before it was done; nothing is lost."""
 
 
 @dataclass
@@ -71,38 +57,39 @@ class Looks:
         self,
         meter: Meter,
         planner: Planner,
+        chunks: Chunks,
+        agenda: Agenda,
         ledger: Ledger,
         *,
         now: datetime,
         settle: timedelta,
         lookback: timedelta,
         horizon: timedelta,
-        wait_seconds: float,
-        stopping: Event,
+        oldest: Callable[[], datetime | None],
         progress: Progress,
     ) -> None:
         """Take what the pass found out.
 
         Args:
             meter: as it was at the pass's start.
-            planner: compares and plans chunks.
-            ledger: where positions are kept.
+            planner: counts rows.
+            chunks: plans.
+            agenda: where looks are kept.
+            ledger: what was looked at before.
             now: the source's clock.
             settle: how long after its end a window is settled.
             lookback: how far before the watermark a fresh look begins.
             horizon: how far back probes and deep looks go.
-            wait_seconds: how long to wait for the meter's turn.
-            stopping: set when the pass should end after its present chunk.
+            oldest: asks the source for the start of its oldest row, None if it has none.
             progress: told after each chunk.
         """
         self._meter = meter
         self._planner = planner
+        self._chunks = chunks
+        self._agenda = agenda
         self._ledger = ledger
-        self._wait_seconds = wait_seconds
-        self._stopping = stopping
+        self._oldest = oldest
         self._progress = progress
-        self._size = ChunkSize()
-        self._working_since = 0.0  # when the chunk in hand got its turn
         self.seen = Seen()
         self.newest = meter.timeline.floor(now - settle)
         """The end of the newest settled window."""
@@ -116,23 +103,17 @@ class Looks:
         Raises:
             NoTurnError: another pass is at it.
         """
-        for stretch in self._meter.timeline.stretches(self.fresh_since, self.newest):
-            self._walk("fresh", stretch, _Watermark(self._meter.name))
+        self._walk("fresh", self.fresh_since, self.newest, Watermark(self._meter.name))
 
     def due(self) -> None:
         """Do what is due: unfinished backfills, then a deep look or a probe."""
-        with self._ledger.transaction() as connection:
-            unfinished = connection.execute(
-                select(tables.look)
-                .where(tables.look.c.meter == self._meter.name, tables.look.c.finished_at.is_(None))
-                .order_by(tables.look.c.id)
-            ).all()
+        unfinished = self._agenda.unfinished()
         for look in unfinished:
             if look.kind == "backfill":
                 self._resume(look)
-        if self._is_due("deep"):
+        if self._agenda.is_due("deep"):
             self._resume(self._begin("deep", unfinished))
-        elif self._is_due("probe"):
+        elif self._agenda.is_due("probe"):
             self._probe(self._begin("probe", unfinished))
 
     def backfill(self, since: datetime, until: datetime) -> None:
@@ -140,206 +121,81 @@ class Looks:
         if since >= until:
             return
         if self._ledger.is_dry:
-            for stretch in self._meter.timeline.stretches(since, until):
-                self._walk("backfill", stretch, _NoBookmark())
-            return
-        table = tables.look
-        with self._ledger.transaction() as connection:
-            look = connection.execute(
-                update(table)
-                .where(
-                    table.c.meter == self._meter.name,
-                    table.c.kind == "backfill",
-                    table.c.since == since,
-                    table.c.finished_at.is_(None),
-                )
-                .values(until=func.greatest(table.c.until, until))
-                .returning(table)
-            ).first() or self._insert(connection, "backfill", since, until)
-        self._resume(look)
+            self._walk("backfill", self._from_oldest(since), until, NoBookmark())
+        else:
+            self._resume(self._agenda.backfill(since, until))
 
-    def _resume(self, look: Row[Any]) -> None:
+    def _resume(self, look: Look) -> None:
         """Do what is left of a deep look or a backfill; passes that do the same one share it."""
-        since, until = look.since.astimezone(UTC), look.until.astimezone(UTC)
-        position = max(since, look.position.astimezone(UTC))
-        for span_since, span_until in self._in_scope(look.kind, position, until):
-            for stretch in self._meter.timeline.stretches(span_since, span_until):
-                self._walk(look.kind, stretch, _Position(look.id))
-        self._finish(look.id)
+        position, until = max(look.since, look.position).astimezone(UTC), look.until.astimezone(UTC)
+        if look.kind == "backfill":
+            self._walk("backfill", self._from_oldest(position), until, Position(look.id))
+        else:
+            for since, end in self._in_scope(position, until):
+                self._walk(look.kind, since, end, Position(look.id))
+        self._agenda.finish(look)
 
-    def _probe(self, look: Row[Any]) -> None:
+    def _from_oldest(self, since: datetime) -> datetime:
+        """The moment, or the window of the source's oldest row if that is later; the newest window if it has none."""
+        oldest = self._oldest()
+        return max(since, self.newest if oldest is None else self._meter.timeline.floor(oldest))
+
+    def _probe(self, look: Look) -> None:
         since, until = look.since.astimezone(UTC), look.until.astimezone(UTC)
 
         def probe(chunk: Stretch) -> None:
-            for span in _spans(self._differing(chunk), chunk.terms.window):
-                self._walk("probe", Stretch(chunk.terms, *span), _NoBookmark())
+            with self._ledger.transaction(planning=True) as connection:
+                differing = self._planner.differing(connection, chunk, self._meter.start)
+            for start, end in spans(differing, chunk.terms.window):
+                self._walk("probe", start, end, NoBookmark())
             self._progress("probe", since, until, chunk.until)
 
         for stretch in self._meter.timeline.stretches(since, until):
-            self._by_chunks(stretch, probe)
-        self._finish(look.id)
+            self._chunks.each(stretch, probe)
+        self._agenda.finish(look)
 
-    def _differing(self, chunk: Stretch) -> list[datetime]:
-        with self._ledger.transaction(planning=True) as connection:
-            self._planner.counts(connection, chunk)
-            values = {
-                "meter": self._meter.name,
-                "since": chunk.since,
-                "until": chunk.until,
-                "scope": self._meter.start,
-            }
-            rows = cursor(connection).execute(statement("capture/differing_windows"), values).fetchall()
-        return [start.astimezone(UTC) for (start,) in rows if isinstance(start, datetime)]
+    def _walk(self, kind: Kind, since: datetime, until: datetime, bookmark: Bookmark) -> None:
+        """Plan `[since, until)`, by the terms that hold there."""
+        for stretch in self._meter.timeline.stretches(since, until):
 
-    def _walk(self, kind: Kind, stretch: Stretch, bookmark: "Bookmark") -> None:
-        """Plan a stretch chunk by chunk, each committed with how far it came."""
+            def done(chunk: Stretch, tally: Tally | None, whole: Stretch = stretch) -> None:
+                if tally is not None:
+                    self.seen.add(chunk, tally)
+                    self._progress(kind, whole.since, whole.until, chunk.until)
 
-        def plan(chunk: Stretch) -> None:
-            with self._ledger.transaction(planning=True) as connection:
-                if not self._ledger.is_dry and not meters.lock(
-                    connection, self._meter.name, wait_seconds=self._wait_seconds
-                ):
-                    raise NoTurnError(f"another pass of meter {self._meter.name!r} is running")
-                self._working_since = time.monotonic()
-                if bookmark.is_past(connection, chunk.until):
-                    return
-                tally = self._planner.plan(connection, chunk)
-                bookmark.move(connection, chunk.until)
-            self.seen.add(chunk, tally)
-            self._progress(kind, stretch.since, stretch.until, chunk.until)
+            self._chunks.plan(stretch, bookmark, done)
 
-        self._by_chunks(stretch, plan)
-
-    def _by_chunks(self, stretch: Stretch, work: Callable[[Stretch], None]) -> None:
-        """Do the work on chunks whose size follows from how long each took; one that takes too long is cut."""
-        position = stretch.since
-        while position < stretch.until:
-            if self._stopping.is_set():
-                raise StoppedError("the pass was told to stop; the next one goes on")
-            chunk = Stretch(stretch.terms, position, self._size.until(stretch, position))
-            self._working_since = time.monotonic()
-            try:
-                work(chunk)
-            except ReconcileError as error:
-                if timed_out(error) and self._size.cut(chunk):
-                    continue
-                raise
-            self._size.took(time.monotonic() - self._working_since)
-            position = chunk.until
-
-    def _in_scope(self, kind: Kind, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """The parts of `[since, until)` in scope: a backfill's own, else windows backfilled and from the start on."""
+    def _in_scope(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """The parts of `[since, until)` in scope: windows backfilled, and those from the meter's start on."""
         start = self._meter.start
-        if kind == "backfill" or start <= since:
-            if since < until:
-                yield since, until
-            return
-        table = tables.window
-        with self._ledger.transaction() as connection:
-            backfilled = connection.execute(
-                select(table.c.start)
-                .where(
-                    table.c.meter == self._meter.name,
-                    table.c.start >= since,
-                    table.c.start < min(start, until),
-                )
-                .order_by(table.c.start)
-            ).scalars()
-            earlier = [moment.astimezone(UTC) for moment in backfilled]
-        for stretch in self._meter.timeline.stretches(since, min(start, until)):
-            inside = [moment for moment in earlier if stretch.since <= moment < stretch.until]
-            yield from _spans(inside, stretch.terms.window)
-        if start < until:
-            yield start, until
-
-    def _is_due(self, kind: Literal["probe", "deep"]) -> bool:
-        table = tables.look
-        with self._ledger.transaction() as connection:
-            last = connection.scalar(
-                select(
-                    func.coalesce(
-                        select(func.max(table.c.finished_at))
-                        .where(table.c.meter == self._meter.name, table.c.kind == kind)
-                        .scalar_subquery(),
-                        select(tables.meter.c.created_at)
-                        .where(tables.meter.c.name == self._meter.name)
-                        .scalar_subquery(),
+        if since < start:
+            table = tables.window
+            with self._ledger.transaction() as connection:
+                backfilled = connection.execute(
+                    select(table.c.start)
+                    .where(
+                        table.c.meter == self._meter.name,
+                        table.c.start >= since,
+                        table.c.start < min(start, until),
                     )
-                )
-            )
-            now = connection.scalar(select(func.clock_timestamp()))
-        return last is not None and now is not None and now - last >= DUE[kind]
+                    .order_by(table.c.start)
+                ).scalars()
+                earlier = [moment.astimezone(UTC) for moment in backfilled]
+            for stretch in self._meter.timeline.stretches(since, min(start, until)):
+                inside = [moment for moment in earlier if stretch.since <= moment < stretch.until]
+                yield from spans(inside, stretch.terms.window)
+        if max(since, start) < until:
+            yield max(since, start), until
 
-    def _begin(self, kind: Literal["probe", "deep"], unfinished: Sequence[Row[Any]]) -> Row[Any]:
+    def _begin(self, kind: Kept, unfinished: Sequence[Look]) -> Look:
         """The look of that kind that was cut off, or a new one over the horizon."""
         for look in unfinished:
             if look.kind == kind:
                 return look
-        with self._ledger.transaction() as connection:
-            return self._insert(connection, kind, self._horizon, max(self._horizon, self.fresh_since))
-
-    def _insert(self, connection: Connection, kind: Kind, since: datetime, until: datetime) -> Row[Any]:
-        values = {"meter": self._meter.name, "kind": kind, "since": since, "until": until, "position": since}
-        return connection.execute(insert(tables.look).values(values).returning(tables.look)).one()
-
-    def _finish(self, look_id: int) -> None:
-        table = tables.look
-        with self._ledger.transaction() as connection:
-            connection.execute(update(table).where(table.c.id == look_id).values(finished_at=func.clock_timestamp()))
+        return self._agenda.begin(kind, self._horizon, max(self._horizon, self.fresh_since))
 
 
-class Bookmark(Protocol):
-    """How far a look has come, kept in the same transaction as what it planned."""
-
-    def is_past(self, connection: Connection, until: datetime) -> bool:
-        """Whether another pass has done this chunk of the same look meanwhile."""
-
-    def move(self, connection: Connection, until: datetime) -> None:
-        """Note that the look has come this far."""
-
-
-@dataclass(frozen=True)
-class _Watermark:
-    """A fresh look moves the meter's watermark; it looks again at what lies before it."""
-
-    meter: str
-
-    def is_past(self, connection: Connection, until: datetime) -> bool:  # noqa: ARG002
-        return False
-
-    def move(self, connection: Connection, until: datetime) -> None:
-        table = tables.meter
-        watermark = func.greatest(table.c.watermark, until)
-        connection.execute(update(table).where(table.c.name == self.meter).values(watermark=watermark))
-
-
-@dataclass(frozen=True)
-class _Position:
-    """A deep look or a backfill keeps its place; passes that find it unfinished share it."""
-
-    look_id: int
-
-    def is_past(self, connection: Connection, until: datetime) -> bool:
-        table = tables.look
-        return bool(connection.scalar(select(table.c.position >= until).where(table.c.id == self.look_id)))
-
-    def move(self, connection: Connection, until: datetime) -> None:
-        table = tables.look
-        position = func.greatest(table.c.position, until)
-        connection.execute(update(table).where(table.c.id == self.look_id).values(position=position))
-
-
-class _NoBookmark:
-    """A probe keeps no place, its counts are cheap to take again; a dry run leaves no trace."""
-
-    def is_past(self, connection: Connection, until: datetime) -> bool:  # noqa: ARG002
-        return False
-
-    def move(self, connection: Connection, until: datetime) -> None:
-        """Do nothing."""
-
-
-def _spans(starts: list[datetime], length: timedelta) -> Iterator[tuple[datetime, datetime]]:
+def spans(starts: list[datetime], length: timedelta) -> Iterator[tuple[datetime, datetime]]:
     """Join windows that follow one another."""
     since = until = None
     for start in starts:

@@ -4,29 +4,27 @@ LiteLLM's versions differ in columns, operators differ in what they grant: the s
 Facts: the column `spend` is a double, "startTime" a timestamp without zone that holds UTC and is indexed.
 """
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from typing import Any
 
 from psycopg import sql
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import SET_BASED, Postgres, cursor
-from reconciler.database.statements import statement
+from reconciler.database.statements import identifier, statement
 from reconciler.model.errors import SourceError
-from reconciler.model.terms import Terms
+from reconciler.model.terms import Stretch, Terms
 
 TABLE = "LiteLLM_SpendLogs"
 ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
 READ_IF_THERE = frozenset({"status", "cache_hit"})
-EXCLUSION_COLUMN = {
-    "customer": None,  # whatever the charge-by says
-    "user": "user",
-    "team": "team_id",
-    "key": "api_key",
-    "model": None,  # whatever the model column says
-}
+BLOCK = 2**20
+"""Bytes that go to another database at once."""
+
+EXCLUSION_COLUMN = {"user": "user", "team": "team_id", "key": "api_key"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class Source:
     def __init__(self, postgres: Postgres) -> None:
         """Read through `postgres`, in the schema that its URL names."""
         self._postgres = postgres
-        self._table = sql.Identifier(postgres.database.schema, TABLE)
+        self._table = identifier(postgres.database.schema, TABLE)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -108,7 +106,7 @@ class Source:
             SourceError: which column lacks, and what to grant or change.
         """
         needed = {*ALWAYS_READ, terms.customer_column, terms.model_column}
-        needed |= {column for kind, _ in _excluded(terms) if (column := EXCLUSION_COLUMN[kind])}
+        needed |= {_exclusion_column(terms, kind) for kind in _excluded(terms)}
         needed |= READ_IF_THERE & sight.hidden  # what an old LiteLLM lacks is one thing, what it hides another
         if missing := sorted(needed - sight.columns):
             names = ", ".join(f'"{name}"' for name in missing)
@@ -117,58 +115,97 @@ class Source:
                 "the column is absent in this LiteLLM, or SELECT on it is not granted (sql/grants/grant_source.sql)."
             )
 
-    def totals(self, sight: Sight, terms: Terms, since: datetime, until: datetime) -> sql.Composed:
-        """The statement that sums [since, until) by bucket."""
+    def totals(self, sight: Sight, terms: Terms) -> sql.Composed:
+        """The statement that sums a span by bucket; its values are `values`."""
         return statement("capture/totals").format(
-            **self._span(terms, since, until),
+            spend_logs=self._table,
             customer=sql.Identifier(terms.customer_column),
             model=sql.Identifier(terms.model_column),
             status=sql.Identifier("status") if "status" in sight.columns else sql.SQL("NULL"),
             excluded=_excluded_condition(sight, terms),
         )
 
-    def counts(self, terms: Terms, since: datetime, until: datetime) -> sql.Composed:
-        """The statement that counts the rows of each window in [since, until), index-only."""
-        return statement("capture/counts").format(**self._span(terms, since, until))
+    def counts(self) -> sql.Composed:
+        """The statement that counts the rows of each window of a span, index-only; its values are `values`."""
+        return statement("capture/counts").format(spend_logs=self._table)
 
     def oldest(self) -> sql.Composed:
         """The statement that finds the start of the oldest row, NULL if there is no row."""
         return statement("capture/oldest").format(spend_logs=self._table)
 
-    def _span(self, terms: Terms, since: datetime, until: datetime) -> dict[str, sql.Composable]:
-        return {
-            "spend_logs": self._table,
-            "length": _interval(terms.window),
-            "since": _naive(since),
-            "until": _naive(until),
-        }
+    def oldest_row(self) -> datetime | None:
+        """The start of the oldest row, None if there is no row."""
+        with self.transaction() as connection:
+            row = cursor(connection).execute(self.oldest(), {}).fetchone()
+        return row[0].astimezone(UTC) if row and isinstance(row[0], datetime) else None
 
 
-def copy(statement_: sql.Composed, table: sql.Identifier, read: Connection, write: Connection) -> None:
-    """Stream the rows of a SELECT in one database into a table of another; memory stays flat."""
+def values(stretch: Stretch) -> dict[str, Any]:
+    """The values of `Source.totals` and `Source.counts` over a stretch."""
+    patterns = {_exclusion(kind): patterns for kind, patterns in _excluded(stretch.terms).items()}
+    return {"since": stretch.since, "until": stretch.until, "length": stretch.terms.window, **patterns}
+
+
+def copy(
+    statement_: sql.Composed,
+    values: Mapping[str, Any],
+    table: sql.Identifier,
+    read: Connection,
+    write: Connection,
+    *,
+    errors_of_write: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """Stream the rows of a SELECT in one database into a table of another; memory stays flat.
+
+    Block by block, each a COPY of its own: the server that is written to waits between them as in any transaction, and
+    ends it should this program be frozen. Within a COPY it would wait for ever. `errors_of_write` turns the errors of
+    the one that is written to into sentences, which else would name the one that is read.
+    """
     reading, writing = cursor(read), cursor(write)
     out = sql.SQL("COPY ({}) TO STDOUT").format(statement_)
     into = sql.SQL("COPY {} FROM STDIN").format(table)
-    with reading.copy(out) as rows, writing.copy(into) as target:
-        for block in rows:
-            target.write(block)
+    with reading.copy(out, values) as rows:
+        for block in _blocks(rows):
+            with errors_of_write(), writing.copy(into) as target:
+                target.write(block)
 
 
-def _excluded(terms: Terms) -> Iterable[tuple[str, str]]:
+def _blocks(rows: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
+    """Whole rows, joined to a megabyte or so."""
+    block = bytearray()
+    for row in rows:
+        block += row
+        if len(block) >= BLOCK:
+            yield bytes(block)
+            block.clear()
+    if block:
+        yield bytes(block)
+
+
+def _excluded(terms: Terms) -> dict[str, list[str]]:
+    """The patterns of RECONCILE_EXCLUDE, as LIKE takes them, by what they are matched with."""
+    patterns: dict[str, list[str]] = {}
     for text in terms.exclude:
         kind, _, pattern = text.partition(":")
-        yield kind, pattern
+        patterns.setdefault(kind, []).append(_like(pattern))
+    return patterns
+
+
+def _exclusion(kind: str) -> str:
+    return f"excluded_{kind}"
+
+
+def _exclusion_column(terms: Terms, kind: str) -> str:
+    return {"customer": terms.customer_column, "model": terms.model_column, **EXCLUSION_COLUMN}[kind]
 
 
 def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:
-    conditions: list[sql.Composable] = []
-    columns = EXCLUSION_COLUMN | {"customer": terms.customer_column, "model": terms.model_column}
-    for kind, pattern in _excluded(terms):
-        column = columns[kind]
-        assert column is not None
-        conditions.append(
-            sql.SQL("coalesce({} LIKE {}, false)").format(sql.Identifier(column), sql.Literal(_like(pattern)))
+    conditions: list[sql.Composable] = [
+        sql.SQL("coalesce({} LIKE ANY ({}::text[]), false)").format(
+            identifier(_exclusion_column(terms, kind)), sql.Placeholder(_exclusion(kind))
         )
+        for kind in _excluded(terms)
+    ]
     if not terms.cache_hits and "cache_hit" in sight.columns:
         conditions.append(sql.SQL("(spend = 0 AND cache_hit IS NOT DISTINCT FROM 'True')"))
     return sql.SQL("({})").format(sql.SQL(" OR ").join(conditions)) if conditions else sql.SQL("false")
@@ -177,11 +214,3 @@ def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:
 def _like(pattern: str) -> str:
     escaped = pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return escaped.replace("*", "%")
-
-
-def _interval(length: timedelta) -> sql.Composable:
-    return sql.SQL("interval {}").format(sql.Literal(f"{int(length.total_seconds())} seconds"))
-
-
-def _naive(moment: datetime) -> sql.Composable:
-    return sql.SQL("timestamp {}").format(sql.Literal(moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ")))

@@ -8,6 +8,7 @@ from psycopg import sql
 from sqlalchemy import Connection, text
 
 from reconciler.database.postgres import cursor
+from reconciler.database.statements import identifier, statement
 from reconciler.model.errors import SettingsError
 from reconciler.settings.meter import MeterSettings
 from reconciler.settings.values import MappingFile, MappingTable
@@ -35,19 +36,19 @@ class Subscriptions:
         if not isinstance(self._meter.mapping, MappingFile):
             return
         writing = cursor(connection)
-        writing.execute("CREATE TEMP TABLE mapping (customer text, subscription text) ON COMMIT DROP")
+        writing.execute(statement("capture/mapping_table"))
         with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
             for pair in read_csv(self._meter.mapping.path):
                 rows.write_row(pair)
 
     @property
     def expression(self) -> sql.Composable:
-        """SQL for the subscription, NULL where there is none."""
-        template = sql.SQL("replace({}, '{{id}}', customer)").format(sql.Literal(_escaped(self._meter.subscription)))
+        """SQL for the subscription, NULL where there is none; it has the value `template`."""
+        template = "replace(%(template)s::text, '{id}', customer)"
         if self._meter.mapping is None:
-            return template
+            return sql.SQL(template)
         if "subscription" in self._meter.model_fields_set:
-            return sql.SQL("coalesce(mapping.subscription, {})").format(template)
+            return sql.SQL("coalesce(mapping.subscription, {})").format(sql.SQL(template))
         return sql.SQL("mapping.subscription")
 
     @property
@@ -57,14 +58,10 @@ class Subscriptions:
             case None:
                 return sql.SQL("")
             case MappingFile():
-                table: sql.Composable = sql.Identifier("pg_temp", "mapping")
+                table = identifier("pg_temp", "mapping")
             case MappingTable(schema, name):
-                table = sql.Identifier(_escaped(schema), _escaped(name))
-        # Of an operator's table anything may be true: a customer with two subscriptions has none.
-        return sql.SQL(
-            "LEFT JOIN (SELECT customer, min(nullif(subscription, '')) AS subscription FROM {} "
-            "GROUP BY customer HAVING min(subscription) = max(subscription)) AS mapping USING (customer)"
-        ).format(table)
+                table = identifier(schema, name)
+        return statement("capture/join_mapping").format(mapping=table)
 
     def check(self, connection: Connection) -> None:
         """See that the operator's table is there and readable, before anything is planned.
@@ -88,11 +85,6 @@ class Subscriptions:
                 "or the role may not read it; it needs text columns customer and subscription, such as "
                 "table:billing.subscriptions."
             )
-
-
-def _escaped(name: str) -> str:
-    """For a statement that has parameters: there, psycopg takes a single % for the start of one."""
-    return name.replace("%", "%%")
 
 
 def read_csv(path: Path) -> Iterator[tuple[str, str]]:

@@ -190,6 +190,8 @@ def sandbox(
                 lag=lag,
                 on_ready=ready,
             )
+        except stand_in.StoreFileError as error:
+            raise UsageError(str(error)) from None
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             raise ReconcileError(f"Can't listen on {host}:{port}: {why}. Give another --port.") from None

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from reconciler.ledger.lagos import KnownLago
+from reconciler.model.money import total
 from reconciler.report.progress import Kind
 from reconciler.report.quarantine import Quarantined
 from reconciler.report.status import Status
@@ -71,6 +71,8 @@ def summary(done: Summary, *, to_stderr: bool) -> None:
     console.print("\n".join(_lines(done)), markup=False)
     for sentence in done.adopted:
         console.print(f"  adopted: {sentence}", markup=False)
+    for sentence in done.warnings:
+        _ERR.print(f"  warning: {sentence}", markup=False)
     for alarm in done.alarms:
         if not alarm["acknowledged"]:
             _ERR.print(f"  alarm {alarm['id']} ({alarm['kind']}): {alarm['message']}", markup=False)
@@ -83,10 +85,10 @@ def _lines(done: Summary) -> Iterator[str]:
     if done.skipped:
         yield f"{name}: another pass is running; nothing to do."
         return
-    if done.standing is None:
+    if done.balance is None:
         yield f"{name}: not done."
         return
-    tally, now = done.tally, done.standing
+    tally, now = done.tally, done.balance
     verb = "would plan" if done.dry_run else "planned"
     yield f"{name}: {_moment(done.since)} to {_moment(done.until)}, {_count(tally.windows, 'window')} looked at"
     yield (
@@ -122,7 +124,7 @@ def _lines(done: Summary) -> Iterator[str]:
 
 def status(now: Status) -> None:
     """Show how a meter stands."""
-    state = now.standing
+    state = now.balance
     _OUT.print(f"[bold]Meter {escape(now.meter.name)}[/bold]")
     _OUT.print(_facts(now))
 
@@ -229,8 +231,8 @@ def quarantine(found: Sequence[Quarantined]) -> None:
             _moment(event.answered_at), escape(_brief(event.answer or "", 160)),
         )  # fmt: skip
     _OUT.print(table)
-    total = sum((event.cost for event in found), Decimal())
-    _OUT.print(f"{_count(len(found), 'event')}, {plain(total)} USD. `reconcile quarantine show ID` says more of one.")
+    cost = total(event.cost for event in found)
+    _OUT.print(f"{_count(len(found), 'event')}, {plain(cost)} USD. `reconcile quarantine show ID` says more of one.")
 
 
 def quarantined_event(event: Quarantined) -> None:
@@ -249,7 +251,7 @@ def quarantined_event(event: Quarantined) -> None:
         ("quarantined", f"{_moment(event.answered_at)} UTC" + (", in conflict" if event.conflict else "")),
         ("why", event.answer or ""),
         ("seen before", event.failure or "nothing"),
-        ("event", _brief(event.payload, 4000)),
+        ("event", _brief(event.payload or "", 4000)),
     ):  # fmt: skip
         facts.add_row(name, escape(value))
     _OUT.print(facts)

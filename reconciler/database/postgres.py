@@ -3,6 +3,7 @@
 Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
 """
 
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from sqlalchemy import Connection, create_engine, exc
+from sqlalchemy import Connection, create_engine, event, exc
 
 from reconciler import __version__
 from reconciler.database.address import Database
@@ -30,7 +31,6 @@ _EVERY_TRANSACTION = {
     "intervalstyle": "postgres",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
-    "idle_in_transaction_session_timeout": "600000",
     "client_encoding": "UTF8",
     "application_name": f"reconciler/{__version__}",
 }
@@ -45,6 +45,9 @@ SET_BASED = {
     "enable_nestloop": "off",
 }
 
+IDLE_SECONDS = 1.0
+"""A connection that has idled for longer is tried before it is used."""
+
 CONNECT_TIMEOUT = 10
 """Seconds to wait for a connection."""
 
@@ -53,7 +56,13 @@ class Postgres:
     """One database, as its transactions and its errors."""
 
     def __init__(
-        self, database: Database, *, error: type[ReconcileError], variable: str, statement_timeout: timedelta
+        self,
+        database: Database,
+        *,
+        error: type[ReconcileError],
+        variable: str,
+        statement_timeout: timedelta,
+        idle: timedelta = timedelta(minutes=1),
     ) -> None:
         """Connect to nothing yet.
 
@@ -62,11 +71,14 @@ class Postgres:
             error: what to raise when the database refuses or fails.
             variable: the setting that names the database, for messages.
             statement_timeout: the longest that one statement may take.
+            idle: how long a transaction may wait for this program, beyond what a statement elsewhere may take; one that
+                a frozen program holds open would keep its locks for ever.
         """
         self.database = database
         self._error = error
         self._variable = variable
         self._statement_timeout = statement_timeout
+        self._idle = statement_timeout + idle
         name = conninfo_to_dict(database.conninfo).get("application_name")
         self._named = {"application_name": str(name)} if name else {}
         self._engine = create_engine(
@@ -74,11 +86,12 @@ class Postgres:
             creator=partial(_connect, database.conninfo),
             pool_size=8,
             max_overflow=0,
-            pool_pre_ping=True,  # the server may have been restarted since the last transaction
             isolation_level="READ COMMITTED",
             use_native_hstore=False,
             hide_parameters=True,
         )
+        event.listen(self._engine, "checkin", _note_use)
+        event.listen(self._engine, "checkout", _ping_if_idle)
         weakref.finalize(self, self._engine.dispose)
 
     def close(self) -> None:
@@ -105,7 +118,10 @@ class Postgres:
         """
         settings = (
             _EVERY_TRANSACTION
-            | {"statement_timeout": str(int(self._statement_timeout.total_seconds() * 1000))}
+            | {
+                "statement_timeout": _milliseconds(self._statement_timeout),
+                "idle_in_transaction_session_timeout": _milliseconds(self._idle),
+            }
             | self._named
             | dict(local or {})
         )
@@ -167,15 +183,34 @@ def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
     return driver.cursor()
 
 
+def _note_use(_driver: psycopg.Connection, record: Any) -> None:
+    record.info["used_at"] = time.monotonic()
+
+
+def _ping_if_idle(driver: psycopg.Connection, record: Any, _proxy: object) -> None:
+    """See that a connection which has idled still works: the server may have been restarted since."""
+    if time.monotonic() - record.info.get("used_at", time.monotonic()) < IDLE_SECONDS:
+        return
+    try:
+        driver.execute("SELECT 1")
+        driver.rollback()
+    except psycopg.Error as error:
+        raise exc.DisconnectionError from error
+
+
 def _set_local(connection: Connection, settings: Mapping[str, str]) -> None:
     """SET LOCAL, all in one round trip; as text for the driver, since every transaction begins with it."""
-    cursor(connection).execute(_local(tuple(settings)), list(settings.values()))
+    cursor(connection).execute(_local(tuple(settings.items())))
 
 
 @cache
-def _local(names: tuple[str, ...]) -> sql.Composed:
-    calls = (sql.SQL("set_config({}, %s, true)").format(sql.Literal(name)) for name in names)
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
+def _local(settings: tuple[tuple[str, str], ...]) -> bytes:
+    calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings)
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes()
+
+
+def _milliseconds(length: timedelta) -> str:
+    return str(min(int(length.total_seconds() * 1000), 2**31 - 1))
 
 
 def _primary(error: BaseException | None) -> str:

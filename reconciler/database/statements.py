@@ -13,7 +13,7 @@ FOLDER = next(folder for folder in (_PACKAGE / "sql", _PACKAGE.parent / "sql") i
 def statement(name: str) -> sql.SQL:
     """The statement in `sql/<name>.sql`, its comments left out.
 
-    `{name}` marks what psycopg composes (identifiers, literals, fixed alternatives), `%(name)s` marks values.
+    `%(name)s` marks a value, always a bound parameter; `{name}` marks an identifier or a fragment.
     """
     lines = (FOLDER / f"{name}.sql").read_text(encoding="utf-8").splitlines()
     text = "\n".join(line for line in lines if not line.startswith("--"))
@@ -21,6 +21,6 @@ def statement(name: str) -> sql.SQL:
     return sql.SQL(text)
 
 
-def escaped(composed: sql.Composable) -> sql.SQL:
-    """The text for a statement that has values: in one, psycopg takes a single % for the start of a name."""
-    return sql.SQL(composed.as_string().replace("%", "%%"))
+def identifier(*names: str) -> sql.Identifier:
+    """A name, qualified if there are several, for a statement with values: there a single % would begin a value."""
+    return sql.Identifier(*(name.replace("%", "%%") for name in names))

@@ -1,125 +1,224 @@
-"""Billing periods that Lago has closed: usage for them would be accepted and never billed.
+"""Billing periods: what Lago will still bill is sent, what it will not is held or moved. Design, section 7."""
 
-Lago's biller runs at ten past the hour and, without a grace period, finalizes what has ended by then (facts: lago
-section 4). So an event that is sent later than that after its window asks for its subscription's period first.
-"""
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Literal, NamedTuple
 
-import itertools
-from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from threading import Lock
-
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
+from reconciler.delivery.mirror import Mirror, moment, span
+from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_moment, judge
 from reconciler.lago.client import Lago
-from reconciler.ledger.outbox import Event
+from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.outbox import Part, split
+from reconciler.ledger.store import Ledger
+from reconciler.report.figures import Delivered
 from reconciler.settings.meter import ClosedPeriod
 
-BILLER_DELAY = timedelta(minutes=10)
-"""How long after a period's end Lago's biller leaves it open."""
+HELD_FOR = "closed period"
 
-_REMEMBERED = 50_000
-_ASKED_ONE_BY_ONE = 10
-_PAGES = 50
+ASKED_ABOUT = {"held": 50, "planned": 150}
+"""Of so many external ids a pass asks for invoices, about 0.2 s each; the others wait for the next one."""
+
+_BATCHES = 500
+"""So many batches are looked at in one go."""
+
+_WAITS = "Lago was not asked yet, or can't be asked, whether it will still bill this"
+
+State = Literal["planned", "held"]
 
 
-@dataclass(frozen=True)
-class Period:
-    """A subscription's current billing period, UTC; without an end it is asked for again each time."""
+class Doubtful(NamedTuple):
+    """Events of a batch that share external id and timestamp and do not lie in a present period."""
 
-    started_at: datetime
-    ends_at: datetime | None
+    batch: int
+    attempt: int
+    events: int
+    answer: str | None
+    external_id: str
+    at: datetime
+    places: list[int]
+
+
+@dataclass
+class Fates:
+    """What becomes of the places of a batch."""
+
+    waiting: list[int] = field(default_factory=list)
+    moved: dict[int, str] = field(default_factory=dict)
+    held: dict[Verdict, list[int]] = field(default_factory=lambda: defaultdict(list))
 
 
 class Periods:
-    """Knows subscriptions' current periods, each asked for once while it lasts. Senders share it."""
+    """Tells one meter's events that Lago will not bill, and does with them what the settings say."""
 
     def __init__(
-        self, lago: Lago, rule: ClosedPeriod, window_end: Callable[[datetime], datetime], now: Callable[[], datetime]
+        self, meter: Meter, ledger: Ledger, lago: Lago, rule: ClosedPeriod, *, organization: str | None = None
     ) -> None:
         """Ask nothing yet.
 
         Args:
-            lago: who knows the periods.
-            rule: what becomes of usage for a closed one; by `send` nobody is asked.
-            window_end: the end of the window that begins at a moment.
-            now: a clock in UTC.
+            meter: whose batches.
+            ledger: where they are.
+            lago: who is asked.
+            rule: what becomes of usage that Lago will not bill; by `send` nobody is asked.
+            organization: Lago's own id of the organization, if it tells.
         """
-        self.rule = rule
+        self._meter = meter
+        self._ledger = ledger
         self._lago = lago
-        self._window_end = window_end
-        self._now = now
-        self._known: OrderedDict[str, Period | None] = OrderedDict()
-        self._lock = Lock()
-        self._asked = 0
-        self._listed = False
+        self._rule = rule
+        self._organization = organization or meter.organization or ""
+        self._known: dict[str, tuple[list[Subscription], list[Billed] | None] | None] = {}
+        self._invoices: dict[str, dict[str, Any] | None] = {}
+        self.warnings: list[str] = []
+        """What can't be known, since the API key may not read it: sentences for the summary."""
 
-    def may_be_late(self, event: Event) -> bool:
-        """Whether an event comes so late after its window that its period may be closed."""
-        return self.rule != "send" and self._now() >= self._window_end(event.window_start) + BILLER_DELAY
+    def settle(self, now: datetime, done: Delivered) -> list[int]:
+        """Hold, move or let go the planned batches, and those held for a closed period.
 
-    def closed_before(self, event: Event) -> datetime | None:
-        """When the present period of an event's subscription began, if the event, which may be late, is.
+        Args:
+            now: the source's clock.
+            done: where what was held is counted.
 
         Returns:
-            None if its period is open, or if Lago knows no active subscription of that name (it may come, and usage
-            of its lifetime counts then).
+            The batches that are kept back for now, since Lago could not be asked about one of their subscriptions.
 
         Raises:
             LagoError: Lago is away or refuses us.
+            EndedError: the time is up; the next pass goes on from here.
         """
-        now, window_end = self._now(), self._window_end(event.window_start)
-        period = self._period(event.subscription, now)
-        if period is None or window_end > period.started_at or now < period.started_at + BILLER_DELAY:
+        if self._rule == "send":
+            with self._ledger.transaction() as connection:
+                cursor(connection).execute(statement("delivery/let_go"), {"meter": self._meter.name})
+            return []
+        mirror = Mirror(self._ledger, self._lago, self._organization, now)
+        try:
+            mirror.forget_ended()
+        except NotPermittedError as error:
+            self._warn(error, "a subscription that was upgraded or has ended is noticed late")
+        try:
+            may_be_doubtful = mirror.learn(self._meter.name)
+            self._sort("held", mirror, done)
+            kept_back = self._sort("planned", mirror, done) if may_be_doubtful else []
+        except NotPermittedError as error:
+            self._warn(error, "usage of closed billing periods is sent as well, and Lago may never bill it")
+            return []
+        if kept_back:
+            with self._ledger.transaction() as connection:
+                cursor(connection).execute(statement("delivery/keep_back"), {"batches": kept_back})
+        return kept_back
+
+    def _sort(self, state: State, mirror: Mirror, done: Delivered) -> list[int]:
+        """Say what becomes of the doubtful events of batches in one state; return those that are kept back."""
+        kept_back: list[int] = []
+        asked_about: set[str] = set()
+        for rows in self._doubtful(state, mirror):
+            known = mirror.subscriptions({row.external_id for row in rows})
+            for _, group in groupby(rows, key=lambda row: row.batch):
+                batch, fates = list(group), Fates()
+                for row in batch:
+                    told = known.get(row.external_id)
+                    if told and row.external_id not in self._known and len(asked_about) < ASKED_ABOUT[state]:
+                        asked_about.add(row.external_id)
+                        self._known[row.external_id] = self._ask(row.external_id, told, mirror)
+                    self._judge(row, state, fates)
+                kept_back += self._record(batch[0], state, fates, done)
+        return kept_back
+
+    def _doubtful(self, state: State, mirror: Mirror) -> Iterator[list[Doubtful]]:
+        after = 0
+        while True:
+            values = {"meter": self._meter.name, "state": state, "after": after, "batches": _BATCHES}
+            values |= {"final": self._rule == "move", **mirror.names}
+            with self._ledger.transaction(planning=True) as connection:
+                found: Any = cursor(connection).execute(statement("delivery/doubtful_events"), values).fetchall()
+            if not found:
+                return
+            rows = [Doubtful(*row) for row in found]
+            yield rows
+            after = rows[-1].batch
+
+    def _ask(
+        self, external_id: str, told: Sequence[dict[str, Any]], mirror: Mirror
+    ) -> tuple[list[Subscription], list[Billed] | None] | None:
+        """All subscriptions of an external id and its billed periods, None if Lago can't be asked."""
+        customer = told[0]["external_customer_id"]
+        try:
+            rows = mirror.all_of(external_id, customer) if customer else told
+            spans = [span(row) for row in rows if row["status"] != "none"]
+            return spans, self._billed(customer, external_id) if customer and spans else None
+        except CantBeAskedError:
             return None
-        return period.started_at
 
-    def _period(self, subscription: str, now: datetime) -> Period | None:
-        with self._lock:
-            if subscription in self._known:
-                period = self._known[subscription]
-                if period is None or (period.ends_at is not None and now < period.ends_at):
-                    self._known.move_to_end(subscription)
-                    return period
-            elif self._all_are_known():
-                return None
-            self._asked += 1
-        period = _read(self._lago.subscription(subscription))
-        with self._lock:
-            self._remember(subscription, period)
-        return period
+    def _billed(self, customer: str, external_id: str) -> list[Billed] | None:
+        billed = []
+        try:
+            for period in self._lago.past_usage(customer, external_id):
+                since, until = moment(period.get("from_datetime")), moment(period.get("to_datetime"))
+                if since is not None and until is not None:
+                    invoice = self._invoice(period.get("lago_invoice_id")) or {}
+                    status = str(invoice["status"]) if invoice.get("status") else None
+                    billed.append(Billed(since, until, status, str(invoice.get("number"))[:100]))
+        except NotPermittedError as error:
+            self._warn(error, "usage of closed billing periods is sent as well, and Lago may never bill it")
+            return None
+        return billed
 
-    def _all_are_known(self) -> bool:
-        """Read all active subscriptions, once, when many are asked for: page by page instead of one by one."""
-        if self._asked == _ASKED_ONE_BY_ONE:
-            self._asked += 1
-            found: dict[str, Period | None] = {}
-            for page in itertools.islice(self._lago.subscriptions(), _PAGES):
-                found |= {str(each.get("external_id")): _read(each) for each in page}
-            # More than can be remembered, or a Lago that tells no periods here: then one by one after all.
-            self._listed = len(found) < _REMEMBERED and None not in found.values()
-            for subscription, period in found.items() if self._listed else ():
-                self._remember(subscription, period)
-        return self._listed
+    def _invoice(self, lago_id: object) -> dict[str, Any] | None:
+        if not isinstance(lago_id, str):
+            return None
+        if lago_id not in self._invoices:
+            self._invoices[lago_id] = self._lago.invoice(lago_id)
+        return self._invoices[lago_id]
 
-    def _remember(self, subscription: str, period: Period | None) -> None:
-        self._known[subscription] = period
-        while len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
+    def _judge(self, row: Doubtful, state: State, fates: Fates) -> None:
+        known = self._known.get(row.external_id)
+        if known is None:
+            if state == "held":
+                fates.held[Verdict(goes=False, words=row.answer or "")] += row.places
+            fates.waiting += row.places if state == "planned" else []
+            return
+        verdict = judge(row.at, *known)
+        target = first_sure_moment(known[0]) if self._rule == "move" and not verdict.goes else None
+        if target is not None:
+            fates.moved |= dict.fromkeys(row.places, f"{target.timestamp():.3f}")
+        elif not verdict.goes:
+            fates.held[verdict] += row.places
 
+    def _record(self, batch: Doubtful, state: State, fates: Fates, done: Delivered) -> list[int]:
+        """Let the events of a batch part ways; return the batch that is kept back, if any."""
+        staying = {*fates.waiting, *(place for places in fates.held.values() for place in places)}
+        going = [place for place in range(batch.events) if place not in staying]
+        parts = [Part(going, "planned", open=True)] if going else []
+        parts += [Part(at, "held", held_for=HELD_FOR, answer=each.words, open=True) for each, at in fates.held.items()]
+        parts += [Part(fates.waiting, "planned", failure=_WAITS, open=True)] if fates.waiting else []
+        may_change = [number for number, each in enumerate(fates.held, start=bool(going)) if not each.final]
+        as_it_is = len(parts) == 1 and (parts[0].state, parts[0].answer) == (state, batch.answer)
+        made = [batch.batch]
+        with self._ledger.transaction() as connection:
+            execute = cursor(connection).execute
+            values = {"id": batch.batch, "attempt": batch.attempt, "state": state}
+            if fates.moved:
+                moves = {"places": list(fates.moved), "stamps": list(fates.moved.values())}
+                execute(statement("delivery/move_events"), values | moves)
+            if not as_it_is:
+                made = split(connection, batch.batch, batch.attempt, state, parts)
+            if not made:
+                return []
+            if may_change:
+                execute(statement("delivery/ask_again"), {"batches": [made[number] for number in may_change]})
+        done.held += sum(map(len, fates.held.values())) if state == "planned" else 0
+        return made[-1:] if fates.waiting else []
 
-def _read(subscription: dict[str, object] | None) -> Period | None:
-    if subscription is None:
-        return None
-    started_at = _moment(subscription.get("current_billing_period_started_at"))
-    ends_at = _moment(subscription.get("current_billing_period_ending_at"))
-    return None if started_at is None else Period(started_at, ends_at)
-
-
-def _moment(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC)
-    except ValueError:
-        return None
+    def _warn(self, error: NotPermittedError, means: str) -> None:
+        sentence = (
+            f"The API key may not read Lago's {error.resource.replace('_', ' ')}s: {means}. "
+            f"Give it the permission to read {error.resource} to have that told."
+        )
+        if sentence not in self.warnings:
+            self.warnings.append(sentence)

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
 import psycopg
@@ -11,10 +11,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from reconciler.model.money import total
 from reconciler.report.summary import plain
-
-EXACT = Context(prec=100)
-"""Sums of many long costs have more digits than Python keeps by default."""
 
 # Computed apart from the reconciler's own statements: what a sceptical operator would ask the spend table.
 _SOURCE = """
@@ -46,7 +44,7 @@ class Usage:
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
-            EXACT.add(self.cost, other.cost),
+            total([self.cost, other.cost]),
         )
 
     def texts(self) -> list[str]:
@@ -81,8 +79,8 @@ def left_out(conninfo: str) -> LeftOut:
 def of_lago(totals: Iterable[Mapping[str, Any]]) -> dict[str, Usage]:
     """What Lago holds, by subscription, from the stand-in's totals: every event, summed by Lago's own rule."""
     held: dict[str, Usage] = defaultdict(Usage)
-    for total in totals:
-        sums, whose = total["sums"], total["external_subscription_id"]
+    for each in totals:
+        sums, whose = each["sums"], each["external_subscription_id"]
         held[whose] = held[whose].plus(
             Usage(
                 int(sums["requests"]),
@@ -113,7 +111,7 @@ def table(source: Mapping[str, Usage], lago: Mapping[str, Usage], invoiced: Mapp
         _line(grid, customer, *pair, equal=_equal(*pair, invoiced.get(customer)))
     grid.add_section()
     both = _total(source.values()), _total(lago.values())
-    _line(grid, "all", *both, equal=_equal(*both, _sum(invoiced.values()) if invoiced else None))
+    _line(grid, "all", *both, equal=_equal(*both, total(invoiced.values()) if invoiced else None))
     return grid
 
 
@@ -137,14 +135,7 @@ def _equal(source: Usage, lago: Usage, invoiced: Decimal | None) -> bool:
 
 
 def _total(usages: Iterable[Usage]) -> Usage:
-    total = Usage()
+    together = Usage()
     for usage in usages:
-        total = total.plus(usage)
-    return total
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    total = Decimal()
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
+        together = together.plus(usage)
+    return together

@@ -18,7 +18,6 @@ from psycopg import sql
 from reconciler.demo.billing import CODE, Billing
 from reconciler.demo.litellm import apply_migrations, migrations
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.lago.client import BATCH
 from reconciler.model.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 
@@ -28,10 +27,10 @@ DATABASE = "litellm"
 _QUICK = {"fsync": "off", "full_page_writes": "off"}
 
 _SENT = """
-SELECT count(*) FILTER (WHERE state = 'accepted'),
-       count(*) FILTER (WHERE state = 'planned' AND leased_until > clock_timestamp()),
-       count(*) FILTER (WHERE state = 'planned' AND leased_until IS NULL)
-FROM reconciler.event
+SELECT coalesce(sum(events) FILTER (WHERE state = 'accepted'), 0)::int,
+       coalesce(sum(events) FILTER (WHERE state = 'planned' AND leased_until > clock_timestamp()), 0)::int,
+       coalesce(sum(events) FILTER (WHERE state = 'planned' AND leased_until IS NULL), 0)::int
+FROM reconciler.batch
 """
 
 
@@ -135,7 +134,7 @@ class Stage:
     def sent(self) -> Sent:
         """How far delivery has come; of a ledger that isn't there yet, not at all."""
         with psycopg.connect(self.url) as connection:
-            if connection.execute("SELECT to_regclass('reconciler.event')").fetchone() == (None,):
+            if connection.execute("SELECT to_regclass('reconciler.batch')").fetchone() == (None,):
                 return Sent(0, 0, 0)
             row = connection.execute(_SENT).fetchone()
         assert row is not None
@@ -148,7 +147,7 @@ class Stage:
 
     def _in_the_middle(self, before: int) -> bool:
         sent = self.sent()
-        return sent.accepted > before and sent.on_their_way >= 2 * BATCH
+        return sent.accepted > before and sent.on_their_way > 0
 
     def _wait(self, done: Callable[[], bool], process: "subprocess.Popen[bytes]") -> None:
         while not done():

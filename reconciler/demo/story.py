@@ -181,13 +181,13 @@ class Story:
         self._verbatim("Killed")
         unheard = len(stage.lago.events()) - sent.accepted
         self._say(
-            f"\n{sent.on_their_way} events were claimed when it died, {sent.waiting} were not. Lago has stored "
-            f"{unheard} of which the ledger doesn't know. The next pass sends what was not claimed; the others "
+            f"\n{sent.on_their_way} events were on their way when it died, {sent.waiting} were not. Lago has stored "
+            f"{unheard} of which the ledger doesn't know. The next pass sends what was not; the others "
             "belong to the dead process for a minute, its lease."
         )
         self._reconcile()
         self._say("\nWe let that minute pass:\n")
-        self._execute("UPDATE reconciler.event SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
+        self._execute("UPDATE reconciler.batch SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
         self._reconcile()
         self._say(
             "\nThe same bytes went again under the same ids. Lago refused what it had; each refused event was fetched, "

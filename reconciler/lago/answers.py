@@ -1,166 +1,185 @@
 """What Lago's answer to a batch of events means (facts: lago section 13.3; design, section 7).
 
-Only an answer that is Lago's own JSON and names exactly our events is a yes. What it refuses, it has not stored. All
+Only an answer that is Lago's own JSON and names exactly our events is a yes. What Lago refuses, it has not stored. All
 the rest leaves the question open: perhaps stored, perhaps not.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from json import JSONDecodeError, loads
-from typing import Any, Literal
+from typing import Any
 
-import httpx
 import msgspec
 
 DUPLICATE = {"transaction_id": ["value_already_exist"]}
 """What Lago says of an event whose id it has, under that subscription."""
 
 
-@dataclass(frozen=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """Lago names exactly our events. In its Postgres store they are stored; ClickHouse will have them in a while."""
 
 
-@dataclass(frozen=True)
-class Rejected:
-    """Nothing of the batch was stored; what Lago says of each event, by its place in the batch."""
+class Named(msgspec.Struct, frozen=True):
+    """Nothing of the batch was stored; what Lago says of each event that it names, by its place in the batch."""
 
     faults: Mapping[int, Any]
 
 
-@dataclass(frozen=True)
-class TooMany:
-    """Nothing was stored; this Lago takes smaller batches."""
+class TooMany(msgspec.Struct, frozen=True):
+    """Nothing was stored; this Lago takes fewer events in a batch."""
 
 
-@dataclass(frozen=True)
-class Malformed:
-    """Nothing was stored; something in the batch can't be taken, Lago doesn't say which."""
+class TooLarge(msgspec.Struct, frozen=True):
+    """Nothing was stored; Lago, or a gateway before it, takes smaller bodies."""
+
+    said: str = "413, too large for Lago or for a gateway before it"
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Nothing was stored; Lago can't take something in the batch, and doesn't say which event."""
 
     said: str
-    kind: Literal["refused"] = "refused"
 
 
-@dataclass(frozen=True)
-class Throttled:
+class Throttled(msgspec.Struct, frozen=True):
     """Nothing was stored; come back after so many seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
-class Refused:
-    """Nothing was stored; Lago refuses us, whatever we send: a person has to mend the settings.
+class Barred(msgspec.Struct, frozen=True):
+    """Nothing was stored; whatever we send is refused, until a person mends the setting or permission that it names.
 
-    Attributes:
-        said: what was seen, and which setting it is about.
-        lagos: whether it says so itself; else it may be a gateway that dislikes one event.
+    `resource` is what the API key has no permission for, by Lago's name.
     """
 
     said: str
-    lagos: bool = True
+    resource: str | None = None
 
 
-@dataclass(frozen=True)
-class Unknown:
-    """Perhaps stored, perhaps not.
-
-    Attributes:
-        said: what was seen.
-        kind: away, there was no connection, so nothing was stored; silent, no answer in time; passing, a broken
-            connection or a gateway that misses Lago, as in any bad minute; failing, an error of the server's or a
-            page that is not Lago's, which may be about an event.
-    """
+class Away(msgspec.Struct, frozen=True):
+    """Nothing was stored; there was no connection."""
 
     said: str
-    kind: Literal["away", "silent", "passing", "failing"]
 
 
-Answer = Accepted | Rejected | TooMany | Malformed | Throttled | Refused | Unknown
+class Unknown(msgspec.Struct, frozen=True):
+    """Perhaps stored, perhaps not; `lagos` says whether Lago itself answered with an error, in its own JSON."""
+
+    said: str
+    lagos: bool = False
+
+
+Answer = Accepted | Named | TooMany | TooLarge | Refused | Throttled | Barred | Away | Unknown
 
 
 def not_stored(answer: Answer) -> bool:
     """Whether it is certain that nothing of what was sent was stored."""
-    return not isinstance(answer, Accepted | Unknown) or (isinstance(answer, Unknown) and answer.kind == "away")
+    return not isinstance(answer, Accepted | Unknown)
 
 
 def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Sequence[str]) -> Answer:
-    """What an answer to a batch means; a 429 is the business of `Lago.post`.
+    """What an answer to a batch means; of a 429 without the seconds, which `Lago.post` knows.
 
-    Args:
-        status: the HTTP status.
-        headers: as httpx has them, names in any case.
-        content: the body.
-        ids: the transaction ids of the batch, in order.
+    The headers' names are in lower case; `ids` are the transaction ids of the batch, in order.
     """
+    if status == 200:
+        return Accepted() if _names(content, ids) else Unknown(strange(status, headers))
+    body = parsed(content)
+    lagos = body.get("status") == status
     match status:
-        case 200:
-            return Accepted() if _names(content, ids) else Unknown(strange(status, headers), "failing")
-        case 422:
-            return _validation(parsed(content), len(ids), headers)
-        case 403 if parsed(content).get("status") != 403:
-            return Unknown(strange(status, headers), "failing")  # a firewall's, which dislikes something in it
-        case 401 | 403 | 404:
-            return Refused(_REFUSALS[status], lagos=parsed(content).get("status") == status)
-        case _ if 300 <= status < 400:
-            location = headers.get("location", "nowhere")
-            return Refused(
-                f"it answers {status} and points to {location}, which is not followed with the key; set LAGO_API_BASE "
-                "to the right address",
-                lagos=False,
-            )
-        case 400 if parsed(content).get("status") == 400:
-            return Malformed(f"{status} {said(content)}".strip())
+        case 429:
+            return Throttled(0.0)
         case 413:
-            return Malformed("413, too large for a gateway before Lago")
-        case 408 | 502 | 503 | 504:
-            return Unknown(f"it answers {status}", "passing")
+            return TooLarge()
+        case _ if 300 <= status < 400:
+            location = headers.get("location", "nowhere")[:200]
+            words = f"it answers {status} and points to {location}, which is not followed with the key"
+            return Barred(f"{words}; set LAGO_API_BASE to the right address")
+        case 401 | 403 | 404 if lagos:
+            return _barred(status, body)
+        case 400 if lagos:
+            return Refused(f"400 {said(body)}".strip())
+        case 422 if lagos:
+            return _validation(body, len(ids))
+        case 408 | 500 | 502 | 503 | 504:
+            return Unknown(f"it answers {status}", lagos)
         case _:  # also a gateway's 4xx: it says nothing of our events
-            return Unknown(f"it answers {status}", "failing")
+            return Unknown(strange(status, headers), lagos)
 
 
-_REFUSALS = {
-    401: "it answers 401, so LAGO_API_KEY is not a key of this organization",
-    403: "it answers 403, so LAGO_API_KEY may not write and read events",
-    404: "it answers 404, so LAGO_API_BASE is not the address of a Lago, such as https://api.getlago.com",
-}
+_PERMISSION = re.compile(r"(read|write)_action_not_allowed_for_([a-z_]{1,60})")
 
 
-def broken(error: httpx.HTTPError, seconds: float) -> Unknown:
-    """What a request without an answer means; `seconds` is how long an answer was waited for."""
-    match error:
-        case httpx.ConnectTimeout() | httpx.ConnectError() | httpx.PoolTimeout() | httpx.ProxyError():
-            return Unknown(f"no connection ({error})" if str(error) else "no connection", "away")
-        case httpx.TimeoutException():
-            return Unknown(f"no answer within {seconds:g} s", "silent")
-        case _:
-            return Unknown(f"the connection broke ({error})" if str(error) else "the connection broke", "passing")
+def _barred(status: int, body: Mapping[str, Any]) -> Barred:
+    missing = _PERMISSION.fullmatch(str(body.get("code")))
+    match status:
+        case 401:
+            return Barred("it answers 401, so LAGO_API_KEY is not a key of this organization")
+        case 403 if missing:
+            may_not = f"LAGO_API_KEY may not {missing[1]} {missing[2]}s: give the key that permission in Lago"
+            return Barred(f"it answers 403, so {may_not}", missing[2])
+        case 403:
+            return Barred(f"it answers 403 {said(body)}, so LAGO_API_KEY may not do that")
+    return Barred("it answers 404, so LAGO_API_BASE is not the address of a Lago, such as https://api.getlago.com")
 
 
 def strange(status: int, headers: Mapping[str, str]) -> str:
     """The words for an answer that is not Lago's."""
-    kind = headers.get("content-type", "an unknown type").split(";")[0]
-    return f"it answers {status} with {kind} that is not Lago's answer (a gateway's page?)"
+    kind = headers.get("content-type", "an unknown type").split(";")[0][:100]
+    guess = "a gateway's page?"
+    if status in {401, 403}:
+        guess = "a gateway before Lago refuses us"
+    elif status == 200 and "html" in kind:
+        guess = "a gateway's page, or Lago's front end instead of its API?"
+    return f"it answers {status} with {kind} that is not Lago's answer ({guess})"
+
+
+_LONGEST_NUMBER = 400
 
 
 def parsed(content: bytes) -> dict[str, Any]:
-    """A body as a JSON object, its fractions as decimals; empty if it is none."""
+    """A body as a JSON object, empty if it is none.
+
+    Its fractions are decimals. A number of absurd size stays text, so that no arithmetic can choke on it.
+    """
     try:
-        value = loads(content, parse_float=Decimal)
-    except (JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        value = loads(content, parse_float=_decimal, parse_int=_integer)
+    except (JSONDecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
-def said(content: bytes) -> str:
-    """Lago's own words in an error body."""
-    body = parsed(content)
-    return str(body.get("error_details") or body.get("error") or "")[:500]
+def _decimal(text: str) -> Decimal | str:
+    exponent = text.lower().partition("e")[2]
+    if len(text) > _LONGEST_NUMBER or len(exponent) > 4 or abs(int(exponent or 0)) > _LONGEST_NUMBER:
+        return text
+    return Decimal(text)
+
+
+def _integer(text: str) -> int | str:
+    return text if len(text) > _LONGEST_NUMBER else int(text)
+
+
+def said(body: Mapping[str, Any]) -> str:
+    """Lago's own words in an error body, the first 500 characters."""
+    return _words(body.get("error_details") or body.get("code") or body.get("error") or "")
+
+
+def _words(value: object) -> str:
+    try:
+        return str(value)[:500]
+    except RecursionError:
+        return "something nested too deeply to be read"
 
 
 class _Event(msgspec.Struct):
+    """What Lago shows of an event; the last two are its own, so that an echo of ours is none."""
+
     transaction_id: str
+    lago_id: str | None
+    created_at: str | None
 
 
 class _Events(msgspec.Struct):
@@ -178,13 +197,18 @@ def _names(content: bytes, ids: Sequence[str]) -> bool:
     return [event.transaction_id for event in stored.events] == list(ids)
 
 
-def _validation(content: Mapping[str, Any], size: int, headers: Mapping[str, str]) -> Answer:
-    if content.get("status") != 422:
-        return Unknown(strange(422, headers), "failing")
-    details = content.get("error_details")
-    if content.get("code") != "validation_errors" or not isinstance(details, dict) or not details:
-        return Malformed(f"422 {details or content.get('code') or ''}".strip())
+def _validation(body: Mapping[str, Any], size: int) -> Answer:
+    details = body.get("error_details")
+    if body.get("code") != "validation_errors" or not isinstance(details, dict) or not details:
+        return Refused(f"422 {said(body)}".strip())  # an old Lago names none of a batch that repeats an id
     if details.get("events") == ["too_many_events"]:
         return TooMany()
-    faults = {int(key): fault for key, fault in details.items() if key.isdecimal() and int(key) < size}
-    return Rejected(faults) if len(faults) == len(details) else Malformed(f"422 {details}")
+    places = {str(place): place for place in range(size)}
+    if details.keys() - places.keys():
+        return Refused(f"422 {said(body)}")
+    return Named({places[key]: _short(fault) for key, fault in details.items()})
+
+
+def _short(fault: object) -> object:
+    words = _words(fault)
+    return fault if len(words) < 500 else words

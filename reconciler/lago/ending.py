@@ -16,6 +16,10 @@ class Ending:
         """Let a time run, in place of the one before."""
         self._deadline = time.monotonic() + seconds
 
+    def cut(self) -> None:
+        """Let the present time be up."""
+        self._deadline = float("-inf")
+
     @property
     def has_come(self) -> bool:
         """Whether it is time to end."""

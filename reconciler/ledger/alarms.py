@@ -6,18 +6,23 @@ person acknowledges them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, func, select, update
 
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
 from reconciler.ledger import tables
-from reconciler.ledger.balance import Standing
+from reconciler.ledger.balance import Balance
 from reconciler.model.errors import UsageError
+from reconciler.model.money import total
 
 INCIDENTS = ("overtaken", "clock")
+
+BEHIND = timedelta(hours=1)
+"""What is planned and Lago has not had for so long needs a person's look: passes alone don't get it there."""
 
 table = tables.alarm
 
@@ -37,66 +42,88 @@ class Alarm:
     extent: Decimal
 
 
-def of(standing: Standing) -> Iterator[Alarm]:
+def of(balance: Balance) -> Iterator[Alarm]:
     """The alarms that follow from how a meter stands."""
-    if count := standing.quarantined_events - standing.conflicting_events:
+    if count := balance.quarantined_events - balance.conflicting_events:
         yield Alarm(
             "quarantined",
-            f"Lago refuses {count} events for good ({standing.quarantined_cost} USD with those in conflict): "
+            f"Lago refuses {count} events for good ({balance.quarantined_cost} USD with those in conflict): "
             "`reconcile quarantine` says why.",
             Decimal(count),
         )
-    if count := standing.conflicting_events:
+    if count := balance.conflicting_events:
         yield Alarm(
             "conflict",
             f"Lago holds other events under the ids of {count} of ours: another ledger or proxy bills under this "
             "meter's name. Their buckets send nothing more.",
             Decimal(count),
         )
-    if count := standing.held_events:
-        yield Alarm("held", f"{count} events are held back ({standing.held_cost} USD).", Decimal(count))
-    if count := standing.frozen_buckets:
+    if balance.planned_since is not None and balance.planned_for is not None and balance.planned_for > BEHIND:
+        yield Alarm("behind", _behind(balance, balance.planned_since), Decimal(balance.planned_events))
+    if count := balance.held_events:
+        yield Alarm("held", _held(balance), Decimal(count))
+    if count := balance.frozen_buckets:
         yield Alarm(
             "frozen",
-            f"{count} buckets hold less in the source than was billed ({standing.frozen_cost} USD less): rows were "
+            f"{count} buckets hold less in the source than was billed ({balance.frozen_cost} USD less): rows were "
             "deleted or lowered. Nothing is credited by itself.",
             Decimal(count),
         )
-    if count := standing.unmapped_buckets:
+    if count := balance.unmapped_buckets:
         yield Alarm(
             "unmapped",
-            f"RECONCILE_MAPPING lacks the customers of {count} buckets ({standing.unmapped_cost} USD), the oldest of "
-            f"{standing.unmapped_since:%Y-%m-%d %H:%M} UTC: add them, and the next daily look bills them. Windows "
+            f"RECONCILE_MAPPING lacks the customers of {count} buckets ({balance.unmapped_cost} USD), the oldest of "
+            f"{balance.unmapped_since:%Y-%m-%d %H:%M} UTC: add them, and the next daily look bills them. Windows "
             "older than RECONCILE_HORIZON need a `reconcile --since` then; what retention has reached stays unbilled.",
             Decimal(count),
         )
-    if count := standing.suspect_rows:
+    if count := balance.suspect_rows:
         yield Alarm(
             "suspect",
             f"{count} rows have negative, NaN or infinite spend or negative tokens: they are not billed.",
             Decimal(count),
         )
-    if standing.purge_mark is not None:
+    if balance.purge_mark is not None:
         yield Alarm(
             "purged",
-            f"Retention has deleted spend rows up to {standing.purge_mark:%Y-%m-%d %H:%M} UTC: windows up to there are "
+            f"Retention has deleted spend rows up to {balance.purge_mark:%Y-%m-%d %H:%M} UTC: windows up to there are "
             "no longer compared.",
             Decimal(1),
         )
-    if standing.late_rows or standing.late_cost:
+    if balance.late_rows or balance.late_cost:
         yield Alarm(
             "late",
-            f"{standing.late_rows} rows ({standing.late_cost} USD), or more, arrived in windows that retention has "
+            f"{balance.late_rows} rows ({balance.late_cost} USD), or more, arrived in windows that retention has "
             "reached: they are not billed.",
-            standing.late_rows + standing.late_cost,  # either may grow alone
+            total([Decimal(balance.late_rows), balance.late_cost]),  # either may grow alone
         )
-    if standing.silent:
+    if balance.silent:
         yield Alarm(
             "silent",
             "The spend table has had no rows for three hours, where the same hours of last week had some: does the "
             "proxy write to this database?",
             Decimal(1),
         )
+
+
+def _behind(balance: Balance, since: datetime) -> str:
+    why = f"at last: {balance.planned_failure}" if balance.planned_failure else "none was tried in vain"
+    return (
+        f"{balance.planned_events} events ({balance.planned_cost} USD) wait to be delivered, the oldest since "
+        f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({why}). Nothing is lost. If Lago refuses or throttles us, mend "
+        "that there; if there is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or "
+        "RECONCILE_CONNECTIONS."
+    )
+
+
+def _held(balance: Balance) -> str:
+    pairs = zip(balance.held_subscriptions, balance.held_costs, strict=True)
+    whose = ", ".join(f"{name} ({cost} USD)" for name, cost in pairs)
+    why = balance.held_answer or "an earlier event of their bucket is in conflict"
+    return (
+        f"{balance.held_events} events are held back ({balance.held_cost} USD), most of them of {whose}. Why: {why}. "
+        "docs/operations.md says how to have them billed."
+    )
 
 
 def overtaken(mark: datetime, watermark: datetime) -> Alarm:
@@ -111,9 +138,9 @@ def overtaken(mark: datetime, watermark: datetime) -> Alarm:
     )
 
 
-def review(connection: Connection, meter: str, standing: Standing) -> None:
+def review(connection: Connection, meter: str, balance: Balance) -> None:
     """Raise, refresh and clear the alarms that follow from how the meter stands."""
-    standing_alarms = list(of(standing))
+    standing_alarms = list(of(balance))
     for alarm in standing_alarms:
         ring(connection, meter, alarm)
     kinds = [alarm.kind for alarm in standing_alarms]
@@ -130,22 +157,8 @@ def review(connection: Connection, meter: str, standing: Standing) -> None:
 
 def ring(connection: Connection, meter: str, alarm: Alarm) -> None:
     """Raise an alarm, or refresh the one that stands; if it has outgrown its acknowledgement it rings again."""
-    fresh = insert(table).values(meter=meter, kind=alarm.kind, message=alarm.message, extent=alarm.extent)
-    outgrown = fresh.excluded.extent > table.c.acknowledged_extent
-    connection.execute(
-        fresh.on_conflict_do_update(
-            index_elements=[table.c.meter, table.c.kind],
-            index_where=table.c.cleared_at.is_(None),
-            set_={
-                "message": fresh.excluded.message,
-                "extent": fresh.excluded.extent,
-                "seen_at": func.clock_timestamp(),
-                "acknowledged_at": case((outgrown, None), else_=table.c.acknowledged_at),
-                "acknowledged_extent": case((outgrown, None), else_=table.c.acknowledged_extent),
-                "reason": case((outgrown, None), else_=table.c.reason),
-            },
-        )
-    )
+    values = {"meter": meter, "kind": alarm.kind, "message": alarm.message, "extent": alarm.extent}
+    cursor(connection).execute(statement("ledger/ring"), values)
 
 
 def clear(connection: Connection, meter: str, kind: str) -> None:
@@ -178,20 +191,20 @@ def acknowledge(connection: Connection, alarm_id: int, reason: str) -> Row[Any]:
     """
     if not reason.strip():
         raise UsageError("An acknowledgement needs a reason, such as --reason 'test data, cleaned up'.")
-    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
     row = connection.execute(
         update(table)
         .where(table.c.id == alarm_id, table.c.cleared_at.is_(None))
         .values(
-            acknowledged_at=now,
+            acknowledged_at=func.clock_timestamp(),
             acknowledged_extent=table.c.extent,
             reason=reason.strip(),
-            cleared_at=case((table.c.kind.in_(INCIDENTS), now), else_=None),
         )
         .returning(table)
     ).one_or_none()
     if row is None:
         raise UsageError(f"No alarm {alarm_id} stands; `reconcile alarm list` shows those that do.")
+    if row.kind in INCIDENTS:
+        clear(connection, row.meter, row.kind)
     return row
 
 

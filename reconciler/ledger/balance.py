@@ -1,7 +1,7 @@
-"""How a meter stands: what is on its way, what is stuck, what can't be billed."""
+"""The balance of a meter: what is on its way, what is stuck, what can't be billed."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from psycopg.rows import class_row
@@ -12,14 +12,20 @@ from reconciler.database.statements import statement
 
 
 @dataclass(frozen=True)
-class Standing:
+class Balance:
     """The figures of one meter, of all time; unattributed usage over the horizon. Costs in USD.
 
     Attributes:
         planned_events: waiting to be delivered.
+        planned_since: since when the oldest of them waits.
+        planned_for: how long that is.
+        planned_failure: what was seen when one of them last went in vain; None if nothing was.
         quarantined_events: refused by Lago for good, those in conflict among them.
         conflicting_events: Lago holds another event under their id.
         held_events: not sent until a person decides.
+        held_subscriptions: whose they are, at most three, those with the most cost first.
+        held_costs: how much of each, USD.
+        held_answer: why one of them is held.
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
         unmapped_buckets: usage of customers that the operator's mapping lacks.
@@ -33,11 +39,17 @@ class Standing:
 
     planned_events: int
     planned_cost: Decimal
+    planned_since: datetime | None
+    planned_for: timedelta | None
+    planned_failure: str | None
     quarantined_events: int
     quarantined_cost: Decimal
     conflicting_events: int
     held_events: int
     held_cost: Decimal
+    held_subscriptions: list[str]
+    held_costs: list[Decimal]
+    held_answer: str | None
     discarded_events: int
     discarded_cost: Decimal
     frozen_buckets: int
@@ -54,9 +66,9 @@ class Standing:
     purge_mark: datetime | None
 
 
-def standing(connection: Connection, meter: str, horizon: datetime) -> Standing:
+def balance(connection: Connection, meter: str, horizon: datetime) -> Balance:
     """Read how the meter stands, its unattributed usage from `horizon` on."""
-    reading = cursor(connection).connection.cursor(row_factory=class_row(Standing))
-    row = reading.execute(statement("ledger/standing"), {"meter": meter, "horizon": horizon}).fetchone()
+    reading = cursor(connection).connection.cursor(row_factory=class_row(Balance))
+    row = reading.execute(statement("ledger/balance"), {"meter": meter, "horizon": horizon}).fetchone()
     assert row is not None, "a meter has been made before it is asked about"
     return row

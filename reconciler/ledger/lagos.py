@@ -8,10 +8,10 @@ plan and leave delivery alone.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from reconciler.lago.client import Store
+from reconciler.lago.stores import Store
 from reconciler.ledger import tables
 
 PATIENCE = timedelta(seconds=30)
@@ -84,5 +84,5 @@ def is_back(connection: Connection, base: str) -> None:
 
 def is_away(connection: Connection, base: str) -> None:
     """Note that it can't be reached; since when, is kept."""
-    since = case((table.c.away_since.is_(None), func.clock_timestamp()), else_=table.c.away_since)
+    since = func.coalesce(table.c.away_since, func.clock_timestamp())
     connection.execute(update(table).where(table.c.base == base).values(away_since=since))

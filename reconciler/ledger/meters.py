@@ -3,12 +3,17 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, exists, insert, select, text, update
+from psycopg.errors import LockNotAvailable
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import OperationalError
 
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
 from reconciler.ledger import tables
 from reconciler.model import windows
-from reconciler.model.errors import MeterChangedError
+from reconciler.model.errors import MeterChangedError, NoTurnError
 from reconciler.model.terms import BEGINNING, Terms, Timeline
 
 
@@ -24,6 +29,7 @@ class Meter:
         purge_mark: the window that retention has come to, if any.
         source: where it reads: system identifier, database, schema.
         lago: where it sends.
+        organization: Lago's own id of the organization that it sends to, None if Lago has not told it.
         timeline: by which terms.
     """
 
@@ -34,45 +40,50 @@ class Meter:
     purge_mark: datetime | None
     source: dict[str, str]
     lago: str
+    organization: str | None
     timeline: Timeline
 
 
-def lock(connection: Connection, name: str, *, wait_seconds: float | None) -> bool:
+def take_turn(connection: Connection, name: str, *, seconds: float) -> bool:
     """Take the meter's turn for this transaction: one pass at a time plans a chunk.
 
-    Postgres serves waiters in order, so a fresh look that waits goes before a backfill's next chunk.
+    The turn is the lock of the meter's row, so only who may write the ledger can hold it. Postgres serves those who
+    wait in order, so a fresh look that waits goes before a backfill's next chunk.
 
     Args:
         connection: the ledger's transaction.
         name: the meter.
-        wait_seconds: how long to wait for it; None does not wait.
+        seconds: how long to wait; it may be longer than a statement may take.
 
     Returns:
-        Whether this transaction holds the turn.
+        Whether there is such a meter.
+
+    Raises:
+        NoTurnError: another pass had the turn all the time.
     """
-    key = {"key": f"reconciler: meter {name}"}
-    free = connection.scalar(text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 0))"), key)
-    if free or wait_seconds is None:
-        return bool(free)
-    # A turn may be waited for longer than a statement may take; on False the savepoint restores both settings.
-    statement_timeout = connection.scalar(text("SELECT current_setting('statement_timeout')"))
-    with connection.begin_nested() as attempt:
-        connection.execute(
-            text("SELECT set_config('lock_timeout', :timeout, true), set_config('statement_timeout', '0', true)"),
-            {"timeout": f"{max(1, int(wait_seconds * 1000))}ms"},
-        )
-        try:
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), key)
-        except Exception as error:
-            if getattr(getattr(error, "orig", None), "sqlstate", None) != "55P03":
-                raise
-            attempt.rollback()
-            return False
+    row = select(tables.meter.c.name).where(tables.meter.c.name == name)
+    if connection.scalar(row.with_for_update(skip_locked=True)) is not None:
+        return True
+    timeouts = select(func.current_setting("lock_timeout"), func.current_setting("statement_timeout"))
+    before = connection.execute(timeouts).one()
+    _set_timeouts(connection, f"{max(1, int(seconds * 1000))}ms", "0")
+    try:
+        found = connection.scalar(row.with_for_update())
+    except OperationalError as error:
+        if not isinstance(error.orig, LockNotAvailable):
+            raise
+        raise NoTurnError(f"another pass of meter {name!r} is running") from error
+    _set_timeouts(connection, *before)
+    return found is not None
+
+
+def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
     connection.execute(
-        text("SELECT set_config('lock_timeout', '0', true), set_config('statement_timeout', :before, true)"),
-        {"before": statement_timeout},
+        select(
+            func.set_config("lock_timeout", lock, True),  # noqa: FBT003
+            func.set_config("statement_timeout", statement, True),  # noqa: FBT003
+        )
     )
-    return True
 
 
 def load(connection: Connection, name: str) -> Meter | None:
@@ -88,6 +99,7 @@ def load(connection: Connection, name: str) -> Meter | None:
         purge_mark=row.purge_mark.astimezone(UTC) if row.purge_mark else None,
         source=dict(row.source),
         lago=row.lago,
+        organization=row.organization,
         timeline=_timeline(connection, name),
     )
 
@@ -99,21 +111,26 @@ def create(
     *,
     start: datetime,
     chosen: bool,
+    watermark: datetime,
     source: dict[str, str],
     lago: str,
     adopt: bool,
-) -> None:
-    """Make a meter that bills from the window `start` on.
+) -> bool:
+    """Make a meter that bills from the window `start` on, and take its turn.
 
     Args:
-        connection: the ledger's transaction, which holds the meter's turn.
+        connection: the ledger's transaction.
         name: its name.
         terms: by which it bills.
         start: in its first window.
         chosen: whether a `--since` says so.
+        watermark: in the window where the first look begins.
         source: where it reads.
         lago: where it sends.
         adopt: whether the operator means it, should another meter bill the same usage.
+
+    Returns:
+        False if another pass has made it meanwhile.
 
     Raises:
         MeterChangedError: another meter does; says the choices.
@@ -124,13 +141,35 @@ def create(
             f"same event code, so all of it twice. Nothing was done. Choose: use RECONCILE_METER={twin}; give this "
             "meter another LAGO_API_EVENT_CODE; or, if that is meant, run `reconcile --adopt` once."
         )
-    start = windows.floor(start, terms.window)
-    connection.execute(
-        insert(tables.meter).values(
-            name=name, start=start, start_chosen=chosen, watermark=start, source=source, lago=lago
+    made = connection.execute(
+        upsert(tables.meter)
+        .values(
+            name=name,
+            start=windows.floor(start, terms.window),
+            start_chosen=chosen,
+            watermark=windows.floor(watermark, terms.window),
+            source=source,
+            lago=lago,
         )
-    )
-    _agree(connection, name, terms, BEGINNING)
+        .on_conflict_do_nothing()
+        .returning(tables.meter.c.name)
+    ).one_or_none()
+    if made is not None:
+        _agree(connection, name, terms, BEGINNING)
+    return made is not None
+
+
+def choose_start(connection: Connection, name: str, start: datetime, *, watermark: datetime) -> None:
+    """Let a meter bill from `start` on, as a `--since` says."""
+    table = tables.meter
+    chosen = update(table).where(table.c.name == name)
+    connection.execute(chosen.values(start=start, start_chosen=True, watermark=watermark))
+
+
+def move_watermark(connection: Connection, name: str, watermark: datetime) -> None:
+    """Put the watermark somewhere else, perhaps back."""
+    table = tables.meter
+    connection.execute(update(table).where(table.c.name == name).values(watermark=watermark))
 
 
 def hold_to(
@@ -188,10 +227,9 @@ def hold_to(
 
 def _twin(connection: Connection, terms: Terms, source: dict[str, str], lago: str) -> str | None:
     """A meter that has billed, and by which the same usage counts for the same billable metric."""
-    table, event = tables.meter.c, tables.event.c
-    billed = exists().where(event.meter == table.name, event.state == "accepted")
-    for name in connection.scalars(select(table.name).where(table.source == source, table.lago == lago, billed)):
-        latest = _timeline(connection, name).latest
+    values = {"source": Jsonb(source), "lago": lago}
+    for (name,) in cursor(connection).execute(statement("ledger/twins"), values).fetchall():
+        latest = _timeline(connection, str(name)).latest
         if (latest.code, latest.charge_by, latest.exclude) == (terms.code, terms.charge_by, terms.exclude):
             return str(name)
     return None
@@ -250,3 +288,23 @@ def _refusal(name: str, changed: list[str], moved: list[str]) -> str:
         f"Meter {name!r} was billed with other settings: {'; '.join(changed + moved)}. Nothing was done. "
         f"Choose: {'; '.join(choices)}."
     )
+
+
+def metric_seen(connection: Connection, name: str, code: str) -> bool:
+    """Whether Lago is known to have a metric for a meter's code."""
+    table = tables.terms.c
+    seen = select(table.code).where(table.meter == name, table.code == code, table.metric_seen)
+    return connection.scalar(seen.limit(1)) is not None
+
+
+def forget_metrics(connection: Connection, name: str) -> None:
+    """Note that it is not known which metrics Lago has: the meter sends to another organization."""
+    table = tables.terms
+    connection.execute(update(table).where(table.c.meter == name).values(metric_seen=False))
+
+
+def see_metric(connection: Connection, name: str, code: str) -> None:
+    """Note that Lago has a metric for a meter's code."""
+    table = tables.terms
+    terms_of_code = (table.c.meter == name) & (table.c.code == code)
+    connection.execute(update(table).where(terms_of_code).values(metric_seen=True))

@@ -1,251 +1,288 @@
-"""The ledger's side of delivery: events are claimed, leased and settled, each step a transaction of its own."""
+"""The ledger's side of delivery: batches are taken, and what became of them is recorded, one statement each."""
 
-import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy import func, select
+from psycopg.rows import class_row
+from sqlalchemy import Connection
 
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
-from reconciler.lago.client import REQUEST_SECONDS
-from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
-
-LEASE = timedelta(seconds=4 * REQUEST_SECONDS)
-"""How long a claimed event is left to its sender: longer than a request whose steps all take as long as they may."""
+from reconciler.settings.limits import Limits
 
 LOST = "its sender was lost before an answer was recorded"
-
-RENEW_SECONDS = 10.0
-"""A claim older than this is renewed before the next request: the ledger knows to that when a request began."""
-
-REST = timedelta(minutes=1)
-LONGEST_REST = timedelta(hours=1)
-"""How long an event that failed alone is left alone: a minute at first, twice as long each time."""
-
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+State = Literal["planned", "accepted", "quarantined", "discarded", "held"]
 
 log = structlog.get_logger("reconciler")
 
 
 @dataclass(frozen=True)
-class Event:
-    """A claimed event.
+class Batch:
+    """A taken batch, as the ledger had it.
 
     Attributes:
-        window_start: with the next two, its key in the ledger.
-        bucket: hash of customer and model.
-        revision: counts the bucket's events.
-        payload: what is sent, frozen text.
-        subscription: frozen, too.
-        attempts: how often it was claimed, this time included.
-        open_since: the time of an earlier attempt of which nobody knows whether Lago stored it; None if there is none.
-        suspected: how often it failed alone while Lago took others.
-        decided: whether a person has decided that it goes: it is not judged before it is sent.
-        claimed_at: when it was claimed or renewed last, by the ledger's clock: the claim's mark, which tells it from
-            another sender's that came after it.
-        leased_at: the same by `lease_clock`.
+        id: its number.
+        attempts: how often it was taken, this time included; tells this sender from a later one.
+        body: what goes to Lago, frozen bytes as text.
+        ids: the transaction ids in it, in order.
+        opened_before: when an earlier attempt began that Lago may have stored; None if there is none.
+        failures: how often in a row it has failed in vain.
+        proof: how much proves that Lago chokes on its one event.
+        lost: whether an earlier sender had it and never recorded an answer.
     """
 
-    window_start: datetime
-    bucket: bytes
-    revision: int
-    payload: str
-    subscription: str
+    id: int
     attempts: int
-    open_since: datetime | None
-    suspected: int
-    decided: bool
-    claimed_at: datetime
-    leased_at: float
+    body: str
+    ids: list[str]
+    opened_before: datetime | None
+    failures: int
+    proof: int
+    lost: bool
 
     @cached_property
-    def transaction_id(self) -> str:
-        """The id in the payload, at the place where planning put it."""
-        return self.payload.split('"', 4)[3]
+    def payloads(self) -> list[dict[str, Any]]:
+        """The events as values, for comparing."""
+        events: list[dict[str, Any]] = json.loads(self.body)["events"]
+        return events
 
 
-def lease_clock() -> float:
-    """Seconds of a clock that goes on while the machine is suspended, where the system has one (Linux)."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+@dataclass(frozen=True)
+class Others:
+    """How Lago answers other batches, which tells poison from a Lago that fails.
+
+    Attributes:
+        works: whether it accepted one.
+        fails: whether it failed one that does not fail always.
+        flaps: whether it has accepted one in the last hour that it had failed before.
+    """
+
+    works: bool = False
+    fails: bool = False
+    flaps: bool = False
 
 
-Failures = Mapping[str, str]
-"""By transaction id: why a try in this claim ended without an answer, or has to be repeated."""
+@dataclass(frozen=True)
+class Part:
+    """The events of a batch that share a fate.
+
+    Attributes:
+        places: where they are in the batch, from 0 on.
+        state: what they are from now on.
+        held_for: why they are held, if they are.
+        conflict: whether Lago holds other events under their ids.
+        answer: Lago's words, or ours.
+        failure: why they go again, if they do.
+        open: whether the present attempt may have been stored.
+        decided_by: who decided, if a person did.
+        reason: why.
+    """
+
+    places: Sequence[int]
+    state: State
+    held_for: str | None = None
+    conflict: bool = False
+    answer: str | None = None
+    failure: str | None = None
+    open: bool = False
+    decided_by: str | None = None
+    reason: str | None = None
 
 
+@dataclass(frozen=True)
 class Outbox:
-    """One meter's events on their way."""
+    """One meter's batches on their way.
 
-    def __init__(self, meter: str, ledger: Ledger, *, ask_after: timedelta = timedelta(0)) -> None:
-        """Use the ledger; nothing is read yet.
+    Attributes:
+        meter: its name.
+        lago: the address that it sends to.
+        ledger: where the batches are.
+        limits: how long a lease lasts.
+        ask_after: how long after an attempt without an answer a batch is left alone, so that Lago can be asked what
+            became of it; 0 if it may go again at once.
+        admission: how long the gate's word holds.
+        tries: how many failures in a row make a round.
+    """
 
-        Args:
-            meter: whose events.
-            ledger: where they are.
-            ask_after: how long after an attempt without an answer an event is left alone, so that Lago can be asked
-                what became of it; 0 if it may go again at once.
-        """
-        self.meter = meter
-        self._ledger = ledger
-        self._ask_after = ask_after
+    meter: str
+    lago: str
+    ledger: Ledger
+    limits: Limits
+    ask_after: timedelta = timedelta(0)
+    admission: timedelta = timedelta(minutes=15)
+    tries: int = 3
+    _fixed: dict[str, Any] = field(init=False, repr=False)
 
-    def claim(self, limit: int, *, since: datetime = BEGINNING) -> list[Event]:
-        """Take up to `limit` planned events that nobody else is sending, of windows from `since` on, for a lease.
-
-        The attempt is committed before the request: what happens to a sender after this is known to the next one.
-        """
-        values = {
+    def __post_init__(self) -> None:
+        """Gather what every statement may name."""
+        fixed = {
             "meter": self.meter,
-            "since": since,
-            "lease": LEASE,
-            "ask_after": self._ask_after,
-            "limit": limit,
+            "lago": self.lago,
+            "ask_after": self.ask_after,
+            "admission": self.admission,
+            "tries": self.tries,
+            "lease": timedelta(seconds=self.limits.lease),
+            "near": timedelta(seconds=self.limits.near),
             "lost": LOST,
         }
-        leased_at = lease_clock()
-        with self._ledger.transaction() as connection:
-            rows = cursor(connection).execute(statement("delivery/claim"), values)
-            claimed = [(Event(*row, leased_at), lost) for *row, lost in rows.fetchall()]  # type: ignore[arg-type,call-arg]
-        events = [event for event, _ in claimed]
-        if again := [event for event, lost in claimed if lost]:
-            first = again[0].transaction_id
-            log.warning("events are claimed again", meter=self.meter, events=len(again), first=first, reason=LOST)
-        return sorted(events, key=lambda event: event.window_start)
+        object.__setattr__(self, "_fixed", fixed)
 
-    def newest(self) -> datetime | None:
-        """The newest window with planned events; None if there are none."""
-        event = tables.event.c
-        query = select(func.max(event.window_start)).where(event.meter == self.meter, event.state == "planned")
-        with self._ledger.transaction() as connection:
-            found: datetime | None = connection.scalar(query)
-        return found
+    def take(self, since: datetime = BEGINNING) -> Batch | None:
+        """Take the oldest batch that is due, of windows from `since` on, for a lease; None if there is none.
 
-    def renew(self, events: Sequence[Event]) -> dict[str, Event]:
-        """Keep the events for another lease, before the next request.
-
-        Returns:
-            Those that are still ours, by transaction id; the others' claim had ended, and someone else has them.
+        The attempt is committed before the request: whatever happens to the sender, the next one finds it. What has
+        failed goes after what has not: what Lago takes before it shows whether Lago works, and no poison keeps new
+        events from Lago.
         """
-        leased_at = lease_clock()
-        with self._ledger.transaction() as connection:
-            values = {"meter": self.meter, "lease": LEASE, **_keys(events)}
-            rows = cursor(connection).execute(statement("delivery/renew"), values).fetchall()
-        marks = {row[:3]: row[3] for row in rows}
-        return {
-            event.transaction_id: replace(event, claimed_at=mark, leased_at=leased_at)
-            for event in events
-            if isinstance(mark := marks.get((event.window_start, event.bucket, event.revision)), datetime)
-        }
+        batch = None
+        with self.ledger.transaction() as connection:
+            reading = cursor(connection).connection.cursor(row_factory=class_row(Batch))
+            for rank in range(3):
+                values = {**self._fixed, "since": since, "rank": rank}
+                batch = batch or reading.execute(statement("delivery/take"), values).fetchone()
+        if batch is not None and batch.lost:
+            log.warning(
+                "events are taken again", meter=self.meter, events=len(batch.ids), first=batch.ids[0], reason=LOST
+            )
+        return batch
 
-    def release(
+    def due_in(self) -> float | None:
+        """How many seconds until the next batch is due; None if none waits."""
+        with self.ledger.transaction() as connection:
+            row = cursor(connection).execute(statement("delivery/due_in"), self._fixed).fetchone()
+        due_in = row[0] if row else None
+        return max(0.0, due_in.total_seconds()) if isinstance(due_in, timedelta) else None
+
+    def others(self, batch: Batch) -> Others:
+        """How Lago has answered other batches since just before this one was taken."""
+        with self.ledger.transaction() as connection:
+            reading = cursor(connection).connection.cursor(row_factory=class_row(Others))
+            found = reading.execute(statement("delivery/others"), {**self._fixed, "id": batch.id}).fetchone()
+        return found or Others()
+
+    def accept(self, batch: Batch) -> bool:
+        """Record that Lago has all of a batch; say whether it was still this sender's."""
+        values = {"id": batch.id, "attempt": batch.attempts}
+        with self.ledger.transaction() as connection:
+            return cursor(connection).execute(statement("delivery/accept"), values).rowcount == 1
+
+    def give_back(
         self,
-        events: Sequence[Event],
+        batch: Batch,
+        words: str | None,
         *,
-        sent: Collection[str] = (),
-        failures: Failures = MappingProxyType({}),
-        suspected: Mapping[str, int] = MappingProxyType({}),
-    ) -> None:
-        """Give events back that have no answer.
-
-        Args:
-            events: which.
-            sent: the ids of those that may have been stored.
-            failures: what was seen.
-            suspected: by id, how often an event has failed alone while Lago took others; it rests for a while, longer
-                each time.
-        """
-        if not events:
-            return
-        counts = [suspected.get(event.transaction_id) for event in events]
-        values = {
-            "meter": self.meter,
-            "sent": [event.transaction_id in sent for event in events],
-            "open_since": [event.open_since for event in events],
-            "failures": _texts(events, failures),
-            "suspected": counts,
-            "rests": [None if count is None else min(REST * 2 ** (count - 1), LONGEST_REST) for count in counts],
-            **_keys(events),
-        }
-        with self._ledger.transaction() as connection:
-            cursor(connection).execute(statement("delivery/release"), values)
-
-    def settle(
-        self,
-        events: Sequence[Event],
-        state: Literal["accepted", "quarantined", "held"],
-        answer: str | None = None,
-        *,
-        sent: Collection[str] = (),
-        conflict: bool = False,
-        held_for: str | None = None,
-        failures: Failures | None = None,
+        stored: bool = False,
+        asked: bool = False,
+        failed: bool = False,
+        proof: int | None = None,
+        rest: timedelta = timedelta(0),
     ) -> int:
-        """Record what became of events.
+        """Let a batch without an answer wait for its next turn.
 
         Args:
-            events: which.
-            state: what they are from now on.
-            answer: Lago's words, or ours.
-            sent: the ids of those that may have been stored nevertheless.
-            conflict: whether Lago holds other events under these ids; their buckets then send nothing more.
-            held_for: why they are held, if they are.
-            failures: why they went more than once, if they did.
+            batch: which.
+            words: what was seen; None if nothing was.
+            stored: whether Lago may have stored it, so that the attempt stays open.
+            asked: whether Lago was asked what became of earlier attempts, so that none stays open.
+            failed: whether this try failed in vain.
+            proof: how much proves by now that its one event is poison; None leaves it.
+            rest: how long it rests.
 
         Returns:
-            How many that were: what Lago has not accepted is left alone if someone else has claimed it since.
+            How many other batches have failed in vain since Lago last accepted one.
         """
-        with self._ledger.transaction() as connection:
-            work = cursor(connection)
-            values = {
-                "meter": self.meter,
-                "state": state,
-                "answer": None if answer is None else _storable(answer),
-                "conflict": conflict,
-                "held_for": held_for,
-                "sent": [event.transaction_id in sent for event in events],
-                "open_since": [event.open_since for event in events],
-                "failures": _texts(events, failures or {}),
-            }
-            settled = work.execute(statement("delivery/settle"), {**values, **_keys(events)}).rowcount
-            for event in events if conflict and settled else ():
-                key = {"window_start": event.window_start, "bucket": event.bucket}
-                work.execute(statement("delivery/hold_later_revisions"), {"meter": self.meter, **key})
-        return settled
+        values = {
+            "id": batch.id,
+            "attempt": batch.attempts,
+            "stored": stored,
+            "opened_before": None if asked else batch.opened_before,
+            "failure": _storable(words),
+            "failed": failed,
+            "proof": batch.proof if proof is None else proof,
+            "rest": rest,
+        }
+        with self.ledger.transaction() as connection:
+            row = cursor(connection).execute(statement("delivery/give_back"), {**self._fixed, **values}).fetchone()
+        return int(str(row[0])) if row else 0
 
-    def move(self, event: Event, timestamp: str) -> Event | None:
-        """Give an event that Lago does not have another timestamp, and freeze it; None if it is no longer ours."""
-        key = {"window_start": event.window_start, "bucket": event.bucket, "revision": event.revision}
-        with self._ledger.transaction() as connection:
-            values = {"meter": self.meter, "timestamp": timestamp, "mark": event.claimed_at, **key}
-            row = cursor(connection).execute(statement("delivery/move_event"), values).fetchone()
-        return None if row is None else replace(event, payload=str(row[0]))
+    def split(self, batch: Batch, parts: Sequence[Part], *, asked: bool = False) -> bool:
+        """Let the events of a taken batch part ways; what is in conflict holds the later revisions of its buckets.
 
-    def release_closed(self) -> None:
-        """Plan again what was held because its billing period is closed."""
-        with self._ledger.transaction() as connection:
-            cursor(connection).execute(statement("delivery/release_closed"), {"meter": self.meter})
+        Args:
+            batch: which.
+            parts: at least one; every event is in just one of them.
+            asked: whether Lago was asked what became of earlier attempts, so that none stays open.
+
+        Returns:
+            Whether the batch was still this sender's.
+        """
+        opened_before = None if asked else batch.opened_before
+        with self.ledger.transaction() as connection:
+            made = split(connection, batch.id, batch.attempts, "planned", parts, opened_before=opened_before)
+            if conflicting := [id_ for part, id_ in zip(parts, made, strict=False) if part.conflict]:
+                hold_later_revisions(connection, conflicting)
+        return bool(made)
 
 
-def _keys(events: Sequence[Event]) -> dict[str, list[Any]]:
-    return {
-        "window_starts": [event.window_start for event in events],
-        "buckets": [event.bucket for event in events],
-        "revisions": [event.revision for event in events],
-        "claims": [event.claimed_at for event in events],
+def split(
+    connection: Connection,
+    id_: int,
+    attempt: int,
+    state: State,
+    parts: Sequence[Part],
+    *,
+    opened_before: datetime | None = None,
+) -> list[int]:
+    """Let the events of a batch part ways.
+
+    Args:
+        connection: the ledger's transaction.
+        id_: the batch.
+        attempt: how often it was taken, as the caller saw it.
+        state: its state, as the caller saw it.
+        parts: at least one; every event of the batch is in just one of them.
+        opened_before: since when an attempt before this one is open, if this one was certainly not stored.
+
+    Returns:
+        The batches of the parts, in order; nothing if another was quicker, and nothing was done.
+    """
+    values = {
+        "id": id_,
+        "attempt": attempt,
+        "state": state,
+        "opened_before": opened_before,
+        "parts": json.dumps([_plain(part) for part in parts]),
     }
+    rows = cursor(connection).execute(statement("delivery/split"), values).fetchall()
+    return [int(str(batch)) for _, batch in rows]
 
 
-def _texts(events: Sequence[Event], failures: Failures) -> list[str | None]:
-    return [_storable(failures[id_]) if (id_ := event.transaction_id) in failures else None for event in events]
+def hold_later_revisions(connection: Connection, conflicting: Sequence[int]) -> None:
+    """Hold the planned events behind those of batches in conflict: their buckets send nothing more until then."""
+    rows = cursor(connection).execute(statement("delivery/later_revisions"), {"batches": conflicting}).fetchall()
+    for id_, attempt, events, places in rows:
+        assert isinstance(id_, int)
+        assert isinstance(attempt, int)
+        assert isinstance(places, list)
+        rest = sorted(set(range(int(str(events)))) - set(places))
+        held = Part(places, "held", held_for="conflict", open=True)
+        parts = [held] if not rest else [Part(rest, "planned", open=True), held]
+        split(connection, id_, attempt, "planned", parts)
 
 
-def _storable(said: str) -> str:
-    """A NUL can't be stored; whoever answered with one is quoted without it."""
-    return said.replace("\x00", "")
+def _plain(part: Part) -> Mapping[str, Any]:
+    words = {"answer": _storable(part.answer), "failure": _storable(part.failure)}
+    return asdict(part) | {"places": list(part.places)} | words
+
+
+def _storable(said: str | None) -> str | None:
+    """A NUL can't be stored, nor half a surrogate pair; whoever answered with one is quoted without it."""
+    return None if said is None else said.replace("\x00", "").encode("utf-8", "replace").decode()

@@ -4,9 +4,9 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from psycopg.errors import InsufficientPrivilege
+from psycopg.errors import DuplicateSchema, InsufficientPrivilege, UniqueViolation
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from reconciler.ledger.tables import SCHEMA
 from reconciler.model.errors import LedgerError, UsageError
@@ -14,14 +14,12 @@ from reconciler.model.errors import LedgerError, UsageError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it to the folder of migrations."""
-
-_LOCK = "reconciler: migrations"
 
 
 def upgrade(connection: Connection) -> bool:
-    """Bring the ledger to this program's version, in the connection's transaction.
+    """Bring the ledger to this program's version, in the connection's transaction; the schema is there.
 
     Returns:
         Whether anything was done.
@@ -29,22 +27,19 @@ def upgrade(connection: Connection) -> bool:
     Raises:
         LedgerError: the ledger is newer than this program, or older and not this role's to change.
     """
-    if version(connection) == HEAD:
-        return False
-    connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:lock, 0))"), {"lock": _LOCK})
     found = version(connection)
-    if found == HEAD:
-        return False
     if found is not None:
         refuse_newer(found)
-    if not _schema_there(connection):
-        connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
-
-    from alembic import command  # slow, and seldom needed
-
-    config = _config(io.StringIO())
-    config.attributes["connection"] = connection
     try:
+        _lock(connection)
+        found = version(connection)
+        if found == HEAD:
+            return False
+
+        from alembic import command  # slow, and seldom needed
+
+        config = _config(io.StringIO())
+        config.attributes["connection"] = connection
         command.upgrade(config, "head")
     except ProgrammingError as error:
         if found is None or not isinstance(error.orig, InsufficientPrivilege):
@@ -55,6 +50,22 @@ def upgrade(connection: Connection) -> bool:
             "prints and then sql/grants/grant_ledger_tables.sql. Nothing was done."
         ) from error
     return True
+
+
+def make(connection: Connection) -> None:
+    """Make the schema unless it is there. Of those that come at once one makes it, the others wait for its end."""
+    try:
+        with connection.begin_nested():
+            if not _schema_there(connection):
+                connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+    except (IntegrityError, ProgrammingError) as error:
+        if not isinstance(error.orig, UniqueViolation | DuplicateSchema):  # before the other's end, and after it
+            raise
+
+
+def _lock(connection: Connection) -> None:
+    """Let one transaction at a time upgrade: a comment locks the schema for all of it, and takes the schema's owner."""
+    connection.execute(text(f"COMMENT ON SCHEMA {SCHEMA} IS 'What the reconciler has billed.'"))
 
 
 def ddl(since: str | None = None) -> str:

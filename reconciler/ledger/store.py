@@ -1,12 +1,15 @@
 """The ledger as a whole: its transactions, and its schema made when first needed."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import SET_BASED, Postgres
-from reconciler.ledger import schema
+from reconciler.ledger import alarms, schema
+from reconciler.ledger.alarms import Alarm
+from reconciler.ledger.balance import Balance
 from reconciler.model.errors import LedgerError
 from reconciler.settings.load import Settings
 
@@ -14,8 +17,8 @@ from reconciler.settings.load import Settings
 class Ledger:
     """Opens transactions on the ledger.
 
-    A dry ledger is one transaction that is never committed: what is done in it, the making of the schema too,
-    is seen by the rest of the dry run and by nobody else.
+    A dry ledger is one transaction that is never committed. What is done in it is undone at once, so that no pass waits
+    for it; only the making of what was not there is seen by the rest of the dry run, and by nobody else.
     """
 
     def __init__(self, postgres: Postgres) -> None:
@@ -31,23 +34,44 @@ class Ledger:
     def upgrade(self) -> bool:
         """Make or upgrade the schema; say whether anything was done."""
         with self.transaction() as connection:
+            if schema.version(connection) == schema.HEAD:
+                return False
+        with self.transaction(making=True) as connection:
+            schema.make(connection)
+        # Who has waited for another's schema sees it for sure in a new transaction only.
+        with self.transaction(making=True) as connection:
             return schema.upgrade(connection)
 
     @contextmanager
-    def transaction(self, *, planning: bool = False) -> Iterator[Connection]:
-        """One transaction, committed at the end; in a dry run a savepoint, released at the end.
+    def transaction(self, *, planning: bool = False, making: bool = False) -> Iterator[Connection]:
+        """One transaction, committed at the end; in a dry run a savepoint, undone at the end.
 
         Args:
-            planning: whether it sums and joins whole sets, as planning a chunk does. A dry run undoes it at its end.
+            planning: whether it sums and joins whole sets, as planning a chunk does.
+            making: whether it makes what later ones need; a dry run undoes that at its own end only.
         """
         if self._dry is not None:
             with self._postgres.plain_errors(), self._dry.begin_nested() as savepoint:
                 yield self._dry
-                if planning:
+                if not making:
                     savepoint.rollback()  # with its locks on rows, which a pass may wait for
             return
         with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
             yield connection
+
+    def ring(self, connection: Connection, meter: str, alarm: Alarm) -> None:
+        """Ring an alarm of a meter; a dry ledger leaves it, since even what is undone would use up a number."""
+        if not self.is_dry:
+            alarms.ring(connection, meter, alarm)
+
+    def review(self, connection: Connection, meter: str, balance: Balance) -> None:
+        """Ring and clear the alarms that follow from how a meter stands; a dry ledger leaves them."""
+        if not self.is_dry:
+            alarms.review(connection, meter, balance)
+
+    def plain_errors(self) -> AbstractContextManager[None]:
+        """Turn what the ledger's Postgres says in a block into one sentence that names its setting."""
+        return self._postgres.plain_errors()
 
     def close(self) -> None:
         """Close the connections; the next transaction opens another."""
@@ -72,5 +96,6 @@ def open_ledger(settings: Settings) -> Ledger:
             error=LedgerError,
             variable="DATABASE_URL" if settings.one_database else "RECONCILE_LEDGER_URL",
             statement_timeout=settings.statement_timeout,
+            idle=timedelta(seconds=settings.limits.idle),
         )
     )

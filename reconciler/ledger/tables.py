@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Numeric,
+    Sequence,
     Table,
     Text,
     false,
@@ -36,6 +37,7 @@ meter = Table(
     Column("purge_mark", MOMENT),
     Column("source", JSONB, nullable=False),
     Column("lago", Text, nullable=False),
+    Column("organization", Text),
     Column("created_at", MOMENT, nullable=False, server_default=NOW),
     comment="One stream of billing: where it starts, how far it has come, where it reads and sends.",
 )
@@ -52,6 +54,7 @@ terms = Table(
     Column("cache_hits", Boolean, nullable=False),
     Column("exclude", ARRAY(Text), nullable=False),
     Column("agreed_at", MOMENT, nullable=False, server_default=NOW),
+    Column("metric_seen", Boolean, nullable=False, server_default=false()),
     comment="What a meter bills by, from a window boundary on; earlier windows keep the terms they had.",
 )
 
@@ -76,6 +79,7 @@ window = Table(
     Column("late_cost", Numeric, nullable=False),
     Column("looked_at", MOMENT, nullable=False, server_default=NOW),
     Column("asked_at", MOMENT),
+    Column("asked_until", MOMENT),
     comment="What the last look saw of a window, and when Lago was first asked for its events.",
 )
 
@@ -86,6 +90,7 @@ event = Table(
     Column("window_start", MOMENT, primary_key=True),
     Column("bucket", LargeBinary, primary_key=True),
     Column("revision", Integer, primary_key=True),
+    Column("batch", BigInteger, nullable=False),
     Column("customer", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
@@ -94,33 +99,61 @@ event = Table(
     Column("requests", BigInteger, nullable=False),
     Column("subscription", Text, nullable=False),
     Column("payload", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("conflict", Boolean, nullable=False, server_default=false()),
+    CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="event_measures"),
+    Index("event_of_batch", "batch"),
+    comment="One delta of one bucket, frozen: rows are only added, and only the batch that carries one may change.",
+)
+
+batch_id = Sequence("batch_id", metadata=metadata)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", BigInteger, batch_id, primary_key=True, server_default=batch_id.next_value()),
+    Column("meter", Text, nullable=False),
+    Column("first_window", MOMENT, nullable=False),
+    Column("last_window", MOMENT, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("input_tokens", Numeric, nullable=False),
+    Column("output_tokens", Numeric, nullable=False),
+    Column("requests", Numeric, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("behind", Boolean, nullable=False, server_default=false()),
+    Column("state", Text, nullable=False, server_default="planned"),
     Column("held_for", Text),
+    Column("conflict", Boolean, nullable=False, server_default=false()),
+    Column("planned_at", MOMENT, nullable=False, server_default=NOW),
+    Column("asked_at", MOMENT),
+    Column("admitted_at", MOMENT),
     Column("attempts", Integer, nullable=False, server_default=ZERO),
     Column("attempted_at", MOMENT),
     Column("leased_until", MOMENT),
+    Column("open_since", MOMENT),
+    Column("failures", Integer, nullable=False, server_default=ZERO),
+    Column("failed_at", MOMENT),
+    Column("failure", Text),
+    Column("proof", Integer, nullable=False, server_default=ZERO),
+    Column("rests_until", MOMENT),
     Column("answered_at", MOMENT),
     Column("answer", Text),
-    Column("open_since", MOMENT),
-    Column("failure", Text),
-    Column("suspected", Integer, nullable=False, server_default=ZERO),
-    Column("rests_until", MOMENT),
     Column("decided_at", MOMENT),
+    Column("decided_by", Text),
     Column("reason", Text),
-    CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="event_state"),
-    CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", name="event_held_for"),
-    CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="event_measures"),
-    comment="One delta of one bucket, frozen: append-only, only its state of delivery changes.",
+    CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="batch_state"),
+    CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", name="batch_held_for"),
+    Index("batch_of_window", "meter", "first_window"),
+    comment="Events that go to Lago in one request, and all that is known of their delivery.",
+    postgresql_with={"fillfactor": "70"},
 )
 
 Index(
-    "event_not_accepted",
-    event.c.meter,
-    event.c.state,
-    event.c.window_start,
+    "batch_not_accepted",
+    batch.c.meter,
+    batch.c.state,
+    batch.c.first_window,
     postgresql_where=text("state <> 'accepted'"),
 )
+Index("batch_accepted_at", batch.c.answered_at, postgresql_where=text("state = 'accepted'"))
 
 lago = Table(
     "lago",
@@ -129,8 +162,32 @@ lago = Table(
     Column("store", Text, nullable=False, server_default="unknown"),
     Column("asked_at", MOMENT, nullable=False, server_default=NOW),
     Column("away_since", MOMENT),
+    Column("invoices", ARRAY(Text)),
     CheckConstraint("store IN ('postgres', 'clickhouse', 'unknown')", name="lago_store"),
     comment="One Lago: which event store it has, and since when it is away.",
+)
+
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("lago", Text, nullable=False),
+    Column("organization", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("external_customer_id", Text),
+    Column("lago_id", Text),
+    Column("status", Text, nullable=False),
+    Column("created_at", MOMENT),
+    Column("started_at", MOMENT),
+    Column("ended_at", MOMENT),
+    Column("period_started_at", MOMENT),
+    Column("period_ends_at", MOMENT),
+    Column("on_termination_invoice", Text),
+    Column("asked_at", MOMENT, nullable=False),
+    Column("good_until", MOMENT, nullable=False),
+    CheckConstraint("status IN ('active', 'terminated', 'none')", name="subscription_status"),
+    comment="What Lago has told of the subscriptions of an external id, until it has to be asked again.",
 )
 
 look = Table(

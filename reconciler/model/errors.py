@@ -36,6 +36,14 @@ class LagoAwayError(LagoError):
     """Lago can't be reached, or fails whatever it is sent: it is asked again later."""
 
 
+class NoTurnError(ReconcileError):
+    """Another pass has the meter's turn for longer than this one may wait."""
+
+
+class StoppedError(ReconcileError):
+    """The pass was told to stop before it was done; nothing is lost."""
+
+
 class EndedError(Exception):
     """The work is cut short because the service stops, another thread failed or the time is up; not a failure."""
 

@@ -6,10 +6,9 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, insert, update
 
-from reconciler.capture.looks import NoTurnError
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import ReconcileError
+from reconciler.model.errors import NoTurnError, ReconcileError
 from reconciler.report.summary import Summary
 
 KEEP_RUNS = timedelta(days=35)

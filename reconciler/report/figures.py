@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 
+from reconciler.model.money import total
+
 
 @dataclass
 class Tally:
@@ -21,7 +23,8 @@ class Tally:
     def add(self, other: "Tally") -> None:
         """Add another tally to this one."""
         for each in fields(self):
-            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+            mine, others = getattr(self, each.name), getattr(other, each.name)
+            setattr(self, each.name, total([mine, others]) if isinstance(mine, Decimal) else mine + others)
 
 
 @dataclass

@@ -1,19 +1,22 @@
 """Quarantined events: those that Lago refuses for good. A person sees them, and lets them go again or gives them up."""
 
+import getpass
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from json import loads
 from typing import Any
 
 from psycopg.rows import class_row
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
-from reconciler.ledger import alarms
-from reconciler.ledger.balance import standing
+from reconciler.ledger import alarms, tables
+from reconciler.ledger.balance import balance
+from reconciler.ledger.outbox import Part, split
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.report.status import require_ledger
@@ -23,12 +26,11 @@ from reconciler.settings.load import Settings
 
 @dataclass(frozen=True)
 class Quarantined:
-    """One quarantined event, with the columns of the ledger's table."""
+    """One quarantined event; names longer than 200 characters are cut."""
 
     meter: str
     transaction_id: str
     window_start: datetime
-    bucket: bytes
     revision: int
     customer: str
     model: str
@@ -43,7 +45,10 @@ class Quarantined:
     answered_at: datetime | None
     answer: str | None
     failure: str | None
-    payload: str
+    batch: int
+    batch_events: int
+    place: int
+    payload: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: times as ISO text in UTC, cost as decimal text in USD, the event as it is sent."""
@@ -65,7 +70,7 @@ class Quarantined:
             "quarantined_at": iso(self.answered_at),
             "answer": self.answer,
             "failure": self.failure,
-            "event": loads(self.payload),
+            **({} if self.payload is None else {"event": loads(self.payload)}),
         }
 
 
@@ -81,13 +86,24 @@ def read(settings: Settings, meter: str | None = None) -> list[Quarantined]:
 
 
 def find(settings: Settings, wanted: str, meter: str | None = None) -> Quarantined:
-    """The quarantined event of that id, or whose id alone begins so.
+    """The quarantined event of that id, or whose id alone begins so, with its payload.
 
     Raises:
         LedgerError: there is no ledger yet.
         UsageError: there is none, or more than one.
     """
-    return _chosen(read(settings, meter), [wanted])[0]
+    with open_ledger(settings).transaction() as connection:
+        require_ledger(connection)
+        [event] = _chosen(_read(connection, meter), [wanted])
+        table = tables.event.c
+        payload = connection.scalar(
+            select(table.payload)
+            .where(table.batch == event.batch)
+            .order_by(table.window_start, table.bucket, table.revision)
+            .offset(event.place)
+            .limit(1)
+        )
+        return replace(event, payload=payload)
 
 
 def retry(settings: Settings, wanted: Sequence[str] | None, meter: str | None = None) -> list[Quarantined]:
@@ -97,7 +113,7 @@ def retry(settings: Settings, wanted: Sequence[str] | None, meter: str | None = 
         LedgerError: there is no ledger yet.
         UsageError: one of the ids is no quarantined event's; then nothing is done.
     """
-    return _decide(settings, "retry", wanted, meter, {})
+    return _decide(settings, wanted, meter, Part((), "planned", open=True, decided_by=_person()))
 
 
 def discard(settings: Settings, wanted: Sequence[str], reason: str, meter: str | None = None) -> list[Quarantined]:
@@ -109,28 +125,56 @@ def discard(settings: Settings, wanted: Sequence[str], reason: str, meter: str |
     """
     if not reason.strip():
         raise UsageError("Discarding needs a reason, such as --reason 'test customer, not to be billed'.")
-    return _decide(settings, "discard", wanted, meter, {"reason": reason.strip()})
+    return _decide(
+        settings, wanted, meter, Part((), "discarded", open=True, decided_by=_person(), reason=reason.strip())
+    )
 
 
-def _decide(
-    settings: Settings, what: str, wanted: Sequence[str] | None, meter: str | None, values: dict[str, Any]
-) -> list[Quarantined]:
+def _decide(settings: Settings, wanted: Sequence[str] | None, meter: str | None, fate: Part) -> list[Quarantined]:
     with open_ledger(settings).transaction() as connection:
         require_ledger(connection)
         events = _read(connection, meter)
         events = events if wanted is None else _chosen(events, wanted)
-        keys = {
-            "meters": [event.meter for event in events],
-            "window_starts": [event.window_start for event in events],
-            "buckets": [event.bucket for event in events],
-            "revisions": [event.revision for event in events],
-        }
-        work = cursor(connection)
-        work.execute(statement(f"delivery/{what}"), keys | values)
-        work.execute(statement("delivery/let_later_go"), keys)
+        decided = [batch for event in _by_batch(events) for batch in _part(connection, event, fate)]
+        _let_later_go(connection, sorted({event.meter for event in events}), decided)
         for name in {event.meter for event in events}:
-            alarms.review(connection, name, standing(connection, name, _horizon(settings)))
+            alarms.review(connection, name, balance(connection, name, _horizon(settings)))
         return events
+
+
+def _by_batch(events: Sequence[Quarantined]) -> list[list[Quarantined]]:
+    batches: dict[int, list[Quarantined]] = defaultdict(list)
+    for event in events:
+        batches[event.batch].append(event)
+    return list(batches.values())
+
+
+def _part(connection: Connection, events: Sequence[Quarantined], fate: Part) -> list[int]:
+    """Let events of one quarantined batch go; return the batch that they are in from now on."""
+    first = events[0]
+    places = [event.place for event in events]
+    rest = sorted(set(range(first.batch_events)) - set(places))
+    stays = Part(rest, "quarantined", conflict=first.conflict, answer=first.answer, open=True)
+    parts = [replace(fate, places=places), *([stays] if rest else [])]
+    return split(connection, first.batch, first.attempts, "quarantined", parts)[:1]
+
+
+def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequence[int]) -> None:
+    """Plan what a conflict held behind these events: Lago's events stand for them, or they go again."""
+    values = {"meters": names, "batches": decided}
+    rows: Sequence[Any] = cursor(connection).execute(statement("report/held_behind"), values).fetchall()
+    for id_, attempt, events, places in rows:
+        rest = sorted(set(range(events)) - set(places))
+        held = [Part(rest, "held", held_for="conflict", open=True)] if rest else []
+        split(connection, id_, attempt, "held", [Part(places, "planned", open=True), *held])
+
+
+def _person() -> str:
+    """Who decides: the login name of whoever runs the command, as far as the system tells."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
 
 
 def _read(connection: Connection, meter: str | None) -> list[Quarantined]:

@@ -5,10 +5,13 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text
+from psycopg.rows import namedtuple_row
+from sqlalchemy import Connection, Row, func, select
 
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
 from reconciler.ledger import alarms, lagos, meters, schema, tables
-from reconciler.ledger.balance import Standing, standing
+from reconciler.ledger.balance import Balance, balance
 from reconciler.ledger.lagos import KnownLago
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
@@ -27,7 +30,7 @@ class Status:
         meter: its state.
         lago: what is known of the Lago it sends to, None if it was never asked.
         now: the ledger's clock.
-        standing: what is planned, stuck or can't be billed.
+        balance: what is planned, stuck or can't be billed.
         accepted_events: events of the last seven days that Lago has.
         accepted_cost: their cost, USD.
         days: usage billed per day, newest first: day, events, input and output tokens, cost.
@@ -39,10 +42,10 @@ class Status:
     meter: Meter
     lago: KnownLago | None
     now: datetime
-    standing: Standing
+    balance: Balance
     accepted_events: int
     accepted_cost: Decimal
-    days: list[Row[Any]]
+    days: list[Any]
     runs: list[Row[Any]]
     alarms: list[Row[Any]]
     stalled: datetime | None
@@ -59,7 +62,7 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: times as ISO text in UTC, money as decimal text in USD."""
-        now = self.standing
+        now = self.balance
         return {
             "meter": self.meter.name,
             "start": iso(self.meter.start),
@@ -137,16 +140,9 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
     assert meter is not None
     assert now is not None
     today = datetime.combine(now.astimezone(UTC), datetime.min.time(), UTC)
-    days = connection.execute(
-        text(
-            "SELECT (window_start AT TIME ZONE 'UTC')::date AS day, count(*) AS events, "
-            "sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(cost) AS cost, "
-            "count(*) FILTER (WHERE state = 'accepted') AS accepted, "
-            "coalesce(sum(cost) FILTER (WHERE state = 'accepted'), 0) AS accepted_cost "
-            "FROM reconciler.event WHERE meter = :meter AND window_start >= :since GROUP BY 1 ORDER BY 1 DESC"
-        ),
-        {"meter": name, "since": today - timedelta(days=DAYS - 1)},
-    ).all()
+    reading = cursor(connection).connection.cursor(row_factory=namedtuple_row)
+    since = today - timedelta(days=DAYS - 1)
+    days: list[Any] = reading.execute(statement("report/days"), {"meter": name, "since": since}).fetchall()
     table = tables.run
     runs = connection.execute(
         select(table).where(table.c.meter == name).order_by(table.c.started_at.desc()).limit(5)
@@ -155,7 +151,7 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
         meter=meter,
         lago=lagos.load(connection, meter.lago),
         now=now,
-        standing=standing(connection, name, now - settings.horizon),
+        balance=balance(connection, name, now - settings.horizon),
         accepted_events=sum(row.accepted for row in days),
         accepted_cost=sum((row.accepted_cost for row in days), Decimal()),
         days=list(days),
@@ -167,19 +163,8 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
 
 def _stalled(connection: Connection, name: str, before: datetime) -> datetime | None:
     """Since when passes begin and do not finish, if that was before `before`."""
-    table = tables.run
-    # One that got no turn may have waited for a stalled one.
-    worked = (table.c.meter == name) & (table.c.outcome != "skipped")
-    last_finished = select(func.max(table.c.finished_at)).where(worked).scalar_subquery()
-    stalled: datetime | None = connection.scalar(
-        select(func.min(table.c.started_at)).where(
-            table.c.meter == name,
-            table.c.finished_at.is_(None),
-            (table.c.started_at > last_finished) | last_finished.is_(None),
-            table.c.started_at < before,
-        )
-    )
-    return stalled
+    row = cursor(connection).execute(statement("report/stalled"), {"meter": name, "before": before}).fetchone()
+    return row[0] if row and isinstance(row[0], datetime) else None
 
 
 def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from reconciler.ledger.balance import Standing
+from reconciler.ledger.balance import Balance
 from reconciler.model.errors import ReconcileError
 from reconciler.report.figures import Delivered, Tally
 
@@ -23,9 +23,10 @@ class Summary:
     begun: bool = False
     tally: Tally = field(default_factory=Tally)
     delivered: Delivered = field(default_factory=Delivered)
-    standing: Standing | None = None
+    balance: Balance | None = None
     alarms: list[dict[str, Any]] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     skipped: bool = False
     dry_run: bool = False
     error: ReconcileError | None = None
@@ -41,7 +42,7 @@ class Summary:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: times as ISO text in UTC, money as decimal text."""
-        now = self.standing
+        now = self.balance
         # A dry run records no window, so that how the meter stands does not show what it saw.
         seen = self.tally if now is None or self.dry_run else now
         return {
@@ -65,6 +66,7 @@ class Summary:
             "late_rows": now.late_rows if now else 0,
             "alarms": self.alarms,
             "adopted": self.adopted,
+            "warnings": self.warnings,
             "dry_run": self.dry_run,
             "skipped": self.skipped,
             "error": str(self.error) if self.error else None,

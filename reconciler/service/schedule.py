@@ -77,6 +77,8 @@ def _pass(work: Pass) -> None:
         return
     for summary in summaries:
         bound = log.bind(meter=summary.meter, run_id=summary.run_id)
+        for sentence in summary.warnings:
+            bound.warning("not known", reason=sentence)
         if summary.error is not None:
             bound.error("pass failed", reason=str(summary.error))
         elif summary.skipped:

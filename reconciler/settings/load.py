@@ -33,7 +33,7 @@ from reconciler.settings.sources import (
     unknown_variables,
     variables,
 )
-from reconciler.settings.values import Exclusion, MappingFile, MappingTable
+from reconciler.settings.values import Exclusion, KeyFile, MappingFile, MappingTable
 
 __all__ = [
     "ChargeBy", "Database", "Exclusion", "MappingFile", "MappingTable", "MeterSettings", "Settings",
@@ -50,7 +50,8 @@ class Settings:
         ledger: the database of the reconciler's own schema.
         one_database: whether source and ledger are one.
         lago_api_base: such as `https://api.getlago.com`, without `/api/v1`; empty if Lago is not required.
-        lago_api_key: as `lago_api_base`.
+        lago_api_key: as `lago_api_base`; that of a file as it was when the settings were read.
+        lago_api_key_file: the file that holds the key; None if a setting does.
         settle: how long after its end a window counts as settled.
         lookback: how far before the watermark every pass looks again.
         horizon: how far back late and changed rows are looked for.
@@ -72,6 +73,7 @@ class Settings:
     one_database: bool
     lago_api_base: str
     lago_api_key: SecretStr
+    lago_api_key_file: Path | None
     settle: timedelta
     lookback: timedelta
     horizon: timedelta
@@ -86,6 +88,19 @@ class Settings:
     http_token: SecretStr | None
     meters: tuple[MeterSettings, ...]
     limits: Limits = field(default_factory=Limits)
+
+    def read_key(self) -> str:
+        """Lago's API key, that of a file as it is now: a key may be rotated while the service runs.
+
+        Raises:
+            SettingsError: the file can't be read, or holds no key.
+        """
+        if self.lago_api_key_file is None:
+            return self.lago_api_key.get_secret_value()
+        try:
+            return read.secret_file(self.lago_api_key_file).key.get_secret_value()
+        except ValueError as error:
+            raise SettingsError(f"LAGO_API_KEY_FILE: {error}") from None
 
     @property
     def warnings(self) -> Iterator[str]:
@@ -168,7 +183,7 @@ class _Given(MeterKeys, BaseSettings):
     lago_api_key: Annotated[SecretStr | None, BeforeValidator(read.secret)] = Field(
         default=None, validation_alias="lago_api_key"
     )
-    lago_api_key_file: Annotated[SecretStr | None, BeforeValidator(read.secret_file)] = Field(
+    lago_api_key_file: Annotated[KeyFile | None, BeforeValidator(read.secret_file)] = Field(
         default=None, validation_alias="lago_api_key_file"
     )
     settle: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(minutes=2)
@@ -210,7 +225,8 @@ class _Given(MeterKeys, BaseSettings):
             ledger=ledger,
             one_database=ledger.conninfo == source.conninfo,
             lago_api_base=self.lago_api_base,
-            lago_api_key=self.lago_api_key or self.lago_api_key_file or SecretStr(""),
+            lago_api_key=self.lago_api_key or (self.lago_api_key_file.key if self.lago_api_key_file else SecretStr("")),
+            lago_api_key_file=self.lago_api_key_file.path if self.lago_api_key_file else None,
             settle=self.settle,
             lookback=self.lookback,
             horizon=self.horizon,

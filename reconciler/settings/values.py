@@ -46,6 +46,13 @@ class MappingTable(NamedTuple):
     table: str
 
 
+class KeyFile(NamedTuple):
+    """A file that holds a key, and the key that it held."""
+
+    path: Path
+    key: SecretStr
+
+
 def duration(value: object) -> timedelta:
     """Read `90s`, `15m`, `2h` or `35d`."""
     return parse_duration(str(value))
@@ -200,15 +207,15 @@ def secret(value: object) -> SecretStr:
     return SecretStr(text)
 
 
-def secret_file(value: object) -> SecretStr:
-    """Read a key from a file that holds nothing else."""
+def secret_file(value: object) -> KeyFile:
+    """Read a key from a file that holds nothing else. What was given is not quoted: it may be the key itself."""
     path = Path(str(value).strip())
     example = "write the path of a file that holds the key alone, such as /run/secrets/lago_api_key"
     try:
-        return secret(path.read_text(encoding="utf-8"))
+        return KeyFile(path, secret(path.read_text(encoding="utf-8")))
     except OSError as error:
-        raise ValueError(f"{str(path)!r} can't be read ({error.strerror}): {example}") from None
+        raise ValueError(f"it names a file that can't be read ({error.strerror}): {example}") from None
     except UnicodeDecodeError:
-        raise ValueError(f"{str(path)!r} is not text: {example}") from None
+        raise ValueError(f"its file is not text: {example}") from None
     except ValueError as error:
-        raise ValueError(f"{str(path)!r} can't be used: {error}") from None
+        raise ValueError(f"its file can't be used: {error}") from None

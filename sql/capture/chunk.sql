@@ -1,8 +1,8 @@
 -- chunk: compares, plans and records a chunk, all in one statement and so of one snapshot, taken after the meter's turn.
 --
 -- Reads   totals: what totals.sql says where source and ledger are one database, else what COPY has brought.
--- Writes  the meter's purge mark (purge_mark.sql), its events (plan.sql; not in a dry run), its windows
---         (record_windows.sql).
+-- Writes  the meter's purge mark (purge_mark.sql), its events and their batches (place.sql, batches.sql,
+--         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql).
 -- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
 --         that mark and the watermark.
 WITH totals AS (
@@ -15,6 +15,12 @@ WITH totals AS (
     WHERE name = %(meter)s
 ), delta AS MATERIALIZED (
 {compare}
+), due AS MATERIALIZED (
+{place}
+), batch AS MATERIALIZED (
+{batches}
+), batched AS (
+{record_batches}
 ), planned AS (
 {plan}
 ), looked AS MATERIALIZED (

@@ -7,11 +7,14 @@
 --   frozen    some measure is below billed: nothing is planned and nothing credited
 --   purged    retention has begun to delete this window: no longer compared
 --   unmapped  the operator's mapping lacks this customer: left as it is, so the next look finds it again
+--
+-- It also says of each bucket whether one of its events is in conflict, and whether one is still on its way.
 -- A bucket without tokens and cost of which nothing is billed differs from nothing.
 WITH billed AS (
     SELECT window_start, customer, model,
            max(revision) AS revision,
-           bool_or(conflict) AS conflict,
+           bool_or(batch IN (SELECT id FROM reconciler.batch WHERE meter = %(meter)s AND state <> 'accepted' AND conflict)) AS conflict,
+           bool_or(batch IN (SELECT id FROM reconciler.batch WHERE meter = %(meter)s AND state = 'planned')) AS under_way,
            sum(input_tokens)::bigint AS input_tokens,
            sum(output_tokens)::bigint AS output_tokens,
            sum(cost) AS cost,
@@ -27,6 +30,7 @@ WITH billed AS (
     SELECT window_start, customer, model,
            coalesce(billed.revision + 1, 0) AS revision,
            coalesce(billed.conflict, false) AS conflict,
+           coalesce(billed.under_way, false) AS under_way,
            coalesce(source.input_tokens, 0) - coalesce(billed.input_tokens, 0) AS input_tokens,
            coalesce(source.output_tokens, 0) - coalesce(billed.output_tokens, 0) AS output_tokens,
            coalesce(source.cost, 0) - coalesce(billed.cost, 0) AS cost,

@@ -1,14 +1,11 @@
 -- plan: each delta that may be billed becomes one event, its id and payload text frozen here and never changed.
 --
--- Reads   delta, as compare.sql returns it.
--- Writes  reconciler.event: state planned, or held where an earlier event of the bucket is in conflict.
+-- Reads   due, as place.sql returns it, and batch, as batches.sql does.
+-- Writes  reconciler.event.
 --
 -- The id is "r1_" + hex of SHA-256 over length-prefixed UTF-8 (docs/event-ids.md). Text that many events share (a
 -- customer, a model, a window) is prepared once. In the order of windows, so that the indexes grow page by page.
-WITH due AS (
-    SELECT * FROM delta WHERE fate = 'plan'
-    ORDER BY window_start
-), customers AS MATERIALIZED (
+WITH customers AS MATERIALIZED (
     SELECT customer,
            octet_length(convert_to(customer, 'UTF8')) || ':' || customer AS framed,
            concat('","', %(event_field)s::text, '":', to_json(subscription),
@@ -30,12 +27,13 @@ WITH due AS (
                  %(window_seconds)s::text AS seconds
           FROM (SELECT DISTINCT window_start FROM due) AS window_of_due) AS named_window
 )
-INSERT INTO reconciler.event (meter, window_start, bucket, revision, customer, model,
-                              input_tokens, output_tokens, cost, requests, subscription, payload, state, held_for)
+INSERT INTO reconciler.event (meter, window_start, bucket, revision, batch, customer, model,
+                              input_tokens, output_tokens, cost, requests, subscription, payload)
 SELECT %(meter)s,
        window_start,
        sha256(convert_to(customers.framed || models.framed, 'UTF8')),
        revision,
+       batch,
        customer,
        model,
        input_tokens,
@@ -48,14 +46,18 @@ SELECT %(meter)s,
                                               octet_length(revision::text), ':', revision), 'UTF8')), 'hex'),
               customers.subscribed,
               windows.stamped,
-              {cents}
+              CASE WHEN %(precise_cents)s THEN concat(',"precise_total_amount_cents":"', trim_scale(cost * 100), '"') END,
               ',"properties":{{',
-              {tokens},
+              CASE WHEN %(properties)s::text <> 'callback'
+                   THEN concat('"input_tokens":', input_tokens, ',"output_tokens":', output_tokens) END,
+              CASE WHEN %(properties)s::text = 'both' THEN ',' END,
+              CASE WHEN %(properties)s::text <> 'documented'
+                   THEN concat('"prompt_tokens":', input_tokens, ',"completion_tokens":', output_tokens,
+                               ',"total_tokens":', input_tokens + output_tokens) END,
               models.named, trim_scale(cost), '","requests":', requests,
-              customers.named, windows.named, revision, '}}}}'),
-       CASE WHEN conflict THEN 'held' ELSE 'planned' END,
-       CASE WHEN conflict THEN 'conflict' END
+              customers.named, windows.named, revision, '}}}}')
 FROM due
+     JOIN (SELECT lot, place, batch FROM batch) AS placed USING (lot, place)
      JOIN customers USING (customer)
      JOIN models USING (model)
      JOIN windows USING (window_start)

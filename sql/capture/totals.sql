@@ -21,7 +21,7 @@ SELECT window_start AT TIME ZONE 'UTC' AS window_start,
        output_tokens,
        cost,
        requests
-FROM (SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AS window_start,
+FROM (SELECT date_bin(%(length)s::interval, "startTime", timestamp '2000-01-01') AS window_start,
              coalesce({customer}, '') AS customer,
              coalesce({model}, '') AS model,
              -- The common case first: it decides what a look costs.
@@ -36,5 +36,6 @@ FROM (SELECT date_bin({length}, "startTime", timestamp '2000-01-01') AS window_s
              sum(spend::text::numeric) AS cost,
              count(*) AS requests
       FROM {spend_logs}
-      WHERE "startTime" >= {since} AND "startTime" < {until}
+      WHERE "startTime" >= %(since)s::timestamptz AT TIME ZONE 'UTC'
+        AND "startTime" < %(until)s::timestamptz AT TIME ZONE 'UTC'
       GROUP BY 1, 2, 3, 4) AS bucket

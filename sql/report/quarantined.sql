@@ -1,27 +1,29 @@
--- quarantined: events that Lago refuses for good, oldest window first.
+-- quarantined: events that Lago refuses for good, oldest window first; of one meter or of all (NULL).
 --
--- Reads   reconciler.event by its index of what is not accepted; of one meter or of all (NULL).
--- Returns one row an event: all that a person needs to decide about it.
-SELECT meter,
-       (payload::json ->> 'transaction_id') AS transaction_id,
+-- Reads   the batches that are not accepted, by their index, and their events.
+-- Returns one row an event: what a person needs to decide about it. Names are cut, payloads are left out: either may be
+--         as long as the proxy takes.
+SELECT event.meter,
+       substr(payload, 20, 67) AS transaction_id,
        window_start,
-       bucket,
        revision,
-       customer,
-       model,
-       subscription,
-       cost,
-       input_tokens,
-       output_tokens,
-       requests,
-       conflict,
-       attempts,
-       attempted_at,
-       answered_at,
-       answer,
-       failure,
-       payload
-FROM reconciler.event
-WHERE state = 'quarantined'
-  AND (%(meter)s::text IS NULL OR meter = %(meter)s)
-ORDER BY meter, window_start, bucket, revision
+       left(customer, 200) AS customer,
+       left(model, 200) AS model,
+       left(subscription, 200) AS subscription,
+       event.cost,
+       event.input_tokens,
+       event.output_tokens,
+       event.requests,
+       batch.conflict,
+       batch.attempts,
+       batch.attempted_at,
+       batch.answered_at,
+       batch.answer,
+       batch.failure,
+       batch.id AS batch,
+       batch.events AS batch_events,
+       row_number() OVER (PARTITION BY batch.id ORDER BY window_start, bucket, revision) - 1 AS place
+FROM reconciler.batch JOIN reconciler.event ON event.batch = batch.id
+WHERE batch.state = 'quarantined'
+  AND (%(meter)s::text IS NULL OR batch.meter = %(meter)s)
+ORDER BY event.meter, window_start, bucket, revision

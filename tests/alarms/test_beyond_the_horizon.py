@@ -65,5 +65,5 @@ def test_unmapped_usage_that_retention_reaches_stays_an_alarm(proxy_db: Database
     let_time_pass(proxy_db, "2 days")
     for done in (reconcile(environ), reconcile(environ, since="9d")):
         assert _messages(done).keys() == {"unmapped", "purged"}
-        assert done.standing is not None
-        assert (done.standing.unmapped_buckets, done.standing.unmapped_cost) == (1, Decimal("0.5"))
+        assert done.balance is not None
+        assert (done.balance.unmapped_buckets, done.balance.unmapped_cost) == (1, Decimal("0.5"))

@@ -8,13 +8,13 @@ import httpx
 import msgspec
 import pytest
 
-from reconciler.ledger.outbox import Outbox
+from reconciler.ledger.outbox import Outbox, Part
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, counted, environment, let_minutes_pass, reconcile
+from tests.support import BATCH, EVENTS, QUICK, assert_exact, counted, environment, let_minutes_pass, reconcile
 
 
 def _moment() -> datetime:
@@ -53,8 +53,8 @@ def test_another_event_under_our_id_blocks_its_bucket_alone(proxy_db: Database, 
     [alarm] = met.alarms
     assert alarm["kind"] == "conflict"
     assert "Lago holds other events under the ids of 1 of ours" in alarm["message"]
-    assert proxy_db.fetch("SELECT state, conflict FROM reconciler.event") == [("quarantined", True)]
-    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event")
+    assert proxy_db.fetch(f"SELECT state, conflict FROM {EVENTS}") == [("quarantined", True)]
+    [(answer,)] = proxy_db.fetch(f"SELECT answer FROM {EVENTS}")
     assert "99" in answer
 
     # A later revision of the bucket is held, another customer's usage in the same window goes on.
@@ -62,8 +62,8 @@ def test_another_event_under_our_id_blocks_its_bucket_alone(proxy_db: Database, 
     later = reconcile(environ)
     assert later.delivered.accepted == 1
     assert sorted(alarm["kind"] for alarm in later.alarms) == ["conflict", "held"]
-    assert later.standing is not None
-    assert (later.standing.held_events, later.standing.held_cost) == (1, Decimal("0.5"))
+    assert later.balance is not None
+    assert (later.balance.held_events, later.balance.held_cost) == (1, Decimal("0.5"))
     assert {customer: usage.cost for (customer, _), usage in counted(lago).items()} == {
         "acme": Decimal(99),
         "globex": Decimal("0.0000135"),
@@ -85,13 +85,14 @@ def test_a_revision_already_planned_is_held_when_an_earlier_one_turns_out_to_be_
 
     reconcile(environ)
 
-    states = proxy_db.fetch("SELECT revision, state, held_for FROM reconciler.event ORDER BY revision")
+    states = proxy_db.fetch(f"SELECT revision, state, held_for FROM {EVENTS} ORDER BY revision")
     assert states == [(0, "quarantined", None), (1, "held", "conflict")]
     assert len(lago.events()) == 1
 
 
-def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_it(
-    proxy_db: Database, lago: Sandbox
+@pytest.mark.parametrize("taken", [True, False], ids=["taken", "not taken"])
+def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_it_and_else_held(
+    taken: bool, proxy_db: Database, lago: Sandbox
 ) -> None:
     environ, moment = environment(proxy_db, lago), _moment()
     proxy_db.insert(spend_row(startTime=moment))
@@ -101,22 +102,32 @@ def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_
     with pytest.raises(LagoError):
         reconcile(environ)
     proxy_db.fetch('UPDATE reconciler."window" SET asked_at = now()')
-    outbox = Outbox("default", open_ledger(load_settings(environ=environ)))
+    proxy_db.fetch("UPDATE reconciler.batch SET asked_at = now(), admitted_at = now()")
+    outbox = Outbox("default", lago.url, open_ledger(load_settings(environ=environ)), QUICK)
     # A bucket's revisions go one after the other.
-    [first] = outbox.claim(2)
-    assert outbox.claim(2) == []
-    outbox.settle([first], "quarantined", "422")
-    [second] = outbox.claim(2)
-    assert (first.revision, second.revision) == (0, 1)
+    first = outbox.take()
+    assert first is not None
+    assert outbox.take() is None
+    assert outbox.split(first, [Part([0], "quarantined", answer="422")])
+    second = outbox.take()
+    assert second is not None
+    assert [batch.payloads[0]["properties"]["revision"] for batch in (first, second)] == [0, 1]
 
     # The first is tried again while the second is on its way.
-    proxy_db.fetch("UPDATE reconciler.event SET state = 'planned' WHERE revision = 0")
-    [first] = outbox.claim(2)
-    outbox.settle([first], "quarantined", "conflict", conflict=True)
-    states = "SELECT state, held_for FROM reconciler.event ORDER BY revision"
-    assert proxy_db.fetch(states) == [("quarantined", None), ("held", "conflict")]
-    outbox.settle([second], "accepted")
-    assert proxy_db.fetch(states) == [("quarantined", None), ("accepted", None)]
+    proxy_db.fetch("UPDATE reconciler.batch SET state = 'planned' WHERE id = %s", first.id)
+    first = outbox.take()
+    assert first is not None
+    assert outbox.split(first, [Part([0], "quarantined", conflict=True, answer="conflict")])
+    if taken:
+        assert outbox.accept(second)
+    else:
+        outbox.give_back(second, "503")
+        lago.clear_faults()
+        proxy_db.insert(spend_row(end_user="globex"))
+        reconcile(environ)
+    states = f"SELECT state, held_for FROM {EVENTS} WHERE customer = 'acme' ORDER BY revision"
+    assert proxy_db.fetch(states) == [("quarantined", None), ("accepted", None) if taken else ("held", "conflict")]
+    assert len(lago.events()) == (0 if taken else 1), "another customer's alone"
 
 
 @pytest.mark.parametrize("numbers", [{}, {"response_cost": 0.0000135, "requests": "1"}], ids=["same", "as numbers"])
@@ -153,5 +164,5 @@ def test_another_event_that_is_found_on_reading_back_is_a_conflict(stored: bool,
         met = reconcile(environ)
     assert (met.delivered.accepted, met.delivered.quarantined, met.exit_code) == (0, 1, 3)
     assert [alarm["kind"] for alarm in met.alarms] == ["conflict"]
-    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event")
+    [(answer,)] = proxy_db.fetch(f"SELECT answer FROM {EVENTS}")
     assert "99" in answer

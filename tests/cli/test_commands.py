@@ -4,17 +4,18 @@ import json
 import signal
 import socket
 import time
+from pathlib import Path
 
 import httpx
 import pytest
 
 from reconciler.demo.postgres import free_port
 from reconciler.model.errors import ReconcileError
-from reconciler.passes import run as passes
 from reconciler.sandbox import Sandbox
+from reconciler.settings.limits import Limits
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run, sentences, start
-from tests.support import TURN, assert_exact, environment, reconcile
+from tests.support import CODE, TURN, assert_exact, environment, reconcile
 
 
 @pytest.mark.proof
@@ -32,32 +33,26 @@ def test_a_pass_that_finds_another_one_running_says_so_and_is_content(proxy_db: 
     [meter] = only_object(finished)["meters"]
     assert meter["skipped"] is True
     assert meter["error"] is None
-    assert waited < passes.TURN_SECONDS + 5
+    assert waited < Limits().turn + 5
 
 
-def test_a_pass_without_a_turn_is_content_whatever_alarms_stand(
-    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passes, "TURN_SECONDS", 0.2)
+def test_a_pass_without_a_turn_is_content_whatever_alarms_stand(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row(), spend_row(spend=float("nan")))
     environ = environment(proxy_db, lago)
     assert reconcile(environ, since="1d").exit_code == 3
     with proxy_db.connect(autocommit=False) as another:
         another.execute(TURN)
-        assert reconcile(environ).exit_code == 0
+        assert reconcile(environ, limits=Limits(turn=0.2)).exit_code == 0
 
 
-def test_a_backfill_that_gets_no_turn_has_failed(
-    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passes, "BACKFILL_TURN_SECONDS", 0.2)
+def test_a_backfill_that_gets_no_turn_has_failed(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row())
     environ = environment(proxy_db, lago)
     reconcile(environ, since="1d")
     with proxy_db.connect(autocommit=False) as another:
         another.execute(TURN)
         with pytest.raises(ReconcileError, match=r"did not get its turn.*Run it again") as failed:
-            reconcile(environ, since="2d")
+            reconcile(environ, since="2d", limits=Limits(backfill_turn=0.2))
 
     assert failed.value.exit_code == 1
     reconcile(environ, since="2d")
@@ -108,8 +103,14 @@ def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Databa
         except httpx.ConnectError:
             assert time.monotonic() < deadline
             time.sleep(0.02)
+    metric = {"name": CODE, "code": CODE, "aggregation_type": "sum_agg", "field_name": "response_cost"}
+    httpx.post(
+        f"{told['LAGO_API_BASE']}/api/v1/billable_metrics",
+        headers={"Authorization": f"Bearer {told['LAGO_API_KEY']}"},
+        json={"billable_metric": metric},
+    ).raise_for_status()
     proxy_db.insert(spend_row())
-    settings = told | {"DATABASE_URL": proxy_db.url, "LAGO_API_EVENT_CODE": "openai_tokens"}
+    settings = told | {"DATABASE_URL": proxy_db.url, "LAGO_API_EVENT_CODE": CODE}
     assert reconcile(settings, since="1d").delivered.accepted == 1
 
     process.send_signal(number)
@@ -137,6 +138,14 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
         finished = run({}, "sandbox", "--port", port)
     assert finished.returncode == 1
     assert sentences(finished) == [f"Can't listen on 127.0.0.1:{port}: Address already in use. Give another --port."]
+
+
+def test_a_file_that_holds_no_store_is_told_in_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database, but as long as the header of one would be: " * 10)
+    finished = run({}, "sandbox", "--port", "0", "--file", str(path))
+    assert finished.returncode == 2
+    assert sentences(finished) == [f"{path} holds no postgres store of this version. Give another file."]
 
 
 def test_status_is_one_object_for_programs_too(proxy_db: Database, lago: Sandbox) -> None:

@@ -621,7 +621,7 @@ def test_subscriptions_lifetime_usage(client: Any, subscribed: Any) -> None:
     assert (*amounts, usage.current_usage_amount_cents) == (0, 0, 0), "as of a Lago without a licence"
     with pytest.raises(LagoApiError) as refused:
         client.subscriptions.lifetime_usage("other")
-    assert refusal(refused) == (404, "lifetime_usage_not_found")
+    assert refusal(refused) == (404, "subscription_not_found")
 
 
 def test_subscriptions_update_lifetime_usage(client: Any, subscribed: Any) -> None:

@@ -7,7 +7,8 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, backlog, batches, let_minutes_pass, reconcile, states
+from tests.process import run
+from tests.support import BATCH, EVENTS, assert_exact, backlog, batches, end_leases, let_minutes_pass, reconcile, states
 
 INVALID = {
     "kind": "status",
@@ -15,22 +16,23 @@ INVALID = {
     "body": '{"status": 422, "code": "validation_errors", "error_details": {"0": {"timestamp": ["invalid_format"]}}}',
     "path": BATCH,
 }
-RECORDS = "statement UPDATE reconciler.event SET state"
-RELEASES = "statement UPDATE reconciler.event SET leased_until = NULL"
+ACCEPTS = "statement UPDATE reconciler.batch SET state = 'accepted'"
+GIVES_BACK = "statement UPDATE reconciler.batch SET leased_until = NULL"
+SPLITS = "statement WITH ours AS"
 SENDS = f"request POST {BATCH}"
 
 
 @pytest.fixture
 def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
-    """The settings of a meter with one event planned."""
-    return backlog(proxy_db, lago, 1)
+    """The settings of a meter with one event planned; a second sender, stopped too, might hold its lock."""
+    return backlog(proxy_db, lago, 1, RECONCILE_CONNECTIONS="1")
 
 
 def late(environ: dict[str, str], ledger: Database, *, before: str, meanwhile: Callable[[], None]) -> tuple[int, str]:
     """Run a pass that stops before a step until its lease has ended and this was done; return how it ended."""
     with Reconcile(environ, stop_near=before) as first:
         assert first.stopped(), first.err
-        ledger.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+        end_leases(ledger)
         meanwhile()
         first.go_on()
         return first.wait(10), first.err
@@ -42,7 +44,7 @@ def test_both_are_told_that_it_is_accepted(environ: dict[str, str], proxy_db: Da
     def another() -> None:
         assert reconcile(environ).delivered.accepted == 1
 
-    assert late(environ, proxy_db, before=RECORDS, meanwhile=another) == (0, "")
+    assert late(environ, proxy_db, before=ACCEPTS, meanwhile=another) == (0, "")
     assert len(batches(lago)) == 2
     assert_exact(proxy_db, lago)
 
@@ -50,14 +52,14 @@ def test_both_are_told_that_it_is_accepted(environ: dict[str, str], proxy_db: Da
 def test_where_a_repetition_would_count_the_other_reads_back_what_the_late_one_sent(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
-    environ = backlog(proxy_db, clickhouse, 1)
+    environ = backlog(proxy_db, clickhouse, 1, RECONCILE_CONNECTIONS="1")
 
     def another() -> None:
         assert reconcile(environ).delivered.accepted == 0, "it may have been sent, and can't be seen yet"
         let_minutes_pass(proxy_db)
         assert reconcile(environ).delivered.accepted == 1
 
-    assert late(environ, proxy_db, before=RECORDS, meanwhile=another) == (0, "")
+    assert late(environ, proxy_db, before=ACCEPTS, meanwhile=another) == (0, "")
     assert len(batches(clickhouse)) == 1
     assert_exact(proxy_db, clickhouse)
 
@@ -83,7 +85,7 @@ def test_a_late_refusal_does_not_quarantine_what_another_s_try_got_in(
     def another() -> None:
         assert reconcile(environ).delivered.accepted == 1
 
-    code, said = late(environ, proxy_db, before=RECORDS, meanwhile=another)
+    code, said = late(environ, proxy_db, before=SPLITS, meanwhile=another)
     assert "Traceback" not in said
     assert code == 0
     assert_exact(proxy_db, lago)
@@ -94,31 +96,33 @@ def test_a_late_failure_does_not_free_what_another_is_sending(
 ) -> None:
     """Its release would let a third sender send the event once more while the second is at it."""
     lago.faults({"kind": "status", "status": 500, "path": BATCH, "count": 6})
-    with Reconcile(environ, stop_near=RELEASES) as first:
+    with Reconcile(environ, stop_near=GIVES_BACK) as first:
         assert first.stopped(), first.err
-        proxy_db.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() - interval '1 second'")
+        end_leases(proxy_db)
         lago.clear_faults()
         with Reconcile(environ, stop_near=SENDS) as second:
             assert second.stopped(), second.err
             first.go_on()
             assert first.wait(10) == 1
-            [(leased,)] = proxy_db.fetch("SELECT leased_until > clock_timestamp() FROM reconciler.event")
+            [(leased,)] = proxy_db.fetch(f"SELECT leased_until > clock_timestamp() FROM {EVENTS}")
             assert leased
-            assert reconcile(environ).delivered.accepted == 0, "a third finds nothing to claim"
+            assert reconcile(environ).delivered.accepted == 0, "a third finds nothing to take"
             second.go_on()
             assert second.wait(10) == 0
     assert_exact(proxy_db, lago)
 
 
-def test_a_late_acceptance_ends_the_quarantine_that_another_s_try_met(
+def test_a_late_acceptance_changes_nothing_and_a_retry_finds_the_event_in_lago(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
     def another() -> None:
         lago.faults(INVALID)
         assert reconcile(environ).delivered.quarantined == 1
 
-    code, said = late(environ, proxy_db, before=RECORDS, meanwhile=another)
+    code, said = late(environ, proxy_db, before=ACCEPTS, meanwhile=another)
     assert "Traceback" not in said
-    assert code == 0
-    assert states(proxy_db) == {"accepted": 1}
+    assert code == 3
+    assert states(proxy_db) == {"quarantined": 1}
+    assert run(environ, "quarantine", "retry", "--all").returncode == 0
+    assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, lago)

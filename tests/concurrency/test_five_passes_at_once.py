@@ -15,7 +15,7 @@ from reconciler.model import windows
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile
-from tests.support import assert_exact, end_leases, environment, let_time_pass, reconcile
+from tests.support import EVENTS, assert_exact, end_leases, environment, let_time_pass, reconcile
 
 HOUR = timedelta(hours=1)
 SEED = int(os.environ.get("CRASH_SEED", "1"))
@@ -89,7 +89,7 @@ class World:
         return Counter(id_ for request in self.lago.requests() for id_ in request["ids"])
 
 
-@pytest.mark.proof
+@pytest.mark.proof(seconds=20)
 def test_five_passes_at_once_send_every_event_exactly_once(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
     print(f"CRASH_SEED={SEED}")
     world = World(proxy_db, ledger, lago, SEED)
@@ -104,7 +104,7 @@ def test_five_passes_at_once_send_every_event_exactly_once(proxy_db: Database, l
     assert set(sent.values()) == {1}
 
 
-@pytest.mark.proof
+@pytest.mark.proof(seconds=20)
 @pytest.mark.parametrize("seed", [SEED, SEED + 1])
 def test_passes_killed_at_random_leave_the_bill_exact(
     seed: int, proxy_db: Database, ledger: Database, lago: Sandbox
@@ -127,14 +127,13 @@ def test_passes_killed_at_random_leave_the_bill_exact(
 
     world.settle()
     # An event goes again only if its sender was killed before it wrote down the answer, or as a neighbour of such.
-    claimed_again = {
-        id_
-        for (id_,) in ledger.fetch("SELECT payload::json ->> 'transaction_id' FROM reconciler.event WHERE attempts > 1")
+    taken_again = {
+        id_ for (id_,) in ledger.fetch(f"SELECT payload::json ->> 'transaction_id' FROM {EVENTS} WHERE attempts > 1")
     }
     neighbours = {
         id_
         for request in lago.requests()
-        if request["status"] == 422 and claimed_again.intersection(request["ids"])
+        if request["status"] == 422 and taken_again.intersection(request["ids"])
         for id_ in request["ids"]
     }
-    assert {id_ for id_, times in world.times_sent().items() if times > 1} <= claimed_again | neighbours
+    assert {id_ for id_, times in world.times_sent().items() if times > 1} <= taken_again | neighbours

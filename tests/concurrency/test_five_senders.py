@@ -12,9 +12,9 @@ from reconciler.ledger.outbox import LOST
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, backlog, reconcile
+from tests.support import BATCH, EVENTS, assert_exact, backlog, let_minutes_pass, reconcile
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.proof(seconds=10), pytest.mark.timeout(600)]
 
 
 def times_sent(lago: Sandbox) -> Counter[str]:
@@ -55,22 +55,20 @@ def test_what_goes_again_has_its_reason_in_the_ledger_and_in_the_log(
         log = "\n".join(each.err for each in passes)
     assert "events go again" in log
 
-    proxy_db.fetch("UPDATE reconciler.event SET leased_until = clock_timestamp() WHERE leased_until IS NOT NULL")
+    let_minutes_pass(proxy_db)
     lago.clear_faults()
     assert reconcile(environ).exit_code == 0
     assert_exact(proxy_db, lago)
     again = {id_ for id_, times in times_sent(lago).items() if times > 1}
     reasons = dict(
-        proxy_db.fetch(
-            "SELECT payload::json ->> 'transaction_id', failure FROM reconciler.event WHERE failure IS NOT NULL"
-        )
+        proxy_db.fetch(f"SELECT payload::json ->> 'transaction_id', failure FROM {EVENTS} WHERE failure IS NOT NULL")
     )
     assert len(again) > 100
     assert again <= reasons.keys()
 
-    # The log names the first event of what goes again, or of what a lost sender had claimed.
+    # The log names the first event of what goes again, or of what a lost sender had taken.
     log += capsys.readouterr().out
-    told = set(re.findall(r"events (?:go|are claimed) again.* first=(\w+)", log))
+    told = set(re.findall(r"events (?:go|are taken) again.* first=(\w+)", log))
     beside = {id_ for request in lago.requests() if told & set(request["ids"]) for id_ in request["ids"]}
     assert told
     lost = {id_ for id_, reason in reasons.items() if reason == LOST}

@@ -37,7 +37,7 @@ def test_two_passes_without_the_lock_clash_without_harm(
         return found
 
     monkeypatch.setattr(Planner, "plan", plan_at_once_and_linger)
-    monkeypatch.setattr(meters, "lock", lambda *_, **__: True)
+    monkeypatch.setattr(meters, "take_turn", lambda *_, **__: True)
     with ThreadPoolExecutor(2) as threads:
         passes = [threads.submit(reconcile, environ) for _ in range(2)]
         errors = [error for each in passes if (error := each.exception()) is not None]

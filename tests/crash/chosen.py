@@ -1,10 +1,11 @@
-"""How many crashes a run affords: a sample where there are too many for CI; `CRASHES=all` takes every one."""
+"""How many crashes a run affords: in CI those that leave something else behind; `CRASHES=all` takes every one."""
 
-import itertools
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
+
+from tests.crash.steps import Step, Steps
 
 T = TypeVar("T")
 
@@ -20,6 +21,6 @@ def chosen(crashes: Sequence[T], most: int) -> Sequence[T]:
     return random.Random(SEED).sample(crashes, most)
 
 
-def steps(*, of: int | None = None, most: int = 0) -> Iterable[int]:
-    """The numbers of the steps to crash at: 1, 2, 3, … without end, or a sample of the first `of`."""
-    return itertools.count(1) if of is None or EVERY_ONE else sorted(chosen(range(1, of + 1), most))
+def worth_a_crash(steps: Steps) -> Sequence[Step]:
+    """Those that leave something else behind, or all."""
+    return steps.taken if EVERY_ONE else steps.distinct

@@ -1,8 +1,9 @@
 """`reconcile` as a real process that is struck at one of its steps: killed by SIGKILL, or stopped for a while.
 
-By hand, with the settings in the environment, killed at its 40th step:
+By hand, with the settings in the environment, its steps listed at the end, or killed before one of them:
 
-    python -m tests.crash.runner 40 -- --since 2026-11-01
+    python -m tests.crash.runner -- --since 2026-11-01
+    python -m tests.crash.runner 'committed INSERT INTO reconciler.run [1]' -- --since 2026-11-01
 """
 
 import multiprocessing
@@ -11,18 +12,18 @@ import signal
 import sys
 import tempfile
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import reconciler.delivery.dispatch
-import reconciler.lago.client
+import reconciler.settings.load
 from reconciler.cli import main
-from reconciler.delivery.deliver import Delivery
-from reconciler.lago.client import BATCH, REQUEST_SECONDS
+from reconciler.settings.limits import Limits
+from reconciler.settings.load import Settings, load_settings
 from tests import forks
 from tests.crash.steps import Steps, counted
+from tests.support import QUICK
 
 
 class Reconcile:
@@ -32,40 +33,28 @@ class Reconcile:
         self,
         environ: Mapping[str, str],
         *arguments: str,
-        kill_at: int | None = None,
+        kill_at: str | int | None = None,
         stop_near: str | None = None,
         senders: int = 4,
-        batch: int = BATCH,
-        request_seconds: float = REQUEST_SECONDS,
+        limits: Limits = QUICK,
     ) -> None:
         """Start it.
 
         Args:
             environ: the settings.
             arguments: of the command line.
-            kill_at: the number of the step at which it kills itself.
+            kill_at: the step before which it kills itself, by its text or its number.
             stop_near: it stops before the first step whose text holds this, until `go_on`; so do other senders before
                 their next step.
             senders: how many it has.
-            batch: the most events in one request.
-            request_seconds: how long one of its requests may take.
+            limits: its timings and sizes.
         """
         self._folder = tempfile.TemporaryDirectory(prefix="reconcile-")
         for name in ("out", "err"):
             (Path(self._folder.name) / name).touch()  # it may be killed before it writes
         self._pipe, theirs = multiprocessing.Pipe()
-        settings = (
-            dict(environ),
-            arguments,
-            self._folder.name,
-            kill_at,
-            stop_near,
-            senders,
-            batch,
-            request_seconds,
-            theirs,
-        )
-        self._process = forks.start(_run, *settings)
+        settings = {"RECONCILE_CONNECTIONS": str(senders)} | dict(environ)
+        self._process = forks.start(_run, settings, arguments, self._folder.name, kill_at, stop_near, limits, theirs)
         theirs.close()
 
     def __enter__(self) -> Self:
@@ -121,18 +110,19 @@ def _run(
     environ: Mapping[str, str],
     arguments: tuple[str, ...],
     folder: str,
-    kill_at: int | None,
+    kill_at: str | int | None,
     stop_near: str | None,
-    senders: int,
-    batch: int,
-    request_seconds: float,
+    limits: Limits,
     pipe: Connection,
 ) -> None:
     forks.redirect(Path(folder) / "out", Path(folder) / "err")
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
-    setattr(reconciler.delivery.dispatch, "Delivery", partial(Delivery, senders=senders, batch=batch))  # noqa: B010
-    setattr(reconciler.lago.client, "REQUEST_SECONDS", request_seconds)  # noqa: B010
+
+    def load(**options: Any) -> Settings:
+        return replace(load_settings(**options), limits=limits)
+
+    setattr(reconciler.settings.load, "load_settings", load)  # noqa: B010
 
     def stop(step: str) -> None:
         pipe.send(step)
@@ -149,6 +139,9 @@ def _kill(step: str) -> None:
 
 if __name__ == "__main__":
     place = sys.argv.index("--")
-    number, sys.argv = int(sys.argv[place - 1]), ["reconcile", *sys.argv[place + 1 :]]
-    with counted(Steps(_kill, at=number)):
-        main()
+    before, sys.argv = sys.argv[1:place], ["reconcile", *sys.argv[place + 1 :]]
+    with counted(Steps(_kill, at=before[0] if before else None)) as steps:
+        try:
+            main()
+        finally:
+            print(*steps.taken, sep="\n", file=sys.stderr)

@@ -10,7 +10,8 @@ from psycopg import sql
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
-from tests.support import assert_exact, end_leases, environment, reconcile
+from tests.crash.steps import Steps, counted, crash
+from tests.support import EVENTS, assert_exact, end_leases, environment, make_metric, reconcile
 
 _numbers = itertools.count(1)
 
@@ -38,7 +39,7 @@ class Scene:
         """Remember how all stands now; the faults will be Lago's next ones each time."""
         self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self._kept, self.ledger.name)
         if self._has_ledger():
-            accepted = self.ledger.fetch("SELECT payload FROM reconciler.event WHERE state = 'accepted'")
+            accepted = self.ledger.fetch(f"SELECT payload FROM {EVENTS} WHERE state = 'accepted'")
             self._payloads = [payload for (payload,) in accepted]
         self._faults = faults
 
@@ -47,6 +48,7 @@ class Scene:
         self._sql("DROP DATABASE {} WITH (FORCE)", self.ledger.name)
         self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self.ledger.name, self._kept)
         self.lago.reset()
+        make_metric(self.lago)
         if self._payloads:
             answer = httpx.post(
                 f"{self.lago.url}/api/v1/events/batch",
@@ -73,6 +75,13 @@ class Scene:
         summary = reconcile(self.environ, since=options.get("since"), until=options.get("until"))
         assert summary.exit_code == 0
         assert not summary.skipped
+
+    def steps(self, *arguments: str) -> Steps:
+        """Run a pass as all was kept, and note the steps that it takes."""
+        self.restore()
+        with counted(Steps(crash)) as steps:
+            self.reconcile(*arguments)
+        return steps
 
     def finish(self, *arguments: str) -> None:
         """Do what cron does after a crash, some time later: the same once more. Then see that the bill is exact."""

@@ -1,14 +1,14 @@
 """Replies that never came, or said nothing: the same bytes go again, and Lago has each event once."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from reconciler.lago import client as lago_module
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.wire import recorded
-from tests.support import BATCH, assert_exact, customers, environment, reconcile
+from tests.support import BATCH, EVENTS, QUICK, assert_exact, customers, environment, plan_again, reconcile
 
 LOST = {
     "stored, then no answer": {"kind": "commit_then_drop"},
@@ -54,7 +54,7 @@ def test_a_batch_stored_in_part_by_an_earlier_answer_is_completed(proxy_db: Data
     customers(proxy_db, 6)
     reconcile(environ, since="2h")
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", model="gpt-4o") for number in range(6)))
-    proxy_db.fetch("UPDATE reconciler.event SET state = 'planned', answered_at = NULL")
+    plan_again(proxy_db)
 
     summary = reconcile(environ)
 
@@ -62,14 +62,11 @@ def test_a_batch_stored_in_part_by_an_earlier_answer_is_completed(proxy_db: Data
     assert_exact(proxy_db, lago)
 
 
-def test_a_lago_that_hangs_after_it_stored_the_batch_is_asked_again(
-    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lago_module, "REQUEST_SECONDS", 0.5)
+def test_a_lago_that_hangs_after_it_stored_the_batch_is_asked_again(proxy_db: Database, lago: Sandbox) -> None:
     customers(proxy_db, 5)
     lago.faults({"kind": "hang", "commit": True, "path": BATCH})
 
-    summary = reconcile(environment(proxy_db, lago), since="2h")
+    summary = reconcile(environment(proxy_db, lago), since="2h", limits=replace(QUICK, request=0.5))
 
     assert summary.exit_code == 0
     assert_exact(proxy_db, lago)
@@ -85,17 +82,15 @@ def test_a_duplicate_whose_content_differs_is_a_conflict_and_is_not_taken_for_an
     reconcile(environ, since="2h")
     # The ledger's event of acme now says something else than the one that Lago took.
     proxy_db.fetch(
-        """
-        UPDATE reconciler.event
-        SET state = 'planned', payload = replace(payload, '"response_cost":"', '"response_cost":"1')
-        WHERE customer = 'acme'
-        """
+        """UPDATE reconciler.event SET payload = replace(payload, '"response_cost":"', '"response_cost":"1')
+           WHERE customer = 'acme'"""
     )
+    plan_again(proxy_db)
 
     summary = reconcile(environ)
 
     assert summary.exit_code == 3
     assert [alarm["kind"] for alarm in summary.alarms] == ["conflict"]
-    states = dict(proxy_db.fetch("SELECT customer, state FROM reconciler.event"))
+    states = dict(proxy_db.fetch(f"SELECT customer, state FROM {EVENTS}"))
     assert states == {"acme": "quarantined", "globex": "accepted"}
     assert len(lago.events()) == 2

@@ -12,6 +12,7 @@ from tests.conftest import Database, spend_row
 from tests.support import (
     BATCH,
     CODE,
+    EVENTS,
     assert_exact,
     customers,
     environment,
@@ -40,7 +41,7 @@ def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: San
 
     assert summary.exit_code == 3
     assert [alarm["kind"] for alarm in summary.alarms] == ["quarantined"]
-    quarantined = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    quarantined = proxy_db.fetch(f"SELECT customer, answer FROM {EVENTS} WHERE state = 'quarantined'")
     assert {customer for customer, _ in quarantined} == {"arsenic", "hemlock"}
     assert all("500" in answer for _, answer in quarantined)
     assert_exact(proxy_db, lago, where="end_user NOT IN ('arsenic', 'hemlock')", undelivered=2)
@@ -58,7 +59,7 @@ def test_an_event_that_lago_calls_invalid_is_quarantined_with_lagos_words(proxy_
 
     assert summary.exit_code == 3
     assert states(proxy_db) == {"accepted": 4, "quarantined": 1}
-    [(answer,)] = proxy_db.fetch("SELECT answer FROM reconciler.event WHERE state = 'quarantined'")
+    [(answer,)] = proxy_db.fetch(f"SELECT answer FROM {EVENTS} WHERE state = 'quarantined'")
     assert "invalid_format" in answer
     assert len(lago.events()) == 4
 

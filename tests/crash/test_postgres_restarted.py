@@ -19,8 +19,8 @@ IN_A_TRANSACTION = {
     "while the meter is made": "statement INSERT INTO reconciler.terms",
     "while events are planned": "INSERT INTO reconciler.event",
     "before a chunk is committed": "statement UPDATE reconciler.meter SET watermark",
-    "while a batch is claimed": "statement UPDATE reconciler.event SET attempts",
-    "while an answer is recorded": "statement UPDATE reconciler.event SET state",
+    "while a batch is taken": "UPDATE reconciler.batch SET attempts",
+    "while an answer is recorded": "UPDATE reconciler.batch SET state = 'accepted'",
     "while the pass concludes": "statement SELECT reconciler.alarm.id",
 }
 ON_THE_WIRE = {
@@ -68,14 +68,14 @@ def test_a_pass_whose_transaction_is_cut_says_so_in_one_sentence_and_loses_nothi
 
 @pytest.mark.parametrize("moment", ON_THE_WIRE.values(), ids=ON_THE_WIRE)
 def test_a_restart_while_a_batch_is_on_the_wire_loses_nothing(moment: str, scene: Scene) -> None:
-    """The sender is in no transaction then; the thread that claims ahead may be, and the pass says so if it was."""
+    """The sender is in no transaction then: it connects again to record the answer."""
     code, said = interrupt(scene, moment, lambda: restart(scene), senders=1)
 
     assert code in {0, 1}
     assert [line.endswith("nothing is lost, run again.") for line in said.splitlines()] == [True] * code
 
 
-@pytest.mark.parametrize("moment", ["copy COPY", "copy block", "statement SELECT start"])
+@pytest.mark.parametrize("moment", ["copy COPY", "copy block", "INSERT INTO reconciler.batch"])
 def test_a_cut_connection_to_a_ledger_elsewhere_names_the_setting_and_loses_nothing(
     moment: str, scene_of_two: Scene
 ) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, environment, reconcile
+from tests.support import EVENTS, assert_exact, environment, reconcile
 
 HUGE = "🦊x" * 2**18
 
@@ -20,7 +20,7 @@ def test_a_huge_id_stops_nobody_else(proxy_db: Database, lago: Sandbox) -> None:
     assert [alarm["kind"] for alarm in summary.alarms] == ["quarantined"]
     assert summary.exit_code == 3
     assert_exact(proxy_db, lago, customer="user", where='length("user") < 100', undelivered=1)
-    [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    [(customer, answer)] = proxy_db.fetch(f"SELECT customer, answer FROM {EVENTS} WHERE state = 'quarantined'")
     assert customer == HUGE
     assert answer.startswith("not sent: its subscription's name has 1310720 bytes")
 
@@ -34,7 +34,10 @@ def test_a_name_that_a_gateway_refuses_stops_nobody_else(proxy_db: Database, lag
     start = datetime.now(UTC) - timedelta(hours=3)
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", startTime=start) for number in range(5)))
     lago.faults({"kind": "status", "status": 414, "body": "URI Too Long", "path": "/api/v1/subscriptions/customer%203"})
-    summary = reconcile(environment(proxy_db, lago), since="4h")
+    environ = environment(proxy_db, lago)
+    summary = reconcile(environ, since="4h")
     assert lago.pending_faults() == []
-    assert summary.delivered.accepted == 5
+    assert summary.delivered.accepted == 4
+    assert proxy_db.fetch(f"SELECT customer FROM {EVENTS} WHERE state = 'planned'") == [("customer 3",)]
+    assert reconcile(environ).delivered.accepted == 1, "the next pass asks again"
     assert_exact(proxy_db, lago)

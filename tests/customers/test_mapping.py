@@ -132,8 +132,8 @@ def test_unmapped_customers_wait_and_are_billed_once_mapped(proxy_db: Database, 
     assert waiting.as_json()["unmapped_buckets"] == 3
     assert [alarm["kind"] for alarm in waiting.alarms] == ["unmapped"]
     assert waiting.exit_code == 3
-    assert waiting.standing is not None
-    assert waiting.standing.unmapped_cost == 3 * waiting.tally.cost_planned
+    assert waiting.balance is not None
+    assert waiting.balance.unmapped_cost == 3 * waiting.tally.cost_planned
 
     file.write_text("customer,subscription\nacme,sub-1\nglobex,sub-2\ninitech,sub-3\n")
     let_time_pass(proxy_db, "2 days")

@@ -19,8 +19,8 @@ def test_null_empty_and_blank_are_nobody(proxy_db: Database, lago: Sandbox) -> N
     assert summary.as_json()["unattributed_cost"] == "0.0000007"
     assert summary.exit_code == 0
     assert_exact(proxy_db, lago)
-    assert summary.standing is not None
-    assert (summary.standing.unattributed_rows, summary.standing.unattributed_cost) == (
+    assert summary.balance is not None
+    assert (summary.balance.unattributed_rows, summary.balance.unattributed_cost) == (
         len(nobody),
         Decimal("0.0000007"),
     )
@@ -33,6 +33,6 @@ def test_a_customer_found_later_is_billed(proxy_db: Database, lago: Sandbox) -> 
     proxy_db.fetch("""UPDATE "LiteLLM_SpendLogs" SET end_user = 'acme' WHERE request_id = 'late'""")
     summary = reconcile(environ)
     assert (summary.tally.unattributed_rows, summary.delivered.accepted) == (0, 1)
-    assert summary.standing is not None
-    assert summary.standing.unattributed_rows == 0
+    assert summary.balance is not None
+    assert summary.balance.unattributed_rows == 0
     assert_exact(proxy_db, lago)

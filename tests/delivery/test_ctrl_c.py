@@ -1,6 +1,7 @@
 """Ctrl-C: a pass ends after what is on the wire, without a traceback, and the next one makes the bill exact."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,17 @@ from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, assert_exact, batches, customers, environment, let_minutes_pass, reconcile, states
+from tests.support import (
+    BATCH,
+    QUICK,
+    assert_exact,
+    batches,
+    customers,
+    environment,
+    let_minutes_pass,
+    reconcile,
+    states,
+)
 
 STOPPED = "reconcile: stopped; nothing is lost, run again.\n"
 
@@ -49,7 +60,7 @@ def test_a_pass_whose_lago_hangs_ends_within_a_request_s_deadline(proxy_db: Data
     customers(proxy_db, 500)
     hang = {"kind": "hang", "seconds": 60, "path": BATCH}
     lago.faults(hang, {**hang, "count": None})
-    with Reconcile(environ, "--since", "2h") as one:
+    with Reconcile(environ, "--since", "2h", limits=replace(QUICK, request=4.0)) as one:
         wait_until_hit(lago, 2)
         one.interrupt()
         assert one.wait(25) == 130

@@ -2,17 +2,15 @@
 
 import pytest
 
-from reconciler.lago.client import REQUEST_SECONDS
-from reconciler.ledger.outbox import RENEW_SECONDS
 from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, batches, counted, environment, reconcile, used
+from tests.support import BATCH, QUICK, assert_exact, batches, counted, environment, reconcile, used
 
 
 def let_it_be_open_for(ledger: Database, seconds: float) -> None:
     """Let the open attempt have begun so long ago."""
-    ledger.fetch("UPDATE reconciler.event SET open_since = clock_timestamp() - make_interval(secs => %s)", seconds)
+    ledger.fetch("UPDATE reconciler.batch SET open_since = clock_timestamp() - make_interval(secs => %s)", seconds)
     ledger.fetch("UPDATE reconciler.lago SET asked_at = asked_at - interval '3 minutes'")
 
 
@@ -33,12 +31,12 @@ def test_an_open_attempt_is_asked_about_once_its_request_has_ended_and_the_lag_i
         reconcile(environ, since="2h")
     clickhouse.clear_requests()
 
-    let_it_be_open_for(proxy_db, REQUEST_SECONDS + RENEW_SECONDS + seconds - 8)
+    let_it_be_open_for(proxy_db, QUICK.request + seconds - 8)
     assert reconcile(environ).delivered.accepted == 0
     assert (questions(clickhouse), batches(clickhouse)) == (0, []), "it may not be visible yet"
 
     clickhouse.release()
-    let_it_be_open_for(proxy_db, REQUEST_SECONDS + RENEW_SECONDS + seconds)
+    let_it_be_open_for(proxy_db, QUICK.request + seconds)
     assert reconcile(environ).delivered.accepted == 1
     assert (questions(clickhouse), batches(clickhouse)) == (1, []), "Lago has it, so it does not go again"
     assert_exact(proxy_db, clickhouse)
@@ -50,10 +48,10 @@ def test_what_lago_does_not_show_after_the_lag_goes_again(proxy_db: Database, cl
     clickhouse.faults({"kind": "status", "path": BATCH})
     with pytest.raises(LagoError, match="stay planned"):
         reconcile(environ, since="2h")
-    let_it_be_open_for(proxy_db, REQUEST_SECONDS + RENEW_SECONDS + 300 - 8)
+    let_it_be_open_for(proxy_db, QUICK.request + 300 - 8)
     assert reconcile(environ).delivered.accepted == 0
     assert len(batches(clickhouse)) == 1
-    let_it_be_open_for(proxy_db, REQUEST_SECONDS + RENEW_SECONDS + 300)
+    let_it_be_open_for(proxy_db, QUICK.request + 300)
     assert reconcile(environ).delivered.accepted == 1
     assert len(batches(clickhouse)) == 2
     assert_exact(proxy_db, clickhouse)

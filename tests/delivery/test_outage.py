@@ -3,6 +3,7 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,6 @@ import httpx
 import pytest
 
 from reconciler.capture.planner import Planner
-from reconciler.delivery import dispatch
-from reconciler.delivery.deliver import Delivery
 from reconciler.model.errors import LagoAwayError, ReconcileError
 from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
@@ -22,7 +21,19 @@ from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import Settings, load_settings
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, batches, customers, environment, let_minutes_pass, reconcile
+from tests.support import (
+    BATCH,
+    QUICK,
+    assert_exact,
+    batches,
+    customers,
+    environment,
+    let_minutes_pass,
+    make_metric,
+    reconcile,
+)
+
+SMALL = replace(QUICK, batch=10)
 
 
 def been_away(ledger: Database, since: str, asked: str) -> None:
@@ -85,15 +96,14 @@ def test_a_pass_that_does_not_ask_is_quick_plans_and_says_since_when(
 
 
 def test_the_pass_that_asks_a_lago_that_hangs_is_done_in_seconds(
-    away: dict[str, str], proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+    away: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
-    monkeypatch.setattr(dispatch, "CAREFUL_SECONDS", 0.5)
     lago.clear_faults()
     lago.faults({"kind": "hang", "seconds": 60, "count": None})
     been_away(proxy_db, "2 hours", "5 minutes")
     began = time.monotonic()
     with pytest.raises(LagoAwayError, match=r"no answer within 0\.5 s"):
-        reconcile(away)
+        reconcile(away, limits=replace(QUICK, careful=0.5))
     assert time.monotonic() - began < 5
 
 
@@ -132,6 +142,9 @@ lago_api_event_code = "tokens"
     )
     environ = environment(proxy_db, lago)
     del environ["LAGO_API_EVENT_CODE"]
+    for code in ("cost", "tokens"):
+        make_metric(lago, code)
+    lago.clear_requests()
     proxy_db.insert(spend_row())
     return load_settings(environ=environ, config=config)
 
@@ -200,14 +213,11 @@ def test_a_pass_that_has_nothing_to_send_yet_does_not_say_that_lago_is_back(
     assert proxy_db.fetch("SELECT away_since FROM reconciler.lago") == [(None,)]
 
 
-def test_the_oldest_usage_goes_first_and_fresh_usage_gets_its_share(
-    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=10))
+def test_the_oldest_usage_goes_first_and_fresh_usage_gets_its_share(proxy_db: Database, lago: Sandbox) -> None:
     old = [spend_row(end_user=f"old {number}", startTime=_ago(hours=20)) for number in range(200)]
     fresh = [spend_row(end_user=f"fresh {number}", startTime=_ago(minutes=30)) for number in range(20)]
     proxy_db.insert(*old, *fresh)
-    reconcile(environment(proxy_db, lago), since="24h")
+    reconcile(environment(proxy_db, lago, RECONCILE_CONNECTIONS="1"), since="24h", limits=SMALL)
     names = {event["transaction_id"]: event["external_subscription_id"] for event in lago.events()}
     batches = [[names[id_] for id_ in request["ids"]] for request in lago.requests() if request["path"] == BATCH]
     kinds = [{name.split()[0] for name in batch} for batch in batches]
@@ -216,14 +226,13 @@ def test_the_oldest_usage_goes_first_and_fresh_usage_gets_its_share(
 
 
 def test_a_backlog_of_hours_drains_window_by_window_while_fresh_usage_gets_every_other_batch(
-    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+    proxy_db: Database, lago: Sandbox
 ) -> None:
-    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=1, batch=10))
     hours = range(20, 12, -1)
     old = [spend_row(end_user=f"{hour} {n}", startTime=_ago(hours=hour)) for hour in hours for n in range(10)]
     fresh = [spend_row(end_user=f"fresh {number}", startTime=_ago(minutes=30)) for number in range(30)]
     proxy_db.insert(*reversed(old), *fresh)
-    reconcile(environment(proxy_db, lago), since="24h")
+    reconcile(environment(proxy_db, lago, RECONCILE_CONNECTIONS="1"), since="24h", limits=SMALL)
     names = {event["transaction_id"]: event["external_subscription_id"] for event in lago.events()}
     kinds = [{names[id_].split()[0] for id_ in batch} for batch in batches(lago)]
     assert all(len(kind) == 1 for kind in kinds), "a batch is of one window"
@@ -234,19 +243,16 @@ def test_a_backlog_of_hours_drains_window_by_window_while_fresh_usage_gets_every
     assert_exact(proxy_db, lago)
 
 
-def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(
-    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, senders=2, batch=10))
+def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, RECONCILE_DEADLINE="2s")
     customers(proxy_db, 300)
     lago.faults({"kind": "slow", "seconds": 0.4, "count": None, "path": BATCH})
     began = time.monotonic()
-    done = reconcile(environ, since="2h")
+    done = reconcile(environ, since="2h", limits=SMALL)
     assert time.monotonic() - began < 8
     assert done.exit_code == 0
-    assert done.standing is not None
-    assert 0 < done.standing.planned_events < 300
+    assert done.balance is not None
+    assert 0 < done.balance.planned_events < 300
     lago.clear_faults()
     assert reconcile(environment(proxy_db, lago)).exit_code == 0
     assert_exact(proxy_db, lago)
@@ -278,20 +284,11 @@ def test_a_lago_that_answers_no_question_in_time_does_not_hold_a_pass_longer_tha
     done = reconcile(environ, since="2h")
     assert time.monotonic() - began < 5
     assert done.exit_code == 0
-    assert done.standing is not None
-    assert done.standing.planned_events == 1
+    assert done.balance is not None
+    assert done.balance.planned_events == 1
     lago.clear_faults()
     assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, lago)
-
-
-def test_batch_size_finds_the_limit_and_stays_there(proxy_db: Database) -> None:
-    with Sandbox(batch_max_length=37) as lago:
-        customers(proxy_db, 800)
-        assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 800
-        taken = [request["events"] for request in lago.requests() if request["status"] == 200 and request["events"]]
-        assert max(taken) == 37
-        assert len([request for request in lago.requests() if request["status"] == 422]) <= 40
 
 
 def _ago(**span: float) -> datetime:

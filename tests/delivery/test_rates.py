@@ -1,29 +1,23 @@
 """Rates as Lago sees them: its limits are used without timid waits, and `RECONCILE_RATE` is kept on the wire."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 
-from reconciler.delivery import dispatch
-from reconciler.delivery.deliver import Delivery
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, customers, environment, reconcile
+from tests.support import BATCH, EVENTS, QUICK, assert_exact, customers, environment, reconcile
+
+SMALL = replace(QUICK, batch=10)
 
 
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "Delivery", partial(Delivery, batch=10))
-
-
-@pytest.mark.usefixtures("small_batches")
 def test_under_lagos_limits_a_pass_is_exact_and_waits_no_longer_than_it_must(proxy_db: Database, lago: Sandbox) -> None:
     customers(proxy_db, 400)
     lago.limits({"requests": 20, "path": BATCH}, {"requests": 50})
     began = time.monotonic()
-    assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 400
+    assert reconcile(environment(proxy_db, lago), since="2h", limits=SMALL).delivered.accepted == 400
     took = time.monotonic() - began
     assert_exact(proxy_db, lago)
     sent = [request["status"] for request in lago.requests() if request["path"] == BATCH]
@@ -32,22 +26,22 @@ def test_under_lagos_limits_a_pass_is_exact_and_waits_no_longer_than_it_must(pro
     assert took < 10, "40 batches at 20 a second are 2 s"
 
 
-@pytest.mark.usefixtures("small_batches")
 def test_a_limit_that_is_met_again_and_again_loses_nothing_and_sends_nothing_twice(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
     customers(proxy_db, 100)
     clickhouse.limits({"requests": 2, "seconds": 0.4, "path": BATCH})
-    assert reconcile(environment(proxy_db, clickhouse), since="2h").delivered.accepted == 100
+    assert reconcile(environment(proxy_db, clickhouse), since="2h", limits=SMALL).delivered.accepted == 100
     assert any(request["fault"] == "limit" for request in clickhouse.requests())
     assert_exact(proxy_db, clickhouse)
 
 
-@pytest.mark.usefixtures("small_batches")
 def test_the_operators_rate_is_a_ceiling_over_reading_and_sending(proxy_db: Database, lago: Sandbox) -> None:
     customers(proxy_db, 100)
     began = time.monotonic()
-    assert reconcile(environment(proxy_db, lago, RECONCILE_RATE="8"), since="2h").delivered.accepted == 100
+    assert (
+        reconcile(environment(proxy_db, lago, RECONCILE_RATE="8"), since="2h", limits=SMALL).delivered.accepted == 100
+    )
     took = time.monotonic() - began
     asked = len(lago.requests())
     assert asked > sum(request["path"] == BATCH for request in lago.requests()) == 10
@@ -55,11 +49,11 @@ def test_the_operators_rate_is_a_ceiling_over_reading_and_sending(proxy_db: Data
     assert_exact(proxy_db, lago)
 
 
-@pytest.mark.parametrize("path", ["/api/v1/events_enriched", "/api/v1/events", "/api/v1/subscriptions/"])
+@pytest.mark.parametrize("path", ["/api/v1/organizations", "/api/v1/events", "/api/v1/subscriptions/"])
 def test_a_question_that_is_refused_for_its_rate_is_asked_again(path: str, proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row(startTime=datetime.now(UTC) - timedelta(minutes=70)))
     fault = {"kind": "status", "status": 429, "method": "GET", "path": path}
-    other = {"kind": "slow", "seconds": 0, "path": "/api/v1/events_enriched"}  # it is asked first, and answered
+    other = {"kind": "slow", "seconds": 0, "path": "/api/v1/organizations"}  # it is asked first, and answered
     lago.faults(*([other] if path != other["path"] else []), {**fault, "headers": {"Retry-After": "0.5"}}, fault)
     began = time.monotonic()
     assert reconcile(environment(proxy_db, lago), since="2h").delivered.accepted == 1
@@ -67,5 +61,5 @@ def test_a_question_that_is_refused_for_its_rate_is_asked_again(path: str, proxy
     refused = [request["path"].partition("?")[0] for request in lago.requests() if request["status"] == 429]
     assert len(refused) == 2
     assert all(each.startswith(path) and "enriched" not in each.removeprefix(path) for each in refused)
-    assert proxy_db.fetch("SELECT attempts, failure FROM reconciler.event") == [(1, None)]
+    assert proxy_db.fetch(f"SELECT attempts, failure FROM {EVENTS}") == [(1, None)]
     assert_exact(proxy_db, lago)

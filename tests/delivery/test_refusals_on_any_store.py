@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,8 +14,10 @@ from tests.conftest import Database
 from tests.process import run, sentences
 from tests.support import (
     BATCH,
+    EVENTS,
     LAGOS_400,
     LAGOS_404,
+    QUICK,
     STORES,
     assert_exact,
     batches,
@@ -32,7 +35,8 @@ INVALID = (
     '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
     '"error_details": {"2": {"timestamp": ["invalid_format"]}}}'
 )
-OPEN = "SELECT count(*) FROM reconciler.event WHERE state = 'planned' AND open_since IS NOT NULL"
+HASTY = replace(QUICK, request=0.3)
+OPEN = f"SELECT count(*) FROM {EVENTS} WHERE state = 'planned' AND open_since IS NOT NULL"
 
 
 @pytest.fixture(params=STORES)
@@ -62,10 +66,10 @@ def test_an_event_that_lago_names_is_quarantined_and_the_rest_goes_at_once(
     [first, second] = batches(any_lago)
     assert second == first[:2] + first[3:]
     [(id_, answer)] = proxy_db.fetch(
-        "SELECT payload::json ->> 'transaction_id', answer FROM reconciler.event WHERE state = 'quarantined'"
+        f"SELECT payload::json ->> 'transaction_id', answer FROM {EVENTS} WHERE state = 'quarantined'"
     )
     assert (id_, answer) == (first[2], "422 {'timestamp': ['invalid_format']}")
-    [(customer,)] = proxy_db.fetch("SELECT customer FROM reconciler.event WHERE state = 'quarantined'")
+    [(customer,)] = proxy_db.fetch(f"SELECT customer FROM {EVENTS} WHERE state = 'quarantined'")
     assert_exact(proxy_db, any_lago, where=f"end_user <> '{customer}'", undelivered=1)
 
 
@@ -91,7 +95,7 @@ def test_one_event_that_is_refused_without_a_name_is_found_and_stops_no_other(
         reconcile(environ, since="2h")
     assert proxy_db.fetch(OPEN) == [(0,)], "a refusal leaves nothing to be read back"
     reconcile_while_undecided(environ, proxy_db)
-    [(customer, answer)] = proxy_db.fetch("SELECT customer, answer FROM reconciler.event WHERE state = 'quarantined'")
+    [(customer, answer)] = proxy_db.fetch(f"SELECT customer, answer FROM {EVENTS} WHERE state = 'quarantined'")
     assert customer == "customer 7"
     assert str(status) in answer
     assert_exact(proxy_db, any_lago, where="end_user <> 'customer 7'", undelivered=1)
@@ -103,10 +107,11 @@ def test_a_lago_that_refuses_everything_for_a_while_gets_it_all_afterwards(
 ) -> None:
     customers(proxy_db, 12)
     any_lago.faults({"kind": "status", "status": status, "body": body, "count": None, "path": BATCH})
-    with pytest.raises(LagoError, match=f"whatever it is sent, it answers {status}.*All events stay planned"):
+    with pytest.raises(LagoError, match=f"{status}.*All events stay planned"):
         reconcile(environ, since="2h")
     any_lago.clear_faults()
-    assert reconcile(environ).delivered.accepted == 12, "at once"
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 12
     assert_exact(proxy_db, any_lago)
 
 
@@ -117,19 +122,17 @@ def test_an_answer_that_comes_too_late_leaves_a_question_that_is_cleared_up(
     any_lago: Sandbox,
     environ: dict[str, str],
     more: tuple[dict[str, Any], dict[str, str]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("reconciler.lago.client.REQUEST_SECONDS", 0.3)
     customers(proxy_db, 8)
     any_lago.faults({"kind": "hang", "seconds": 5, "commit": stored, "path": BATCH})
     if more[0].get("deduplication", True):
-        reconcile(environ, since="2h")
+        reconcile(environ, since="2h", limits=HASTY)
     else:  # it may not go again at once
         with pytest.raises(LagoError, match=r"no answer within 0\.3 s"):
-            reconcile(environ, since="2h")
+            reconcile(environ, since="2h", limits=HASTY)
         assert states(proxy_db) == {"planned": 8}
         assert len(batches(any_lago)) == 1
-        assert proxy_db.fetch("SELECT DISTINCT failure FROM reconciler.event") == [("no answer within 0.3 s",)]
+        assert proxy_db.fetch(f"SELECT DISTINCT failure FROM {EVENTS}") == [("no answer within 0.3 s",)]
         let_minutes_pass(proxy_db)
         reconcile(environ)
     assert states(proxy_db) == {"accepted": 8}
@@ -137,13 +140,12 @@ def test_an_answer_that_comes_too_late_leaves_a_question_that_is_cleared_up(
 
 
 def test_what_is_stored_when_nobody_waits_for_the_answer_any_more_counts_once(
-    proxy_db: Database, any_lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
 ) -> None:
-    monkeypatch.setattr("reconciler.lago.client.REQUEST_SECONDS", 0.3)
     customers(proxy_db, 8)
     any_lago.faults({"kind": "slow", "seconds": 1, "path": BATCH})
     with suppress(LagoError):
-        reconcile(environ, since="2h")
+        reconcile(environ, since="2h", limits=HASTY)
     while not any(request["fault"] == "slow" for request in any_lago.requests()):
         time.sleep(0.05)
     let_minutes_pass(proxy_db)
@@ -158,7 +160,9 @@ def test_a_key_that_may_not_do_all_is_named_and_everything_stays_planned(
 ) -> None:
     customers(proxy_db, 3)
     any_lago.permissions(event=[allowed])
-    _refuses(environ, "it answers 403, so LAGO_API_KEY may not write and read events", proxy_db, any_lago)
+    missing = "write" if allowed == "read" else "read"
+    setting = f"it answers 403, so LAGO_API_KEY may not {missing} events: give the key that permission in Lago"
+    _refuses(environ, setting, proxy_db, any_lago)
     any_lago.permissions()
     assert reconcile(environ).delivered.accepted == 3, "at once"
     assert_exact(proxy_db, any_lago)
@@ -173,8 +177,9 @@ def test_a_key_of_another_organization_is_named_and_everything_stays_planned(
     if "question" in when:
         _refuses(environ | {"LAGO_API_KEY": "another"}, setting, proxy_db, any_lago)
     else:
-        any_lago.faults({"kind": "status", "status": 401, "path": BATCH})
+        any_lago.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
         _refuses(environ, setting, proxy_db, any_lago)
+        any_lago.clear_faults()
     assert reconcile(environ).delivered.accepted == 3, "at once"
     assert_exact(proxy_db, any_lago)
 
@@ -183,9 +188,10 @@ def test_an_address_without_batches_is_named_and_everything_stays_planned(
     proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
 ) -> None:
     customers(proxy_db, 3)
-    any_lago.faults({"kind": "status", "status": 404, "body": LAGOS_404, "path": BATCH})
+    any_lago.faults({"kind": "status", "status": 404, "body": LAGOS_404, "count": None, "path": BATCH})
     setting = "it answers 404, so LAGO_API_BASE is not the address of a Lago, such as https://api.getlago.com"
     _refuses(environ, setting, proxy_db, any_lago)
+    any_lago.clear_faults()
     assert reconcile(environ).delivered.accepted == 3, "at once"
     assert_exact(proxy_db, any_lago)
 

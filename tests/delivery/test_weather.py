@@ -1,4 +1,4 @@
-"""Seeded mixtures of faults over thousands of events, with kills in between, on every store: exact once it is calm.
+"""Seeded mixtures of faults over hundreds of events, with kills in between, on every store: exact once it is calm.
 
 `WEATHER_SEED` draws other weather.
 """
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,25 +20,27 @@ from reconciler.model.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.runner import Reconcile
-from tests.support import BATCH, STORES, counted, environment, let_minutes_pass, reconcile, used
+from tests.support import BATCH, EVENTS, QUICK, STORES, counted, environment, let_minutes_pass, reconcile, used
 
-pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.proof(seconds=15), pytest.mark.timeout(600)]
 
-EVENTS = 3000
+CUSTOMERS = 600
+AT_ONCE = 3
+REQUEST_SECONDS = 0.4
 POISON = ("arsenic", "hemlock", "nightshade")
 SEED = int(os.environ.get("WEATHER_SEED", "1"))
 ODDS: list[dict[str, Any]] = [
     {"kind": "commit_then_500"},
     {"kind": "commit_then_drop"},
     {"kind": "drop"},
-    {"kind": "refuse", "seconds": 0.3},
+    {"kind": "refuse", "seconds": 0.2},
     {"kind": "status", "status": 500},
     {"kind": "html", "status": 503},
     {"kind": "html", "commit": True},
     {"kind": "truncate"},
-    {"kind": "hang", "seconds": 0.2, "commit": True},
-    {"kind": "hang", "seconds": 2, "commit": True},
-    {"kind": "hang", "seconds": 2},
+    {"kind": "hang", "seconds": 0.1, "commit": True},
+    {"kind": "hang", "seconds": 0.6, "commit": True},
+    {"kind": "hang", "seconds": 0.6},
     {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}},
     {"kind": "status", "status": 429, "headers": {"Retry-After": "0.1"}},
     {"kind": "slow", "seconds": 0.1},
@@ -58,11 +61,11 @@ def lago(store: str) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def weather(lago: Sandbox, draw: random.Random, kinds: list[dict[str, Any]], number: int) -> None:
-    """Let one kind go wrong for certain, then one batch in three in any way, and three customers' events always."""
+def weather(lago: Sandbox, draw: random.Random, kinds: list[dict[str, Any]], certain: list[dict[str, Any]]) -> None:
+    """Let some kinds go wrong for certain, then one batch in three in any way, and three customers' events always."""
     lago.clear_faults()
     poison(lago)
-    lago.faults(kinds[number])
+    lago.faults(*certain)
     lago.faults(*({**kind, "probability": 0.03, "seed": draw.randrange(10**6)} for kind in kinds))
     lago.faults({"kind": "status", "status": 503, "method": "GET", "probability": 0.05, "seed": draw.randrange(10**6)})
 
@@ -80,25 +83,27 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(
     kinds = [{**kind, "path": BATCH} for kind in (ODDS if store == "postgres" else [*ODDS, STORED_IN_PART])]
     environ = environment(proxy_db, lago) | STORES[store][1]
     since = datetime.now(UTC) - timedelta(hours=6)
-    names = [*POISON, *(f"customer {number}" for number in range(EVENTS // 3))]
+    names = [*POISON, *(f"customer {number}" for number in range(CUSTOMERS // 3))]
     rows = [
         spend_row(
             end_user=draw.choice(names),
             startTime=since + timedelta(seconds=draw.uniform(1000, 19_000)),
             spend=draw.randrange(1, 10**6) * 1e-9,
         )
-        for _ in range(EVENTS)
+        for _ in range(CUSTOMERS)
     ]
     proxy_db.insert(*(spend_row(end_user=name, startTime=since + timedelta(seconds=1000)) for name in POISON))
     arguments = ("--since", f"{since:%Y-%m-%dT%H:%M:%SZ}")
     ends = []
-    for number in range(len(kinds)):
-        weather(lago, draw, kinds, number)
-        proxy_db.insert(*rows[number :: len(kinds)])
-        kill_at = draw.randrange(60, 400) if number % 3 else None
-        with Reconcile(environ, *arguments, kill_at=kill_at, batch=10, request_seconds=1) as one:
+    limits = replace(QUICK, batch=10, request=REQUEST_SECONDS)
+    rounds = [kinds[first : first + AT_ONCE] for first in range(0, len(kinds), AT_ONCE)]
+    for number, certain in enumerate(rounds):
+        weather(lago, draw, kinds, certain)
+        proxy_db.insert(*rows[number :: len(rounds)])
+        kill_at = draw.randrange(60, 300) if number % 3 else None
+        with Reconcile(environ, *arguments, kill_at=kill_at, limits=limits) as one:
             ends.append(one.wait())
-        time.sleep(0.5)  # what a dead client left on the way arrives, and can be seen
+        time.sleep(0.4)  # what a dead client left on the way arrives, and can be seen
         let_minutes_pass(proxy_db)
     assert -signal.SIGKILL in ends
     hit = Counter(request["fault"] for request in lago.requests())
@@ -106,16 +111,16 @@ def test_all_is_exact_once_it_is_calm_and_only_poison_is_quarantined(
 
     lago.clear_faults()
     poison(lago)
-    for _ in range(25):
+    for _ in range(60):  # on a store where a repetition would count, each try is another pass
         proxy_db.insert(spend_row(end_user=f"customer {number}", model="new"))  # what shows that Lago takes others
         with suppress(ReconcileError):
             reconcile(environ)
-        time.sleep(0.5)
+        time.sleep(0.25)
         let_minutes_pass(proxy_db)
-        if proxy_db.fetch("SELECT count(*) FROM reconciler.event WHERE state = 'planned'") == [(0,)]:
+        if proxy_db.fetch(f"SELECT count(*) FROM {EVENTS} WHERE state = 'planned'") == [(0,)]:
             break
 
-    names_of = dict(proxy_db.fetch("SELECT state, array_agg(DISTINCT customer) FROM reconciler.event GROUP BY 1"))
+    names_of = dict(proxy_db.fetch(f"SELECT state, array_agg(DISTINCT customer) FROM {EVENTS} GROUP BY 1"))
     assert set(names_of) == {"accepted", "quarantined"}
     assert set(names_of["quarantined"]) == set(POISON)
     assert not set(names_of["accepted"]) & set(POISON)

@@ -85,7 +85,7 @@ def test_the_demo_ends_equal_to_the_last_decimal(scratch: Path) -> None:
 def test_the_kill_leaves_events_that_lago_has_and_the_ledger_does_not_know(scratch: Path) -> None:
     with demo(scratch, "--keep") as process:
         shown = read_until(process, "/sandbox/totals")
-        killed = re.search(r"(\d+) events were claimed when it died, (\d+) were not", " ".join(shown.split()))
+        killed = re.search(r"(\d+) events were on their way when it died, (\d+) were not", " ".join(shown.split()))
         assert killed is not None
         on_their_way, waiting = map(int, killed.groups())
         assert on_their_way >= 100
@@ -97,7 +97,7 @@ def test_the_kill_leaves_events_that_lago_has_and_the_ledger_does_not_know(scrat
             if line.startswith("export ")
         )  # fmt: skip
         with psycopg.connect(exported["DATABASE_URL"]) as connection:
-            states = connection.execute("SELECT DISTINCT state FROM reconciler.event").fetchall()
+            states = connection.execute("SELECT DISTINCT state FROM reconciler.batch").fetchall()
         assert states == [("accepted",)]
         passed = subprocess.run(
             [sys.executable, "-m", "reconciler"],

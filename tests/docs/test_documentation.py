@@ -21,6 +21,7 @@ from starlette.routing import Route
 from typer.core import TyperGroup
 
 from reconciler.cli import app
+from reconciler.delivery.decision import RULES
 from reconciler.ledger.alarms import INCIDENTS
 from reconciler.ledger.tables import metadata
 from reconciler.model.durations import format_duration
@@ -147,6 +148,22 @@ def test_every_kind_of_alarm_is_explained() -> None:
     for kind, (meaning, action) in explained.items():
         assert meaning.startswith("incident") == (kind in INCIDENTS), kind
         assert len(action) > 10
+
+
+# -- delivery
+
+
+def table_of_rules() -> str:
+    """What becomes of a batch, as the page shows it.
+
+    After a change print it with `python -c 'from tests.docs.test_documentation import *; print(table_of_rules())'`.
+    """
+    rows = ["| Lago's answer | a batch of many | a batch of one |", "|---|---|---|"]
+    return "\n".join(rows + [f"| {rule.shown} | {rule.many_shown} | {rule.one_shown} |" for rule in RULES])
+
+
+def test_the_table_of_decisions_is_the_one_by_which_it_is_decided() -> None:
+    assert f"\n\n{table_of_rules()}\n\n" in section(DOCS["delivery.md"], "What an answer means")
 
 
 # -- commands

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.model.identity import bucket_hash, transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import DATA, Database, spend_row
-from tests.support import CODE, environment, reconcile, start_over
+from tests.support import CODE, environment, make_metric, reconcile, start_over
 
 VECTORS: list[dict[str, Any]] = json.loads((DATA / "event_ids.json").read_text())
 METER = itemgetter("meter", "code", "charge_by", "window_seconds")
@@ -37,6 +37,7 @@ def test_documented_ids_are_planned_and_sent(proxy_db: Database, lago: Sandbox) 
             LAGO_API_CHARGE_BY=charge_by,
             RECONCILE_WINDOW=f"{seconds}s",
         )
+        make_metric(lago, code)
         vectors = list(group)
         for revision in range(max(vector["revision"] for vector in vectors) + 1):
             for vector in vectors:

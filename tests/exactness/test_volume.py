@@ -14,7 +14,7 @@ from tests.support import assert_exact, environment, let_time_pass, reconcile
 SEED, ROWS = 20261124, 200_000
 
 
-@pytest.mark.proof
+@pytest.mark.proof(seconds=40)
 @pytest.mark.parametrize("databases", ["one", "two"])
 def test_200_000_rows_are_exact(proxy_db: Database, lago: Sandbox, databases: str) -> None:
     with new_database(proxy_db.server) as other:

@@ -10,11 +10,11 @@ from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.failures.conftest import KEY, Fails
 from tests.process import run, sentences
-from tests.support import assert_exact, environment, reconcile
+from tests.support import EVENTS, assert_exact, environment, reconcile
 
 
 def assert_all_planned(database: Database, lago: Sandbox) -> None:
-    assert database.fetch("SELECT DISTINCT state FROM reconciler.event") == [("planned",)]
+    assert database.fetch(f"SELECT DISTINCT state FROM {EVENTS}") == [("planned",)]
     assert lago.events() == []
 
 
@@ -29,8 +29,9 @@ def test_a_wrong_key(used_db: Database, lago: Sandbox, fails: Fails) -> None:
 
 
 def test_unreachable(used_db: Database, lago: Sandbox, fails: Fails) -> None:
+    environ = environment(used_db, lago)
     lago.stop()
-    sentence = fails(environment(used_db, lago), "--since", "1d")
+    sentence = fails(environ, "--since", "1d")
 
     assert sentence.startswith(f"Lago at LAGO_API_BASE ({lago.url}) can't be reached")
     lago.start()
@@ -51,8 +52,9 @@ def test_a_page_of_html_with_200(used_db: Database, lago: Sandbox, fails: Fails)
 
 
 def test_a_page_of_html_to_events_that_were_sent(used_db: Database, lago: Sandbox, fails: Fails) -> None:
+    environ = environment(used_db, lago)
     lago.faults({"kind": "html", "count": None, "method": "POST"})
-    sentence = fails(environment(used_db, lago), "--since", "1d")
+    sentence = fails(environ, "--since", "1d")
 
     assert "200 with text/html that is not Lago's answer" in sentence
     assert_all_planned(used_db, lago)

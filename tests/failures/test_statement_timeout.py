@@ -2,15 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from reconciler.passes import run as passes
-from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
-from reconciler.settings.load import load_settings
+from reconciler.settings.limits import Limits
 from tests.conftest import Database, spend_row
 from tests.failures.conftest import Fails
-from tests.support import assert_exact, environment, reconcile
+from tests.support import TURN, assert_exact, environment, reconcile
 
 # A source in which each look at a row's spend takes a while.
 SLOW = """
@@ -53,14 +49,12 @@ def test_a_source_that_does_not_answer_in_time_is_told_in_one_sentence(
     assert_exact(used_db, lago)
 
 
-def test_a_turn_may_be_waited_for_longer_than_a_statement_may_take(
-    used_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(passes, "TURN_SECONDS", 1.5)
+def test_a_turn_may_be_waited_for_longer_than_a_statement_may_take(used_db: Database, lago: Sandbox) -> None:
     environ = environment(used_db, lago, RECONCILE_STATEMENT_TIMEOUT="1s")
+    reconcile(environ)
     with used_db.connect(autocommit=False) as another:
-        another.execute("SELECT pg_advisory_xact_lock(hashtextextended('reconciler: meter default', 0))")
-        [summary] = Pass(load_settings(environ=environ)).run(Request())
+        another.execute(TURN)
+        summary = reconcile(environ, limits=Limits(turn=1.5))
 
     assert summary.skipped
     assert summary.error is None

@@ -16,6 +16,7 @@ from reconciler.model.errors import LedgerError
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.conftest import Database
+from tests.grants import versions
 from tests.grants.conftest import PASSWORD, ROLE, Psql
 from tests.process import run, sentences
 from tests.support import assert_exact, backlog, environment, let_minutes_pass, reconcile
@@ -107,26 +108,15 @@ def test_the_command_says_what_it_did(empty_db: Database, lago: Sandbox) -> None
     assert second.stdout == f"The ledger is already at version {schema.HEAD}.\n"
 
 
-def go_back(ledger: Database) -> None:
-    """Make it a ledger of the first version."""
-    for statement in (
-        """ALTER TABLE reconciler.event DROP COLUMN open_since, DROP COLUMN failure, DROP COLUMN suspected,
-                                        DROP COLUMN rests_until, DROP COLUMN decided_at, DROP COLUMN reason""",
-        "DROP TABLE reconciler.lago",
-        "UPDATE reconciler.alembic_version SET version_num = '0001'",
-    ):
-        ledger.fetch(statement)
-
-
 def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attempts_stay_open(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
     environ = backlog(proxy_db, clickhouse, 3)
     shape = proxy_db.fetch(SHAPE)
+    versions.go_back(proxy_db, "0001")
     proxy_db.fetch(
         "UPDATE reconciler.event SET attempts = 1, attempted_at = clock_timestamp() WHERE customer LIKE '%%2'"
     )
-    go_back(proxy_db)
 
     told = run(environ, "status")
     assert told.returncode == 1
@@ -140,25 +130,28 @@ def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attem
     assert_exact(proxy_db, clickhouse)
 
 
+@pytest.mark.parametrize("version", ["0001", "0002"])
 def test_a_dba_upgrades_an_earlier_ledger_for_a_role_that_may_not(
-    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
+    version: str, used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
 ) -> None:
     psql(ledger_db, script=schema.ddl())
     shape = ledger_db.fetch(SHAPE)
-    go_back(ledger_db)
     psql(ledger_db, "grant_ledger_tables", role=ROLE)
+    versions.go_back(ledger_db, version)
+    ledger_db.fetch(f'GRANT USAGE ON SCHEMA reconciler TO "{ROLE}"')
+    ledger_db.fetch(f'GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA reconciler TO "{ROLE}"')
     environ = environment(used_db, lago) | {"RECONCILE_LEDGER_URL": ledger_db.url_of(ROLE, PASSWORD)}
 
     refused = run(environ, "--since", "1d")
     assert refused.returncode == 1
     [sentence] = sentences(refused)
     assert sentence == (
-        f"The ledger is at version 0001, this program needs {schema.HEAD}, and this role may not change it: let "
-        "its owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from 0001` "
+        f"The ledger is at version {version}, this program needs {schema.HEAD}, and this role may not change it: let "
+        f"its owner run `reconcile ledger upgrade`, or a DBA what `reconcile ledger upgrade --sql --from {version}` "
         "prints and then sql/grants/grant_ledger_tables.sql. Nothing was done."
     )
 
-    printed = run({}, "ledger", "upgrade", "--sql", "--from", "0001")
+    printed = run({}, "ledger", "upgrade", "--sql", "--from", version)
     assert (printed.returncode, printed.stderr) == (0, "")
     psql(ledger_db, script=printed.stdout)
     psql(ledger_db, "grant_ledger_tables", role=ROLE)

@@ -103,7 +103,7 @@ def test_a_fresh_look_goes_between_the_chunks_of_a_backfill(
     assert start is not None
     with _in_the_middle(proxy_db, environ, "--since", "9d", part=0.05) as backfill:
         fresh = process.start(environ)
-        turn = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid <> 42 AND NOT granted"
+        turn = "SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
         _until(lambda: proxy_db.fetch(turn))
         [(released,)] = proxy_db.fetch("SELECT clock_timestamp()")
     for running in (backfill, fresh):

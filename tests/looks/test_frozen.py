@@ -67,8 +67,8 @@ def test_a_frozen_bucket_keeps_what_came_late_until_it_is_whole(
     proxy_db.insert(*(spend_row(startTime=moment, spend=0.25) for _ in range(2)))
     let_time_pass(proxy_db, "61 minutes")
     frozen = reconcile(environ)
-    assert frozen.standing is not None
-    assert (frozen.standing.frozen_buckets, frozen.standing.frozen_cost) == (1, Decimal("0.5"))
+    assert frozen.balance is not None
+    assert (frozen.balance.frozen_buckets, frozen.balance.frozen_cost) == (1, Decimal("0.5"))
     assert frozen.tally.events_planned == 0
 
     proxy_db.insert(row)

@@ -8,9 +8,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from reconciler.capture.source import Source
+from reconciler.capture.source import Source, values
 from reconciler.database.postgres import Postgres, cursor
 from reconciler.model.errors import SourceError
+from reconciler.model.terms import Stretch
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
@@ -45,11 +46,12 @@ def test_counts_are_an_index_only_scan_of_the_start_time(proxy_db: Database, env
     postgres = Postgres(
         settings.source, error=SourceError, variable="DATABASE_URL", statement_timeout=timedelta(minutes=1)
     )
-    source, terms = Source(postgres), settings.meters[0].terms
-    counts = source.counts(terms, window() - timedelta(days=19), window())
+    source = Source(postgres)
+    stretch = Stretch(settings.meters[0].terms, window() - timedelta(days=19), window())
 
     with source.transaction() as connection:
-        row = cursor(connection).execute(sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) {}").format(counts)).fetchone()
+        explain = sql.SQL("EXPLAIN (ANALYZE, FORMAT JSON) {}").format(source.counts())
+        row = cursor(connection).execute(explain, values(stretch)).fetchone()
 
     assert row is not None
     explained: Any = row[0] if isinstance(row[0], list) else json.loads(str(row[0]))

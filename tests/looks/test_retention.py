@@ -95,17 +95,17 @@ def test_late_rows_on_both_sides_of_the_edge(
     assert _mark(ledger) == edge, "it never moves back"
     assert _billed(lago) == billed + Decimal(7), "above the mark late rows are billed"
     assert _kinds(probed) == ["late", "purged"]
-    assert probed.standing is not None
+    assert probed.balance is not None
     # Two of these rows, and in the window at the edge all that its bucket holds beyond what was billed of it.
-    assert (probed.standing.late_rows, probed.standing.late_cost) == (2, Decimal("0.8075"))
+    assert (probed.balance.late_rows, probed.balance.late_cost) == (2, Decimal("0.8075"))
     late = next(alarm["message"] for alarm in probed.alarms if alarm["kind"] == "late")
     assert "2 rows (0.8075 USD), or more, arrived" in late
 
     # All stays as it is, whatever looks again.
     for again in (_probe(ledger, environ), _deep(ledger, environ), reconcile(environ, since="15d")):
         assert (again.tally.events_planned, again.tally.frozen_buckets) == (0, 0)
-        assert again.standing is not None
-        assert (again.standing.late_rows, again.standing.frozen_buckets) == (2, 0)
+        assert again.balance is not None
+        assert (again.balance.late_rows, again.balance.frozen_buckets) == (2, 0)
     assert _billed(lago) == billed + Decimal(7)
 
 
@@ -122,15 +122,15 @@ def test_late_usage_is_reported_though_retention_has_deleted_more_in_its_window(
     proxy_db.insert(spend_row(startTime=edge + timedelta(minutes=12), spend=5.0, end_user="globex"))
     seen = _probe(ledger, environ)
     assert _kinds(seen) == ["late", "purged"]
-    assert seen.standing is not None
-    assert (seen.standing.late_rows, seen.standing.late_cost) == (1, Decimal(5))
+    assert seen.balance is not None
+    assert (seen.balance.late_rows, seen.balance.late_cost) == (1, Decimal(5))
 
     raised = edge + timedelta(minutes=11)
     proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 3 WHERE "startTime" = %s', raised.replace(tzinfo=None))
     again = _deep(ledger, environ)
-    assert again.standing is not None
-    assert again.standing.late_rows == 1
-    assert Decimal(8) - Decimal("0.015") <= again.standing.late_cost < Decimal(8)
+    assert again.balance is not None
+    assert again.balance.late_rows == 1
+    assert Decimal(8) - Decimal("0.015") <= again.balance.late_cost < Decimal(8)
     assert _kinds(again) == ["late", "purged"]
     assert _billed(lago) == billed
 
@@ -232,8 +232,8 @@ def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
     done = reconcile(environ)
     assert _kinds(done) == ["late", "overtaken", "purged"]
     assert lago.totals()[0]["sums"]["response_cost"] == "0.0000135"
-    assert done.standing is not None
-    assert (done.standing.late_rows, done.standing.late_cost) == (1, Decimal("0.5"))
+    assert done.balance is not None
+    assert (done.balance.late_rows, done.balance.late_cost) == (1, Decimal("0.5"))
     messages = {alarm["kind"]: alarm["message"] for alarm in done.alarms}
     assert f"the window of {window():%Y-%m-%d %H:%M} UTC before it was billed" in messages["overtaken"]
     assert "1 rows (0.5 USD)" in messages["late"]
@@ -249,8 +249,8 @@ def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_
     reconcile(environ, since="15d")
     billed = counted(lago)
 
-    def then_delete(*arguments: Any) -> None:
-        copy(*arguments)
+    def then_delete(*arguments: Any, **named: Any) -> None:
+        copy(*arguments, **named)
         _delete_before(proxy_db, moments[2])
 
     with monkeypatch.context() as patch:

@@ -9,7 +9,7 @@ from reconciler.model.errors import MeterChangedError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
-from tests.support import assert_exact, counted, environment, let_time_pass, reconcile
+from tests.support import CODE, assert_exact, counted, environment, let_time_pass, make_metric, reconcile
 
 
 def _boundary(ledger: Database) -> datetime:
@@ -54,6 +54,7 @@ def test_earlier_windows_keep_their_terms_and_later_ones_have_the_new(
 ) -> None:
     before = ("openai_tokens", "acme", "m", "PT15M")
     environ = environment(proxy_db, lago)
+    make_metric(lago, change.get("LAGO_API_EVENT_CODE", CODE))
     boundary = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=4)
     earlier, later = boundary - timedelta(minutes=1), boundary + timedelta(minutes=1)
     proxy_db.insert(spend_row(startTime=earlier, **ROW))
@@ -133,6 +134,7 @@ def test_retention_after_a_change_of_length_purges_by_each_window_s_own(proxy_db
     proxy_db.fetch('DELETE FROM reconciler."window" WHERE start >= %s', boundary)
     proxy_db.fetch("UPDATE reconciler.meter SET watermark = %s", boundary)
     proxy_db.fetch("DELETE FROM reconciler.event WHERE window_start >= %s", boundary)
+    proxy_db.fetch("DELETE FROM reconciler.batch WHERE first_window >= %s", boundary)
     billed = sum(usage.requests for usage in counted(lago).values())
 
     # Half of the window is gone.
@@ -143,8 +145,8 @@ def test_retention_after_a_change_of_length_purges_by_each_window_s_own(proxy_db
     done = reconcile(change)
 
     assert proxy_db.fetch("SELECT purge_mark FROM reconciler.meter") == [(old + timedelta(hours=1),)]
-    assert done.standing is not None
-    assert (done.standing.late_rows, done.standing.frozen_buckets) == (0, 0)
+    assert done.balance is not None
+    assert (done.balance.late_rows, done.balance.frozen_buckets) == (0, 0)
     assert billed >= 12
 
 

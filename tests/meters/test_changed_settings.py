@@ -62,7 +62,10 @@ def test_another_lago_is_refused(proxy_db: Database, lago: Sandbox, other_lago: 
     reconcile(environment(proxy_db, lago), since="1d")
     proxy_db.insert(spend_row(startTime=window(2)))
 
-    refused = process.run(environment(proxy_db, other_lago))
+    environ = environment(proxy_db, other_lago)
+    other_lago.clear_requests()
+
+    refused = process.run(environ)
 
     assert refused.returncode == 1
     [sentence] = process.sentences(refused)

@@ -8,7 +8,7 @@ from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import backup, window
-from tests.support import assert_exact, counted, environment, reconcile
+from tests.support import EVENTS, assert_exact, counted, environment, reconcile
 
 
 def _cost(lago: Sandbox) -> Decimal:
@@ -30,7 +30,7 @@ def test_a_second_ledger_is_stopped_and_says_the_choices(
 
     assert stopped.returncode == 3
     assert lago.events() == events
-    assert "Lago holds 1 or more events of meter 'default' that this ledger does not know" in stopped.stderr
+    assert "Lago holds 2 or more events of meter 'default' that this ledger does not know" in stopped.stderr
     assert (
         "Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the newest ledger" in stopped.stderr
     )
@@ -107,7 +107,7 @@ def test_a_restored_ledger_that_asked_about_the_window_before_meets_a_conflict_a
         # What comes later in this bucket is held.
         proxy_db.insert(spend_row(startTime=window(2), spend=0.125))
         reconcile(old)
-        assert restored.fetch("SELECT state FROM reconciler.event ORDER BY revision") == [
+        assert restored.fetch(f"SELECT state FROM {EVENTS} ORDER BY revision") == [
             ("accepted",),
             ("quarantined",),
             ("held",),

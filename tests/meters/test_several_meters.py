@@ -11,7 +11,7 @@ from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests import process, support
+from tests import process
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
 from tests.support import (
@@ -23,6 +23,7 @@ from tests.support import (
     counted,
     environment,
     let_time_pass,
+    make_metric,
     reconcile,
     used,
 )
@@ -137,11 +138,14 @@ def test_a_second_proxy_with_all_buckets_of_the_first_and_one_more_sends_nothing
             assert_exact(proxy_db, lago)
 
         # Its own name is one of the choices, and all is well.
-        assert reconcile(second | {"RECONCILE_METER": "west"}, since="1d").exit_code == 0
+        assert "its own RECONCILE_METER and run `reconcile --adopt` once" in stopped.alarms[0]["message"]
+        assert reconcile(second | {"RECONCILE_METER": "west"}, since="1d", adopt=True).exit_code == 0
         assert counted(lago) == _sum(used(proxy_db), used(other_proxy))
 
 
 def _file(folder: Path, proxy: Database, lago: Sandbox) -> str:
+    for code in ("customer_usage", "team_usage"):
+        make_metric(lago, code)
     path = folder / "reconcile.toml"
     path.write_text(f"""
 database_url = "{proxy.url}"
@@ -219,12 +223,14 @@ def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
 def test_a_backlog_of_one_meter_leaves_another_its_share_of_the_time(
     proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:
+    for code in ("customer_usage", "team_usage"):
+        make_metric(lago, code)
     file = tmp_path / "reconcile.toml"
     file.write_text(f"""
 database_url = "{proxy_db.url}"
 lago_api_base = "{lago.url}"
 lago_api_key = "{lago.api_key}"
-deadline = "2s"
+deadline = "4s"
 
 [meters.large]
 lago_api_event_code = "customer_usage"
@@ -233,8 +239,8 @@ lago_api_event_code = "customer_usage"
 lago_api_event_code = "team_usage"
 lago_api_charge_by = "team_id"
 """)
-    support.customers(proxy_db, 2000)
-    lago.faults({"kind": "slow", "seconds": 0.5, "count": None, "path": BATCH})
+    proxy_db.insert(*(spend_row(model=f"model {number}", team_id="") for number in range(2000)), spend_row())
+    lago.faults({"kind": "slow", "seconds": 1, "count": None, "path": BATCH})
     large, small = Pass(load_settings(environ={}, config=file)).run(Request(since=partial(parse_when, "2h")))
-    assert 0 < large.delivered.accepted < 2000
+    assert 0 < large.delivered.accepted < 2001
     assert small.delivered.accepted == 1

@@ -19,7 +19,7 @@ def test_a_retry_reads_back_what_may_have_been_stored(stored: bool, proxy_db: Da
     clickhouse.faults(failing)
     with pytest.raises(LagoAwayError):
         reconcile(environ, since="2h")
-    proxy_db.fetch("UPDATE reconciler.event SET attempts = 20, suspected = 2")  # it failed so often
+    proxy_db.fetch("UPDATE reconciler.batch SET failures = 8, proof = 80")  # two rounds have shown much, a third ends
     let_minutes_pass(proxy_db)
     clickhouse.clickhouse(lag=None)
     clickhouse.clear_faults()

@@ -10,7 +10,7 @@ from reconciler.cli import app
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run, sentences
-from tests.support import BATCH, assert_exact, environment, reconcile
+from tests.support import BATCH, EVENTS, assert_exact, environment, reconcile
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def quarantined(environ: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def states(database: Database) -> dict[str, str]:
-    return dict(database.fetch("SELECT customer, state FROM reconciler.event"))
+    return dict(database.fetch(f"SELECT customer, state FROM {EVENTS}"))
 
 
 def test_it_lists_them_for_people_and_for_programs(environ: dict[str, str]) -> None:
@@ -50,7 +50,7 @@ def test_it_lists_them_for_people_and_for_programs(environ: dict[str, str]) -> N
 
 def test_list_says_the_same_and_an_empty_one_says_so(environ: dict[str, str], proxy_db: Database) -> None:
     assert run(environ, "quarantine", "list").stdout == run(environ, "quarantine").stdout
-    proxy_db.fetch("UPDATE reconciler.event SET state = 'accepted'")
+    proxy_db.fetch("UPDATE reconciler.batch SET state = 'accepted'")
     assert run(environ, "quarantine", "list").stdout == "No event is quarantined.\n"
 
 
@@ -61,7 +61,7 @@ def test_show_has_all_of_one_by_the_beginning_of_its_id(environ: dict[str, str])
     assert event["transaction_id"] in shown.stdout
     assert event["answer"] in shown.stdout
     as_json = only_object(run(environ, "quarantine", "show", event["transaction_id"], "--json"))
-    assert as_json == event
+    assert event.items() <= as_json.items()
     assert as_json["event"]["properties"]["response_cost"] == "0.25"
 
 
@@ -85,7 +85,7 @@ def test_discard_keeps_the_reason_and_clears_the_alarm(environ: dict[str, str], 
     done = run(environ, "quarantine", "discard", *ids, "--reason", "a test customer")
     assert (done.returncode, done.stdout) == (0, "2 events discarded: a test customer\n")
     kept = proxy_db.fetch(
-        "SELECT DISTINCT state, reason, decided_at IS NOT NULL FROM reconciler.event WHERE state <> 'accepted'"
+        f"SELECT DISTINCT state, reason, decided_at IS NOT NULL FROM {EVENTS} WHERE state <> 'accepted'"
     )
     assert kept == [("discarded", "a test customer", True)]
     again = reconcile(environ)
@@ -133,19 +133,19 @@ def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db
     proxy_db.insert(row)
     reconcile(environ, since="2h")
     # The ledger says something else than Lago took; a late row then waits behind the conflict.
-    change = """UPDATE reconciler.event SET state = 'planned', payload = replace(payload, {})
-                WHERE revision = 0"""
+    change = "UPDATE reconciler.event SET payload = replace(payload, {}) WHERE revision = 0"
     proxy_db.fetch(change.format("""'"0.25"', '"0.5"'"""))
+    proxy_db.fetch("UPDATE reconciler.batch SET state = 'planned'")
     proxy_db.insert(spend_row(spend=0.125, startTime=row["startTime"]))
     assert reconcile(environ).exit_code == 3
-    assert proxy_db.fetch("SELECT revision, state, held_for FROM reconciler.event ORDER BY 1") == [
+    assert proxy_db.fetch(f"SELECT revision, state, held_for FROM {EVENTS} ORDER BY 1") == [
         (0, "quarantined", None),
         (1, "held", "conflict"),
     ]
     [event] = only_object(run(environ, "quarantine", "--json"))["quarantined"]
     assert event["conflict"]
     if decision == "retry":
-        proxy_db.fetch(change.replace("'planned'", "state").format("""'"0.5"', '"0.25"'"""))  # the cause is mended
+        proxy_db.fetch(change.format("""'"0.5"', '"0.25"'"""))  # the cause is mended
         assert run(environ, "quarantine", "retry", "--all").returncode == 0
     else:
         assert run(environ, "quarantine", "discard", "r1_", "--reason", "Lago's stands").returncode == 0
@@ -159,7 +159,9 @@ def test_a_huge_customer_is_shown_in_brief(proxy_db: Database, lago: Sandbox) ->
     proxy_db.insert(spend_row(), spend_row(user="x" * 1_000_000))
     reconcile(environ, since="2h")
     shown = run(environ, "quarantine")
-    assert "(1,000,000 characters)" in shown.stdout.replace("\n", "")
+    assert "1 event, 0.0000135 USD" in shown.stdout
     assert len(shown.stdout) < 10_000
+    assert len(json.dumps(quarantined(environ))) < 10_000
     assert len(run(environ, "quarantine", "show", "r1_").stdout) < 20_000
-    assert len(json.dumps(quarantined(environ))) > 1_000_000
+    whole = only_object(run(environ, "quarantine", "show", "r1_", "--json"))["event"]
+    assert whole["properties"]["customer"] == "x" * 1_000_000

@@ -1,6 +1,7 @@
 """An outage is not poison: a healthy event is never quarantined for what Lago does to all of them."""
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,9 +9,23 @@ import pytest
 from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, backlog, batches, environment, let_minutes_pass, reconcile, states
+from tests.support import (
+    BATCH,
+    EVENTS,
+    QUICK,
+    assert_exact,
+    backlog,
+    batches,
+    environment,
+    let_minutes_pass,
+    reconcile,
+    states,
+)
 
 FAILING = {"kind": "status", "status": 500, "path": BATCH, "count": None}
+ALONE = replace(QUICK, batch=1)
+"""Each event goes in a batch of its own, as it does after a long outage has halved them all."""
+
 INVALID = {
     "kind": "status",
     "status": 422,
@@ -27,19 +42,18 @@ def models(customer: str, count: int, *, minutes: int = 20) -> list[dict[str, ob
 
 
 def after_a_long_outage(source: Database, lago: Sandbox, events: int) -> dict[str, str]:
-    """Let so many events fail, often enough that each goes alone from now on; Lago still fails. Return the settings."""
+    """Let so many events fail, each in a batch of its own; Lago still fails. Return the settings."""
     environ = environment(source, lago)
     source.insert(*models("old", events))
     lago.faults(FAILING)
     with pytest.raises(LagoAwayError):
-        reconcile(environ, since="2h")
-    source.fetch("UPDATE reconciler.event SET attempts = 20")
+        reconcile(environ, since="2h", limits=ALONE)
     let_minutes_pass(source)
     return environ
 
 
 def customers(ledger: Database, state: str) -> set[str]:
-    return {name for (name,) in ledger.fetch("SELECT customer FROM reconciler.event WHERE state = %s", state)}
+    return {name for (name,) in ledger.fetch(f"SELECT customer FROM {EVENTS} WHERE state = %s", state)}
 
 
 def test_a_lago_that_only_refuses_stores_nothing_and_proves_nothing(proxy_db: Database, lago: Sandbox) -> None:
@@ -52,6 +66,7 @@ def test_a_lago_that_only_refuses_stores_nothing_and_proves_nothing(proxy_db: Da
     assert customers(proxy_db, "quarantined") == {"invalid"}
     assert customers(proxy_db, "planned") == {"valid"}
     lago.clear_faults()
+    let_minutes_pass(proxy_db)
     assert reconcile(environ).delivered.accepted == 2
 
 
@@ -59,7 +74,7 @@ def test_what_lago_took_before_an_outage_proves_nothing_of_it(proxy_db: Database
     environ = backlog(proxy_db, lago, 1)
     # As a pass leaves it that was killed before its request.
     proxy_db.fetch(
-        """UPDATE reconciler.event SET attempts = 1, attempted_at = clock_timestamp(), open_since = clock_timestamp(),
+        """UPDATE reconciler.batch SET attempts = 1, attempted_at = clock_timestamp(), open_since = clock_timestamp(),
                                        leased_until = clock_timestamp() + interval '1 minute'"""
     )
     proxy_db.insert(spend_row(end_user="another"))
@@ -71,6 +86,7 @@ def test_what_lago_took_before_an_outage_proves_nothing_of_it(proxy_db: Database
         reconcile(environ)
     assert states(proxy_db) == {"accepted": 1, "planned": 1}
     lago.clear_faults()
+    let_minutes_pass(proxy_db)
     assert reconcile(environ).exit_code == 0
     assert_exact(proxy_db, lago)
 
@@ -84,25 +100,24 @@ def test_what_was_on_the_wire_when_an_outage_began_proves_nothing_of_it(proxy_db
         {"kind": "hang", "seconds": 0.3, "path": BATCH},
         FAILING,
     )
-    with pytest.raises(LagoAwayError):
-        reconcile(environ, since="2h")
+    reconcile(environ, since="2h")
     assert customers(proxy_db, "accepted") == {"early"}
     assert customers(proxy_db, "planned") == {"victim"}
     lago.clear_faults()
+    let_minutes_pass(proxy_db)
     assert reconcile(environ).exit_code == 0
     assert_exact(proxy_db, lago)
 
 
-@pytest.mark.parametrize("failures", [6, 8])
-def test_an_event_that_failed_alone_when_an_outage_ended_goes_in_the_same_pass(
-    failures: int, proxy_db: Database, lago: Sandbox
+@pytest.mark.parametrize(("events", "size", "failures"), [(2, 1, 2), (2, 1, 4), (8, 8, 3), (8, 8, 6)])
+def test_events_that_failed_when_an_outage_ended_go_in_the_same_pass(
+    events: int, size: int, failures: int, proxy_db: Database, lago: Sandbox
 ) -> None:
-    """Its batch of 8 fails three times, then 4, 2 and 1 of them; what is taken after that is no reason to drop it."""
+    """Alone, or in a batch that fails a round and is halved: what is taken after that is no reason to drop them."""
     environ = environment(proxy_db, lago)
-    proxy_db.insert(*models("healthy", 8))
+    proxy_db.insert(*models("healthy", events))
     lago.faults(FAILING | {"count": failures})
-    assert reconcile(environ, since="2h").delivered.accepted == 8
-    assert min(len(ids) for ids in batches(lago)[:failures]) == 1
+    assert reconcile(environ, since="2h", limits=replace(QUICK, batch=size)).delivered.accepted == events
     assert_exact(proxy_db, lago)
 
 
@@ -113,13 +128,16 @@ def test_events_that_failed_alone_all_through_an_outage_go_once_it_is_over(
     environ = after_a_long_outage(proxy_db, clickhouse, 3)
     with pytest.raises(LagoAwayError):
         reconcile(environ)
-    assert [len(ids) for ids in batches(clickhouse)][-3:] == [1] * 3, "each alone by now"
+    assert {len(ids) for ids in batches(clickhouse)} == {1}
 
     clickhouse.clear_faults()
     proxy_db.insert(spend_row(end_user="new"))
-    assert reconcile(environ).delivered.accepted == 1
+    reconcile(environ)
+    assert customers(proxy_db, "accepted") >= {"new"}
+    assert customers(proxy_db, "planned") == {"old"}, "the last one that failed can't be read back yet"
     let_minutes_pass(proxy_db)
-    assert reconcile(environ).delivered.accepted == 3
+    reconcile(environ)
+    assert states(proxy_db) == {"accepted": 4}
     assert_exact(proxy_db, clickhouse)
 
 
@@ -127,7 +145,7 @@ def test_an_event_that_many_passes_claimed_and_never_sent_goes(proxy_db: Databas
     """Each was killed before its request: so many attempts are no sign of poison, whatever Lago takes meanwhile."""
     environ = backlog(proxy_db, clickhouse, 1)
     proxy_db.fetch(
-        """UPDATE reconciler.event SET attempts = 20, attempted_at = clock_timestamp() - interval '1 hour',
+        """UPDATE reconciler.batch SET attempts = 20, attempted_at = clock_timestamp() - interval '1 hour',
                                        open_since = clock_timestamp(), leased_until = clock_timestamp()"""
     )
     proxy_db.insert(spend_row(end_user="another"))
@@ -140,13 +158,12 @@ def test_an_event_that_many_passes_claimed_and_never_sent_goes(proxy_db: Databas
 def test_events_that_failed_before_an_outage_ended_in_the_middle_of_a_pass_go_with_the_next(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
-    environ = after_a_long_outage(proxy_db, clickhouse, 5)
-    clickhouse.clear_faults()
-    clickhouse.faults(FAILING | {"count": 3})
-    for _ in range(3):
-        with suppress(LagoAwayError):
-            reconcile(environ)
-        let_minutes_pass(proxy_db)
+    environ = environment(proxy_db, clickhouse)
+    proxy_db.insert(*models("healthy", 5))
+    clickhouse.faults(FAILING | {"count": 2})
+    assert reconcile(environ, since="2h", limits=ALONE).delivered.accepted == 3
+    let_minutes_pass(proxy_db)
+    assert reconcile(environ).delivered.accepted == 2
     assert states(proxy_db) == {"accepted": 5}
     assert_exact(proxy_db, clickhouse)
 
@@ -156,12 +173,33 @@ def test_a_second_outage_is_no_proof_against_an_event_that_failed_in_the_first(
 ) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(*models("healthy", 8))
-    works = {"kind": "slow", "seconds": 0, "path": BATCH, "count": 3}
-    lago.faults(FAILING | {"count": 6}, works, FAILING)
-    reconcile(environ, since="2h")
+    works = {"kind": "slow", "seconds": 0, "path": BATCH, "count": 5}
+    lago.faults(FAILING | {"count": 2}, works, FAILING)
+    with suppress(LagoAwayError):
+        reconcile(environ, since="2h", limits=ALONE)
     assert set(states(proxy_db)) == {"accepted", "planned"}
     lago.clear_faults()
     let_minutes_pass(proxy_db)
     reconcile(environ)
     assert states(proxy_db) == {"accepted": 8}
     assert_exact(proxy_db, lago)
+
+
+def test_poison_is_found_where_each_attempt_is_read_back_before_the_next(
+    proxy_db: Database, clickhouse: Sandbox
+) -> None:
+    """Lago holds none of it each time: that takes back no failure, and so it is halved, and then convicted."""
+    environ = environment(proxy_db, clickhouse)
+    proxy_db.insert(*models("poison", 1), *models("healthy", 1))
+    clickhouse.faults(FAILING | {"external_subscription_id": "poison"})
+    for number in range(20):
+        proxy_db.insert(spend_row(end_user="another", model=f"model {number}"))
+        with suppress(LagoAwayError):
+            reconcile(environ, since=None if number else "2h")
+        if "quarantined" in states(proxy_db):
+            break
+        let_minutes_pass(proxy_db)
+    assert customers(proxy_db, "quarantined") == {"poison"}
+    assert customers(proxy_db, "planned") == set()
+    clickhouse.clear_faults()
+    assert_exact(proxy_db, clickhouse, undelivered=1, where="end_user <> 'poison'")

@@ -12,7 +12,7 @@ from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.process import start
 from tests.service.conftest import Serve, parse, use
-from tests.support import assert_exact, environment, reconcile
+from tests.support import assert_exact, environment, make_metric, reconcile
 
 pytestmark = pytest.mark.proof
 
@@ -106,6 +106,7 @@ def test_an_outage_of_lago_is_outlived(
     assert failed["meter"] == "default"
     assert f"Lago at LAGO_API_BASE ({lago.url}) can't be reached" in failed["reason"]
     lago.start()
+    make_metric(lago)  # the stand-in has forgotten it
 
     while service.next("pass done")["accepted"] == "0":
         pass
@@ -160,7 +161,7 @@ def test_it_ends_in_time_while_lago_hangs(
     assert code == 0
     assert seconds < 10
     lago.clear_faults()
-    proxy_db.fetch("UPDATE reconciler.event SET leased_until = NULL")  # the lease outlives the sender for a while
+    proxy_db.fetch("UPDATE reconciler.batch SET leased_until = NULL")  # the lease outlives the sender for a while
     reconcile(environ)
     assert_exact(proxy_db, lago)
 

@@ -148,6 +148,27 @@ def test_the_key_may_be_in_a_file(enough: dict[str, str], folder: Path) -> None:
     assert fault == "LAGO_API_KEY and LAGO_API_KEY_FILE are both set: set one of them"
 
 
+def test_a_key_in_a_file_is_read_anew(enough: dict[str, str], folder: Path) -> None:
+    (folder / "key").write_text("key-one")
+    told = {name: value for name, value in enough.items() if name != "LAGO_API_KEY"}
+    settings = load_settings(environ=told | {"LAGO_API_KEY_FILE": "key"})
+    assert settings.read_key() == "key-one"
+    (folder / "key").write_text("key-two\n")
+    assert settings.read_key() == "key-two"
+    (folder / "key").unlink()
+    with pytest.raises(SettingsError, match="LAGO_API_KEY_FILE: it names a file that can't be read"):
+        settings.read_key()
+    assert load_settings(environ=enough).read_key() == enough["LAGO_API_KEY"]
+
+
+def test_a_key_in_place_of_its_file_is_not_quoted(enough: dict[str, str], folder: Path) -> None:
+    told = {name: value for name, value in enough.items() if name != "LAGO_API_KEY"}
+    for key in ("3b1f2e60-7c39-4d09-9f3e-0a5c8f6f2d11", "k" * 300):
+        (fault,) = faults(told | {"LAGO_API_KEY_FILE": key})
+        assert fault.startswith("LAGO_API_KEY_FILE: it names a file that can't be read")
+        assert key not in fault
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -162,7 +183,7 @@ def test_a_bad_key_file_is_told(enough: dict[str, str], folder: Path, content: b
         (folder / "key").write_bytes(content)
     told = {name: value for name, value in enough.items() if name != "LAGO_API_KEY"}
     (fault,) = faults(told | {"LAGO_API_KEY_FILE": "key"})
-    assert fault.startswith("LAGO_API_KEY_FILE: 'key' ")
+    assert fault.startswith("LAGO_API_KEY_FILE: it")
     assert says in fault
     assert "secret" not in fault.replace("/run/secrets/", "")
 

@@ -1,6 +1,7 @@
 """`reconcile status`: every figure is right, and together they make up the source."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
-from tests.support import environment, let_time_pass, reconcile, used
+from tests.support import QUICK, environment, let_time_pass, reconcile, used
 
 NOW = datetime.now(UTC)
 TODAY = NOW - timedelta(minutes=35)
@@ -52,17 +53,20 @@ def environ(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> dict[str, str]
         spend_row(startTime=TODAY, spend=-1.0),
         spend_row(startTime=YESTERDAY, prompt_tokens=-1),
     )
-    reconcile(environ, since="3d")
+    alone = replace(QUICK, batch=1)
+    reconcile(environ, since="3d", limits=alone)
     proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = %s', "to be deleted")
     let_time_pass(proxy_db, "2 days")
-    reconcile(environ)
+    reconcile(environ, limits=alone)
     # What delivery and a person's decisions would have made of them.
-    for change in (
-        "state = customer WHERE customer IN ('planned', 'quarantined', 'discarded')",
-        "state = 'quarantined', conflict = true WHERE customer = 'conflict'",
-        "state = 'held', held_for = 'closed period' WHERE customer = 'held'",
+    for change, whose in (
+        ("state = customer", "customer IN ('planned', 'quarantined', 'discarded')"),
+        ("state = 'quarantined', conflict = true", "customer = 'conflict'"),
+        ("state = 'held', held_for = 'closed period'", "customer = 'held'"),
     ):
-        proxy_db.fetch(f"UPDATE reconciler.event SET {change}")
+        proxy_db.fetch(
+            f"UPDATE reconciler.batch SET {change} FROM reconciler.event WHERE event.batch = batch.id AND {whose}"
+        )
     return environ
 
 

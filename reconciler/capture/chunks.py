@@ -1,0 +1,113 @@
+"""A stretch of windows, chunk by chunk: each a transaction of its own that waits for the meter's turn.
+
+So the others' fresh looks come between, a kill loses little, and no statement runs into its time limit.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event
+
+from reconciler.capture.bookmarks import Bookmark
+from reconciler.capture.planner import Planner
+from reconciler.database.postgres import timed_out
+from reconciler.ledger import meters
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import ReconcileError, StoppedError
+from reconciler.model.terms import Stretch
+from reconciler.report.figures import Tally
+
+
+class Chunks:
+    """The chunks of one pass over one meter."""
+
+    def __init__(
+        self, meter: str, planner: Planner, ledger: Ledger, *, turn: float, seconds: float, stopping: Event
+    ) -> None:
+        """Begin with chunks of a size that a usual fresh look has.
+
+        Args:
+            meter: whose turn a chunk waits for.
+            planner: compares and plans chunks.
+            ledger: where they are planned.
+            turn: how many seconds to wait for the meter's turn.
+            seconds: how long one chunk should take.
+            stopping: set when the pass should end after its present chunk.
+        """
+        self._meter = meter
+        self._planner = planner
+        self._ledger = ledger
+        self._turn = turn
+        self._stopping = stopping
+        self._size = ChunkSize(seconds)
+        self._working_since = 0.0  # when the chunk in hand got its turn
+
+    def plan(self, stretch: Stretch, bookmark: Bookmark, done: Callable[[Stretch, Tally | None], None]) -> None:
+        """Plan a stretch, each chunk committed with how far it came.
+
+        Args:
+            stretch: whole settled windows in scope.
+            bookmark: keeps the place.
+            done: told of each chunk and its figures; None where another pass had done the chunk.
+
+        Raises:
+            NoTurnError: another pass has the meter's turn.
+            StoppedError: the pass was told to stop.
+        """
+
+        def plan(chunk: Stretch) -> None:
+            tally = None
+            with self._ledger.transaction(planning=True) as connection:
+                meters.take_turn(connection, self._meter, seconds=self._turn)
+                self._working_since = time.monotonic()
+                if not bookmark.is_past(connection, chunk.until):
+                    tally = self._planner.plan(connection, chunk)
+                    bookmark.move(connection, chunk.until)
+            done(chunk, tally)
+
+        self.each(stretch, plan)
+
+    def each(self, stretch: Stretch, work: Callable[[Stretch], None]) -> None:
+        """Do the work on chunks whose size follows from how long each took; one that takes too long is cut.
+
+        Raises:
+            StoppedError: the pass was told to stop.
+        """
+        position = stretch.since
+        while position < stretch.until:
+            if self._stopping.is_set():
+                raise StoppedError("the pass was told to stop; the next one goes on")
+            chunk = Stretch(stretch.terms, position, self._size.until(stretch, position))
+            self._working_since = time.monotonic()
+            try:
+                work(chunk)
+            except ReconcileError as error:
+                if timed_out(error) and self._size.cut(chunk):
+                    continue
+                raise
+            self._size.took(time.monotonic() - self._working_since)
+            position = chunk.until
+
+
+class ChunkSize:
+    """How much to look at in one transaction: as much as takes about so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        """Begin with what a usual fresh look takes: its look-back and what is new."""
+        self._seconds = seconds
+        self._span = timedelta(hours=2)
+
+    def until(self, stretch: Stretch, position: datetime) -> datetime:
+        """Where the chunk that begins at the position ends: at least one whole window further."""
+        count = max(1, self._span // stretch.terms.window)
+        return min(stretch.until, position + count * stretch.terms.window)
+
+    def took(self, seconds: float) -> None:
+        """Learn from a chunk: as much more or less as the time it took suggests, within bounds."""
+        factor = min(max(self._seconds / max(seconds, 0.001), 0.5), 4.0)
+        self._span = min(self._span * factor, timedelta(days=366))
+
+    def cut(self, chunk: Stretch) -> bool:
+        """Take less after a chunk that ran out of time; say whether there is less to take."""
+        self._span = (chunk.until - chunk.since) / 4
+        return chunk.until - chunk.since > chunk.terms.window

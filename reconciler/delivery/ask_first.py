@@ -1,0 +1,247 @@
+"""Ask before sending: what does Lago hold of a window before this ledger delivers for it the first time? Invariant 11.
+
+What Lago shows equal to what is planned is accepted and never sent. What it shows otherwise means that the ledger was
+lost or restored, or that there is a second one: to go on would bill twice.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from json import loads
+from typing import Any, NamedTuple
+
+from sqlalchemy import exists, func, select, update
+
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
+from reconciler.lago.client import Lago
+from reconciler.lago.readback import Readback, timestamp_of, whole
+from reconciler.ledger import tables
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.outbox import Part, split
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import ReconcileError
+from reconciler.model.identity import PREFIX, bucket_hash
+
+NEAR = timedelta(days=1)
+"""Windows closer than this are asked about in one go."""
+
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class UnknownEventsError(ReconcileError):
+    """Lago holds events of this meter that are not from its ledger. Exit code 3: a person has to look."""
+
+    exit_code = 3
+
+    def __init__(self, sentence: str, count: int) -> None:
+        """Say what was found and the choices, and of how many events."""
+        self.count = count
+        super().__init__(sentence)
+
+
+class Planned(NamedTuple):
+    """An event that the ledger plans: its batch, and its place there."""
+
+    batch: int
+    attempt: int
+    state: str
+    place: int
+    payload: str
+
+
+class AskFirst:
+    """Asks one Lago about one meter's windows."""
+
+    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago) -> None:
+        """Ask nothing yet."""
+        self._meter = meter
+        self._ledger = ledger
+        self._lago = lago
+        self._readback = Readback(lago)
+        self.accepted = 0
+        """How many planned events Lago held already."""
+
+    def run(self, *, horizon: timedelta) -> None:
+        """Ask about all windows with events to send that Lago was never asked about.
+
+        Before the first of them, a meter whose start nobody chose asks whether Lago knows it from before that start.
+        What was asked is kept as it is asked, so that the next pass goes on where this one ends.
+
+        Args:
+            horizon: how long before its start.
+
+        Raises:
+            UnknownEventsError: Lago holds events of this meter that the ledger does not have, or plans otherwise.
+            LagoError: Lago is away or refuses us.
+            EndedError: the time is up.
+        """
+        with self._ledger.transaction() as connection:
+            values = {"meter": self._meter.name}
+            rows = cursor(connection).execute(statement("delivery/unasked_windows"), values).fetchall()
+            table = tables.window.c
+            before = exists().where(table.meter == self._meter.name, table.asked_at.is_not(None))
+            begins = bool(rows) and not self._meter.start_chosen and not connection.scalar(select(before))
+        if begins:
+            self._ask_before_start(horizon)
+        windows = [(start.astimezone(UTC), until) for start, until in rows if isinstance(start, datetime)]
+        for group in self._near(windows):
+            start, asked_until = group[0]
+            since = asked_until.astimezone(UTC) if isinstance(asked_until, datetime) else start
+            self._ask(since, [start for start, _ in group])
+        with self._ledger.transaction() as connection:
+            cursor(connection).execute(statement("delivery/asked"), values)
+
+    def _ask(self, since: datetime, starts: Sequence[datetime]) -> None:
+        end = self._meter.timeline.window_end(starts[-1])
+        code = self._meter.timeline.at(starts[0]).code
+        for until, events in _slices(self._lago, code, since, end - _MILLISECOND):
+            self._compare(events)
+            self._note(starts, until + _MILLISECOND)
+
+    def _compare(self, held: Sequence[dict[str, Any]]) -> None:
+        """Accept what Lago holds as it is planned; stop at what it holds otherwise."""
+        found = self._planned(held)
+        unknown = [event for event, planned in found if planned is None]
+        equal: dict[tuple[int, int, str], list[int]] = defaultdict(list)
+        for event, planned in found:
+            if planned is None:
+                continue
+            if self._readback.differ(loads(planned.payload), event):
+                unknown.append(event)
+            elif planned.state in {"planned", "held"}:
+                equal[planned[:3]].append(planned.place)
+        if unknown:
+            raise UnknownEventsError(_not_ours(self._meter, unknown), len(unknown))
+        with self._ledger.transaction() as connection:
+            for (batch, attempt, state), places in equal.items():
+                self.accepted += _accept(connection, batch, attempt, state, places)
+
+    def _planned(self, held: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Planned | None]]:
+        """Events under this meter's name that this ledger has not been to send, each with the one that it plans."""
+        ours = [event for event in held if _is_of(event, self._meter.name)]
+        keys = [(event, _key(event)) for event in ours]
+        readable = [(event, key) for event, key in keys if key is not None]
+        values = {
+            "meter": self._meter.name,
+            "window_starts": [key[0] for _, key in readable],
+            "buckets": [key[1] for _, key in readable],
+            "revisions": [key[2] for _, key in readable],
+            "ids": [event["transaction_id"] for event, _ in readable],
+            "subscriptions": [event.get("external_subscription_id") for event, _ in readable],
+        }
+        with self._ledger.transaction() as connection:
+            rows = cursor(connection).execute(statement("delivery/known_events"), values).fetchall()
+        found: list[tuple[dict[str, Any], Planned | None]] = [(event, None) for event, key in keys if key is None]
+        for number, batch, *rest in rows:
+            event = readable[int(str(number)) - 1][0]
+            found.append((event, None if batch is None else Planned(batch, *rest)))  # type: ignore[arg-type]
+        return found
+
+    def _ask_before_start(self, horizon: timedelta) -> None:
+        """Ask for the latest events before the start; one page of them tells a ledger that stayed behind."""
+        start = self._meter.start
+        pages = self._lago.events(self._meter.timeline.at(start).code, start - horizon, start - _MILLISECOND)
+        page = next(pages)
+        if found := [event for event, planned in self._planned(page.things) if planned is None]:
+            raise UnknownEventsError(_left_behind(self._meter, found), len(found))
+
+    def _note(self, starts: Sequence[datetime], until: datetime) -> None:
+        """Keep how far Lago was asked."""
+        table = tables.window
+        whole = [start for start in starts if self._meter.timeline.window_end(start) <= until]
+        part = [start for start in starts if start < until < self._meter.timeline.window_end(start)]
+        with self._ledger.transaction() as connection:
+            for some, values in ((whole, {"asked_at": func.clock_timestamp()}), (part, {"asked_until": until})):
+                if some:
+                    known = (table.c.meter == self._meter.name) & table.c.start.in_(select(func.unnest(some)))
+                    connection.execute(update(table).where(known, table.c.asked_at.is_(None)).values(values))
+
+    def _near(self, windows: Sequence[tuple[datetime, object]]) -> Iterator[list[tuple[datetime, object]]]:
+        """Group windows that lie close together and have the same code; one that is asked about in part begins one."""
+        group: list[tuple[datetime, object]] = []
+        for _, same in groupby(windows, key=lambda window: self._meter.timeline.at(window[0]).code):
+            for window in same:
+                if group and (window[0] - group[-1][0] > NEAR or window[1] is not None):
+                    yield group
+                    group = []
+                group.append(window)
+            yield group
+            group = []
+
+
+def _slices(lago: Lago, code: str, since: datetime, until: datetime) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:
+    """Read `[since, until]` in slices of at most one page where there is more than a millisecond in one.
+
+    Yields:
+        The end of each slice, inclusive, and its events. Other producers' events may be many: what is read in slices
+        need not be read again by the next pass.
+    """
+    position, width = since, until - since
+    while position <= until:
+        end = min(position + width, until)
+        pages = lago.events(code, position, end)
+        page = next(pages)
+        if not page.is_last and end > position:
+            width = (end - position) // 2 // _MILLISECOND * _MILLISECOND
+            continue
+        events = page.things + [event for page in pages for event in page.things]
+        yield end, events
+        position, width = end + _MILLISECOND, max(2 * width, _MILLISECOND)
+
+
+def _accept(connection: Any, batch: int, attempt: int, state: Any, places: Sequence[int]) -> int:
+    """Accept the events at these places of a batch, unless a sender has taken it meanwhile; say how many."""
+    query = select(tables.batch.c.events).where(tables.batch.c.id == batch)
+    events = connection.scalar(query) or 0
+    rest = [place for place in range(events) if place not in set(places)]
+    accepted = Part(places, "accepted", answer="Lago held it before it was sent")
+    held_for = connection.scalar(select(tables.batch.c.held_for).where(tables.batch.c.id == batch))
+    parts = [Part(rest, state, held_for=held_for), accepted] if rest else [accepted]
+    return len(places) if split(connection, batch, attempt, state, parts) else 0
+
+
+def _is_of(event: dict[str, Any], meter: str) -> bool:
+    properties = event.get("properties")
+    named = str(event.get("transaction_id", "")).startswith(PREFIX)
+    return named and isinstance(properties, dict) and properties.get("meter") == meter
+
+
+def _key(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:
+    """The ledger's key of an event as its properties say it: window, bucket, revision; None if they don't say it."""
+    properties = event["properties"]
+    revision = whole(properties.get("revision"))
+    if revision is None or not 0 <= revision < 2**31:
+        return None
+    try:
+        start = datetime.fromisoformat(str(properties["window"]).partition("/")[0])
+        return start, bucket_hash(properties["customer"], properties["model"]), revision
+    except (KeyError, ValueError, AttributeError, TypeError):
+        return None
+
+
+def _not_ours(meter: Meter, found: list[dict[str, Any]]) -> str:
+    return (
+        f"Lago holds {len(found)} or more events of meter {meter.name!r} that this ledger does not know or plans "
+        f"otherwise, such as {_named(found[0])}: the ledger was lost or restored from a backup, or another ledger or "
+        "proxy bills under this name. Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the "
+        "newest ledger; or, if this is another proxy, give it its own RECONCILE_METER and run `reconcile --adopt` once."
+    )
+
+
+def _left_behind(meter: Meter, found: list[dict[str, Any]]) -> str:
+    ends = [moment.astimezone(UTC) + _MILLISECOND for event in found if (moment := timestamp_of(event))]
+    since = max(ends, default=meter.start)
+    return (
+        f"Lago holds {len(found)} or more events of meter {meter.name!r} from before {meter.start:%Y-%m-%d %H:%M} "
+        f"UTC, where this ledger begins, such as {_named(found[0])}: its ledger was lost or left behind when the "
+        "database moved, or another proxy bills under this name. Nothing is sent for this meter. Choose: bring the "
+        "ledger back (restore the schema reconciler, or point RECONCILE_LEDGER_URL at it); bill from where it ended "
+        f"with `reconcile --since {since:%Y-%m-%dT%H:%M}`; or, if this is other usage, give it its own "
+        "RECONCILE_METER and run `reconcile --adopt` once."
+    )
+
+
+def _named(event: dict[str, Any]) -> str:
+    return f"{event['transaction_id']} of window {event['properties'].get('window')}"

@@ -1,0 +1,191 @@
+"""The gate: may this meter's planned batches go to Lago now?
+
+First whether Lago is worth asking: an outage that lasts is asked about by one pass at a time. Then whether it is the
+same Lago as ever, with a metric for our events. Then what it holds already, can't take or will not bill.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
+from reconciler.delivery.ask_first import AskFirst
+from reconciler.delivery.periods import Periods
+from reconciler.lago.client import Lago
+from reconciler.lago.sentences import NotPermittedError
+from reconciler.lago.stores import Store
+from reconciler.ledger import lagos, meters, tables
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.outbox import Part, hold_later_revisions, split
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
+from reconciler.report.figures import Delivered
+from reconciler.settings.limits import Limits
+
+
+class Lagos:
+    """What all meters of a pass share of the Lago that they send to: asked once, with the pass's turn."""
+
+    def __init__(self, lago: Lago, ledger: Ledger, limits: Limits) -> None:
+        """Ask nothing yet."""
+        self._lago = lago
+        self._ledger = ledger
+        self._limits = limits
+        self._known: tuple[Store, bool] | None = None
+        self._away: LagoAwayError | None = None
+        self.organization: str | None = None
+        """Lago's own id of the organization; None if it does not tell."""
+
+    def ask(self) -> tuple[Store, bool]:
+        """Which store Lago has, and whether it was away until now.
+
+        Raises:
+            LagoAwayError: it is still away, or another pass is asking.
+        """
+        if self._away is not None:
+            raise self._away
+        self._known = self._known or self._ask()
+        return self._known
+
+    def is_away(self, error: LagoAwayError) -> None:
+        """Note that Lago can't be reached, so that the pass's other meters leave it alone."""
+        if error is not self._away:
+            self._away = error
+            with self._ledger.transaction() as connection:
+                lagos.is_away(connection, self._lago.base)
+
+    def is_back(self) -> None:
+        """Note that Lago works."""
+        with self._ledger.transaction() as connection:
+            lagos.is_back(connection, self._lago.base)
+
+    def _ask(self) -> tuple[Store, bool]:
+        base = self._lago.base
+        with self._ledger.transaction() as connection:
+            known, turn = lagos.may_ask(connection, base)
+        careful = known.away_since is not None
+        if not turn:
+            self._away = LagoAwayError(
+                f"Lago at LAGO_API_BASE ({base}) can't be reached since {known.away_since:%Y-%m-%d %H:%M} UTC; it was "
+                f"asked at {known.asked_at:%H:%M:%S} and is asked again from {known.next_at:%H:%M:%S} on. "
+                "All events stay planned."
+            )
+            raise self._away
+        organization = self._lago.organization(careful=careful)
+        store = self._lago.store(organization)
+        self.organization = organization.id if organization else None
+        with self._ledger.transaction() as connection:
+            lagos.has_store(connection, base, store)
+        return store, careful
+
+
+class Gate:
+    """Lets one meter's batches through."""
+
+    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago, periods: Periods) -> None:
+        """Ask nothing yet."""
+        self._meter = meter
+        self._ledger = ledger
+        self._lago = lago
+        self._periods = periods
+
+    def hold_to(self, organization: str | None, *, adopt: bool) -> None:
+        """See that the meter sends to the organization that it has always sent to (invariant 10).
+
+        Raises:
+            MeterChangedError: Lago says another; says the choices.
+        """
+        known = self._meter.organization
+        if organization is None or organization == known:
+            return
+        if known is not None and not adopt:
+            raise MeterChangedError(
+                f"Meter {self._meter.name!r} has sent to Lago's organization {known}, and LAGO_API_KEY is a key of "
+                f"{organization}. Nothing was sent. Choose: set the old key back; if another organization is meant, "
+                f"give it its own RECONCILE_METER (not {self._meter.name!r}); or, if the organization has moved, run "
+                "`reconcile --adopt` once."
+            )
+        table = tables.meter
+        with self._ledger.transaction() as connection:
+            known_here = table.c.name == self._meter.name
+            connection.execute(update(table).where(known_here).values(organization=organization))
+            if known is not None:
+                meters.forget_metrics(connection, self._meter.name)
+
+    def see_metric(self) -> None:
+        """Before the first batch of a code: ask whether Lago has a metric for it.
+
+        Raises:
+            LagoError: it has none: what is sent would never be billed.
+        """
+        code = self._meter.timeline.latest.code
+        with self._ledger.transaction() as connection:
+            if meters.metric_seen(connection, self._meter.name, code):
+                return
+        try:
+            metric = self._lago.metric(code)
+        except NotPermittedError:
+            return
+        if metric is None:
+            raise LagoError(
+                f"Lago at LAGO_API_BASE ({self._lago.base}) has no billable metric with the code {code!r}, so nothing "
+                "sent under it would be billed. All events stay planned. Mend LAGO_API_EVENT_CODE, or make the metric."
+            )
+        with self._ledger.transaction() as connection:
+            meters.see_metric(connection, self._meter.name, code)
+
+    def admit(self, store: Store, now: datetime, *, horizon: timedelta) -> Delivered:
+        """Let through what may go; settle what needs not.
+
+        Returns:
+            What became of events here: accepted, since Lago held them already; quarantined, since it can't take them;
+            held, since it will not bill them.
+
+        Raises:
+            UnknownEventsError: Lago holds events of this meter that the ledger does not know, or plans otherwise.
+            LagoError: Lago is away or refuses us.
+            EndedError: the time is up; the next pass goes on from here.
+        """
+        done = Delivered()
+        self._hold_behind_conflicts()
+        done.quarantined += self._quarantine_unsendable(store)
+        asking = AskFirst(self._meter, self._ledger, self._lago)
+        try:
+            asking.run(horizon=horizon)
+        finally:
+            done.accepted += asking.accepted
+        kept_back = self._periods.settle(now, done)
+        with self._ledger.transaction() as connection:
+            values = {"meter": self._meter.name, "kept_back": kept_back}
+            cursor(connection).execute(statement("delivery/admit"), values)
+        return done
+
+    def _hold_behind_conflicts(self) -> None:
+        """Hold what a sender had when an earlier revision of its bucket turned out to be in conflict, and gave back."""
+        table = tables.batch.c
+        in_conflict = select(table.id).where(
+            table.meter == self._meter.name, table.state == "quarantined", table.conflict
+        )
+        with self._ledger.transaction() as connection:
+            if conflicting := list(connection.scalars(in_conflict)):
+                hold_later_revisions(connection, conflicting)
+
+    def _quarantine_unsendable(self, store: Store) -> int:
+        """Quarantine what Lago is known to choke on, before it is sent."""
+        parts: dict[tuple[int, int, int], list[Part]] = defaultdict(list)
+        with self._ledger.transaction() as connection:
+            values = {"meter": self._meter.name, "store": store}
+            rows: Sequence[Any] = cursor(connection).execute(statement("delivery/unsendable"), values).fetchall()
+            for id_, attempt, events, reason, places in rows:
+                parts[id_, attempt, events].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
+            done = 0
+            for (id_, attempt, events), bad in parts.items():
+                count = sum(len(part.places) for part in bad)
+                rest = set(range(events)).difference(*(part.places for part in bad))
+                fates = ([Part(sorted(rest), "planned")] if rest else []) + bad
+                done += count if split(connection, id_, attempt, "planned", fates) else 0
+        return done

@@ -1,0 +1,227 @@
+"""The mirror: what Lago has told of subscriptions, kept in the ledger, so that none is asked for twice in a span.
+
+Facts: lago section 16, "Asking for subscriptions".
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from reconciler.database.postgres import cursor
+from reconciler.database.statements import statement
+from reconciler.delivery.spans import Subscription
+from reconciler.lago.client import Lago
+from reconciler.lago.sentences import CantBeAskedError
+from reconciler.ledger import tables
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import LagoAwayError
+
+ONE_BY_ONE = 10
+"""So many unknown subscriptions are asked for one by one; for more, all are listed."""
+
+_INVOICES = 100
+_NONE_IS_GOOD_FOR = timedelta(hours=1)
+_MOMENT = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+table = tables.subscription
+
+
+class Mirror:
+    """The subscriptions of an organization, as far as a ledger knows them. Its questions raise what `Lago`'s do."""
+
+    def __init__(self, ledger: Ledger, lago: Lago, organization: str, now: datetime) -> None:
+        """Ask nothing yet.
+
+        Args:
+            ledger: where it is kept.
+            lago: who is asked.
+            organization: Lago's own id of the organization; empty if it does not tell.
+            now: when the pass began.
+        """
+        self._ledger = ledger
+        self._lago = lago
+        self._now = now
+        self._seen: list[str] | None = None
+        self._customers: dict[str, list[dict[str, Any]]] = {}
+        self.names = {"lago": lago.base, "organization": organization, "now": now}
+        """What statements that read it may name."""
+        self.key = f"{lago.base} {organization} "
+        """What an id is the SHA-256 of, with the external id behind it: raw text is in no B-tree."""
+
+    def forget_ended(self) -> None:
+        """Forget those whose customers have a final invoice since the last pass: their span has ended.
+
+        Raises:
+            NotPermittedError: the key may not read invoices.
+        """
+        lagos = tables.lago
+        with self._ledger.transaction() as connection:
+            self._seen = connection.scalar(select(lagos.c.invoices).where(lagos.c.base == self._lago.base))
+        page = self._lago.newest_invoices(_INVOICES)
+        before, seen = self._seen, [str(invoice.get("lago_id"))[:100] for invoice in page]
+        if seen == before:
+            return
+        new = [invoice for invoice, id_ in zip(page, seen, strict=True) if id_ not in set(before or ())]
+        customers = [invoice.get("customer") for invoice in new]
+        names = [str(one.get("external_id")) for one in customers if isinstance(one, dict)]
+        # More than a page since then: any of them may have ended.
+        all_of_them = before is None or (len(page) >= _INVOICES and len(new) == len(page))
+        here = (table.c.lago == self._lago.base) & (table.c.organization == self.names["organization"])
+        with self._ledger.transaction() as connection:
+            row = insert(lagos).values(base=self._lago.base, invoices=seen)
+            connection.execute(row.on_conflict_do_update(index_elements=["base"], set_={"invoices": seen}))
+            which = here if all_of_them else here & table.c.external_customer_id.in_(list(filter(_storable, names)))
+            connection.execute(delete(table).where(which))
+        self._seen = seen
+
+    def learn(self, meter: str) -> bool:
+        """Ask for the unknown subscriptions of a meter's planned batches; those that can't be asked for stay unknown.
+
+        Returns:
+            Whether some of their events may lie in no present period.
+
+        Raises:
+            NotPermittedError: the key may not read subscriptions.
+        """
+        values = {"meter": meter, "key": self.key, "now": self._now}
+        with self._ledger.transaction(planning=True) as connection:
+            rows: Any = cursor(connection).execute(statement("delivery/unknown_subscriptions"), values).fetchall()
+        unknown = {external_id for external_id, is_unknown, *_ in rows if is_unknown}
+        if len(unknown) <= ONE_BY_ONE:
+            self._ask_each([row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])
+            return any(doubtful for *_, doubtful in rows)
+        self._list(unknown)
+        return True
+
+    def _ask_each(self, external_ids: Sequence[str]) -> None:
+        """Ask for these; one about which Lago or a gateway always fails keeps no other waiting."""
+        told = failed = 0
+        for external_id in external_ids:
+            try:
+                self._ask(external_id)
+                told += 1
+            except LagoAwayError:
+                failed += 1
+                if not told and failed == min(len(external_ids), 3):
+                    raise
+
+    def _list(self, unknown: set[str]) -> None:
+        """Learn of all active ones, then of the ended ones; a name that neither list has is nobody's."""
+        for status in ("active", "terminated"):
+            for page in self._lago.subscriptions(status) if len(unknown) > ONE_BY_ONE else ():
+                found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+                for one in page:
+                    found[str(one.get("external_id"))].append(one)
+                self._keep({external_id: told for external_id, told in found.items() if external_id in unknown})
+                unknown -= found.keys()
+        if len(unknown) > ONE_BY_ONE:
+            self._keep({external_id: [] for external_id in unknown})
+            return
+        for external_id in unknown:
+            self._ask(external_id, ended=True)
+
+    def subscriptions(self, external_ids: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+        """What is known of these: rows of the table; nothing of an unknown one."""
+        ids = [self._id(external_id) for external_id in external_ids]
+        known: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        with self._ledger.transaction() as connection:
+            for row in connection.execute(select(table).where(table.c.id.in_(ids), table.c.good_until > self._now)):
+                known[row.external_id].append(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public way
+        return known
+
+    def all_of(self, external_id: str, customer: str) -> list[dict[str, Any]]:
+        """All subscriptions that an external id has and had, asked for now; kept, and as `subscriptions` has them."""
+        if customer not in self._customers:
+            self._customers[customer] = [one for page in self._lago.subscriptions(customer=customer) for one in page]
+        found = [one for one in self._customers[customer] if one.get("external_id") == external_id]
+        self._keep({external_id: found})
+        return self._rows(external_id, found)
+
+    def _ask(self, external_id: str, *, ended: bool = False) -> None:
+        with suppress(CantBeAskedError):
+            found = None if ended else self._lago.subscription(external_id)
+            found = found or self._lago.subscription(external_id, terminated=True)
+            self._keep({external_id: [found] if found else []})
+
+    def _keep(self, found: Mapping[str, list[dict[str, Any]]]) -> None:
+        """Keep what was told, unless another pass has learned meanwhile that spans have ended: then it may be old."""
+        storable = [(external_id, told) for external_id, told in found.items() if _storable(external_id)]
+        rows = [row for external_id, told in storable for row in self._rows(external_id, told)]
+        lagos = tables.lago
+        with self._ledger.transaction() as connection:
+            known = select(lagos.c.invoices).where(lagos.c.base == self._lago.base).with_for_update(read=True)
+            if rows and connection.scalar(known) == self._seen:
+                connection.execute(delete(table).where(table.c.id.in_({row["id"] for row in rows})))
+                connection.execute(insert(table).on_conflict_do_nothing(), rows)
+
+    def _rows(self, external_id: str, told: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        fixed: dict[str, Any] = {
+            "id": self._id(external_id),
+            "lago": self._lago.base,
+            "organization": self.names["organization"],
+            "external_id": external_id,
+            "asked_at": self._now,
+        }
+        rows: list[dict[str, Any]] = [
+            fixed | _read(one) for one in told if one.get("status") in {"active", "terminated"}
+        ]
+        rows = rows or [fixed | _read({"status": "none"})]
+        ends = [row["period_ends_at"] or self._now for row in rows if row["status"] == "active"]
+        good_until = self._now + (_MOMENT if ends else _NONE_IS_GOOD_FOR)
+        good_until = max(good_until, min(ends, default=self._now) + timedelta(seconds=1))
+        return [row | {"number": number, "good_until": good_until} for number, row in enumerate(rows)]
+
+    def _id(self, external_id: str) -> bytes:
+        return sha256((self.key + external_id).encode("utf-8", "replace")).digest()
+
+
+def span(row: Mapping[str, Any]) -> Subscription:
+    """A row of the table as the verdict takes it."""
+    return Subscription(
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        period_started_at=row["period_started_at"],
+        period_ends_at=row["period_ends_at"],
+        end_is_billed=row["on_termination_invoice"] != "skip",
+    )
+
+
+def moment(value: object) -> datetime | None:
+    """A time of Lago's, in UTC; None if it is none."""
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def _read(told: Mapping[str, Any]) -> dict[str, Any]:
+    started_at = moment(told.get("started_at")) or _EPOCH
+    ended = told.get("status") == "terminated"
+    return {
+        "status": told["status"],
+        "lago_id": _text(told.get("lago_id")),
+        "external_customer_id": _text(told.get("external_customer_id")),
+        "created_at": moment(told.get("created_at")) or started_at,
+        "started_at": started_at,
+        "ended_at": (moment(told.get("terminated_at")) or started_at) if ended else None,
+        "period_started_at": moment(told.get("current_billing_period_started_at")),
+        "period_ends_at": moment(told.get("current_billing_period_ending_at")),
+        "on_termination_invoice": _text(told.get("on_termination_invoice")),
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and _storable(value) else None
+
+
+def _storable(name: str) -> bool:
+    """Whether Postgres can hold it: no NUL, no half surrogate pair."""
+    return "\x00" not in name and name.encode("utf-8", "replace").decode() == name

@@ -1,0 +1,40 @@
+"""What is wrong with a Lago: the sentences that a person reads, and the errors that only Lago's client raises."""
+
+from dataclasses import dataclass
+
+from reconciler.model.errors import LagoError
+
+
+class CantBeAskedError(LagoError):
+    """Lago, or a gateway before it, can't be asked about a thing of such a name; others can."""
+
+
+class NotPermittedError(LagoError):
+    """The API key may not read something; `resource` is Lago's name for it, such as `subscription`."""
+
+    def __init__(self, sentence: str, resource: str) -> None:
+        super().__init__(sentence)
+        self.resource = resource
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """Sentences about the Lago at one address, around what was seen of it."""
+
+    base: str
+
+    def away(self, said: str) -> str:
+        """It can't be reached."""
+        return f"Lago at LAGO_API_BASE ({self.base}) can't be reached: {said}. All events stay planned; run again."
+
+    def refuses(self, said: str) -> str:
+        """It refuses us."""
+        return f"Lago at LAGO_API_BASE ({self.base}) refuses us: {said}. All events stay planned."
+
+    def unusable(self, said: str) -> str:
+        """Its answers are not Lago's, or make no sense."""
+        return f"Lago at LAGO_API_BASE ({self.base}) can't be used: {said}. All events stay planned."
+
+    def cant_be_asked(self, kind: str, name: str, why: str) -> str:
+        """It can't be asked about one thing, which others have named."""
+        return f"Lago at LAGO_API_BASE ({self.base}) can't be asked for {kind} {name[:100]!r}: {why}."

@@ -1,0 +1,177 @@
+"""What a pass and the ledger agree on before anything is looked at: the meter, its start, what to backfill."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from reconciler.capture.source import Sight
+from reconciler.capture.subscriptions import Subscriptions
+from reconciler.ledger import meters
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import Ledger
+from reconciler.model import windows
+from reconciler.model.errors import LedgerError, UsageError
+from reconciler.report.summary import iso
+from reconciler.settings.meter import MeterSettings
+
+When = Callable[[datetime], datetime]
+"""A moment, given the source's clock."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """The windows that `--since` and `--until` ask for.
+
+    Attributes:
+        since: its begin, the start of a window.
+        until: its end, exclusive; None is the newest settled window.
+    """
+
+    since: datetime
+    until: datetime | None
+
+    @classmethod
+    def asked(cls, since: When | None, until: When | None, now: datetime, window: timedelta) -> "Span | None":
+        """Round down to windows what was asked for; None for a plain pass.
+
+        Raises:
+            UsageError: it makes no sense.
+        """
+        if since is None:
+            if until is not None:
+                raise UsageError("--until needs --since, such as --since 2026-11-01 --until 2026-11-08.")
+            return None
+        span = cls(windows.floor(since(now), window), windows.floor(until(now), window) if until else None)
+        if span.since > now:
+            raise UsageError(f"--since {iso(span.since)} is in the future; the source's clock says {iso(now)}.")
+        if span.until is not None and span.until <= span.since:
+            raise UsageError(f"--until {iso(span.until)} leaves no window after --since {iso(span.since)}.")
+        return span
+
+
+@dataclass(frozen=True)
+class Agreed:
+    """What holds for this pass.
+
+    Attributes:
+        meter: as the ledger has it now.
+        backfill: what is left to backfill besides what is new.
+        begun: whether the meter is new and begins with the current window.
+        adopted: the declared changes, one sentence each.
+    """
+
+    meter: Meter
+    backfill: Span | None
+    begun: bool = False
+    adopted: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a pass comes to it.
+
+    Attributes:
+        wanted: the meter, as the settings describe it.
+        lago: where the settings send.
+        sight: the source.
+        oldest: asks the source for the start of its oldest row, None if it has none.
+        settle: how long after its end a window is settled.
+        span: what was asked for.
+        adopt: whether the operator declared changed settings.
+        turn: how many seconds to wait for the meter's turn.
+    """
+
+    wanted: MeterSettings
+    lago: str
+    sight: Sight
+    oldest: Callable[[], datetime | None]
+    settle: timedelta
+    span: Span | None
+    adopt: bool
+    turn: float
+
+    def reach(self, ledger: Ledger) -> Agreed:
+        """Make the meter, or hold it to what it was.
+
+        Raises:
+            MeterChangedError: something differs and was not declared, or another meter bills the same.
+            NoTurnError: another pass has the meter's turn.
+            SettingsError: the mapping can't be read.
+        """
+        agreed = self._hold(ledger) or self._make(ledger) or self._hold(ledger)
+        if agreed is None:
+            raise LedgerError(f"The meter {self.wanted.name!r} was deleted from the ledger meanwhile: run again.")
+        return agreed
+
+    def _hold(self, ledger: Ledger) -> Agreed | None:
+        """Hold the meter to what it was; None if the ledger has none of that name."""
+        with ledger.transaction() as connection:
+            if not meters.take_turn(connection, self.wanted.name, seconds=self.turn):
+                return None
+            Subscriptions(self.wanted).check(connection)
+            meter = self._load(connection)
+            adopted = meters.hold_to(
+                connection,
+                meter,
+                self.wanted.terms,
+                source=asdict(self.sight.place),
+                lago=self.lago,
+                now=self.sight.now,
+                adopt=self.adopt,
+            )
+            self._begin_earlier(connection, meter)
+            meter = self._load(connection)
+        if self.span is None:
+            return Agreed(meter, None, adopted=adopted)
+        floor = meter.timeline.floor
+        until = floor(self.span.until) if self.span.until else None
+        return Agreed(meter, Span(floor(self.span.since), until), adopted=adopted)
+
+    def _make(self, ledger: Ledger) -> Agreed | None:
+        """Make the meter; None if another pass has made it meanwhile."""
+        chosen = self._start
+        begin = self.sight.now if chosen is None else chosen
+        with ledger.transaction(making=True) as connection:
+            Subscriptions(self.wanted).check(connection)
+            made = meters.create(
+                connection,
+                self.wanted.name,
+                self.wanted.terms,
+                start=begin,
+                chosen=chosen is not None,
+                watermark=begin if chosen is None else max(chosen, self._first_settled_row()),
+                source=asdict(self.sight.place),
+                lago=self.lago,
+                adopt=self.adopt,
+            )
+            if not made:
+                return None
+            meter = self._load(connection)
+        return Agreed(meter, self.span if chosen is None else None, begun=chosen is None)
+
+    @property
+    def _start(self) -> datetime | None:
+        """The start that a `--since` without `--until` chooses."""
+        return self.span.since if self.span is not None and self.span.until is None else None
+
+    def _first_settled_row(self) -> datetime:
+        """Where a first look may begin: before the oldest row there is nothing to look at."""
+        newest = self.sight.now - self.settle
+        return min(self.oldest() or newest, newest)
+
+    def _begin_earlier(self, connection: Connection, meter: Meter) -> None:
+        """Let the first `--since` without `--until` set the start."""
+        if self._start is None or meter.start_chosen:
+            return
+        start = meter.timeline.floor(self._start)
+        if start <= meter.start:
+            # A first run puts the watermark at its own window, which no window before it may be behind.
+            newest = meter.timeline.floor(self.sight.now - self.settle)
+            meters.choose_start(connection, meter.name, start, watermark=min(meter.watermark, newest))
+
+    def _load(self, connection: Connection) -> Meter:
+        meter = meters.load(connection, self.wanted.name)
+        assert meter is not None
+        return meter

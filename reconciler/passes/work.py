@@ -1,0 +1,154 @@
+"""One pass over one meter: look at what is new and due, plan what differs, deliver what is planned. Design, 3 and 5."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from threading import Event
+
+from reconciler.capture.agenda import Agenda
+from reconciler.capture.chunks import Chunks
+from reconciler.capture.looks import Looks
+from reconciler.capture.planner import Planner
+from reconciler.capture.source import Sight, Source
+from reconciler.delivery.deliver import Delivery
+from reconciler.ledger import alarms, meters
+from reconciler.ledger.balance import balance
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import ReconcileError
+from reconciler.passes import runs
+from reconciler.passes.agreement import Agreement, Span
+from reconciler.report.progress import Progress
+from reconciler.report.summary import Summary
+from reconciler.settings.load import Settings
+from reconciler.settings.meter import MeterSettings
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one pass does for one meter.
+
+    Attributes:
+        settings: what the operator said.
+        wanted: the meter, as the settings describe it.
+        source: the spend table.
+        sight: what it looked like when the pass began.
+        ledger: a dry one for a dry run.
+        delivery: delivers to Lago; None in a dry run.
+        stopping: set when the pass should end early.
+        progress: told how the pass gets on.
+        summary: what people are told; filled as the work is done.
+    """
+
+    settings: Settings
+    wanted: MeterSettings
+    source: Source
+    sight: Sight
+    ledger: Ledger
+    delivery: Delivery | None
+    stopping: Event
+    progress: Progress
+    summary: Summary
+
+    def bill(self, agreement: Agreement) -> None:
+        """Do all of it.
+
+        Raises:
+            NoTurnError: another pass has the meter's turn.
+            ReconcileError: something could not be done; the summary holds what was.
+        """
+        agreed = agreement.reach(self.ledger)
+        self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
+        with runs.recorded(self.ledger, self.summary):
+            meter = self._pull_back(agreed.meter)
+            looks = self._looks(meter, agreement.turn)
+            with self._concluded(meter, looks):
+                looks.fresh()
+                self._backfill(looks, agreed.backfill)
+                if self.delivery is not None:
+                    self._deliver(self.delivery, meter, looks, adopt=agreement.adopt)
+
+    def _backfill(self, looks: Looks, span: Span | None) -> None:
+        if span is not None:
+            looks.backfill(span.since, min(span.until or looks.newest, looks.fresh_since))
+
+    def _deliver(self, delivery: Delivery, meter: Meter, looks: Looks, *, adopt: bool) -> None:
+        """Deliver what is new before what is due is looked at, then what that found."""
+
+        def deliver() -> ReconcileError | None:
+            done = delivery.run(self.wanted, meter, now=self.sight.now, progress=self.progress, adopt=adopt)
+            self.summary.delivered.add(done.delivered)
+            self.summary.warnings = done.warnings or self.summary.warnings
+            return done.error
+
+        away = deliver()
+        planned = looks.seen.tally.events_planned
+        looks.due()  # planning goes on without Lago
+        if looks.seen.tally.events_planned > planned and away is None:
+            away = deliver()
+        if away is not None:
+            raise away
+
+    def _looks(self, meter: Meter, turn: float) -> Looks:
+        settings, limits = self.settings, self.settings.limits
+        planner = Planner(
+            self.wanted, self.source, self.sight, self.ledger, one_database=settings.one_database, batch=limits.batch
+        )
+        return Looks(
+            meter,
+            planner,
+            Chunks(meter.name, planner, self.ledger, turn=turn, seconds=limits.chunk, stopping=self.stopping),
+            Agenda(meter.name, self.ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
+            self.ledger,
+            now=self.sight.now,
+            settle=settings.settle,
+            lookback=settings.lookback,
+            horizon=settings.horizon,
+            oldest=self.source.oldest_row,
+            progress=self.progress.looked,
+        )
+
+    def _pull_back(self, meter: Meter) -> Meter:
+        """A watermark in the future came from a clock that ran ahead: pull it back and say so."""
+        if meter.watermark <= self.sight.now:
+            return meter
+        now = self.source.sight().now  # another pass may have begun after this one looked, and moved the watermark
+        if meter.watermark <= now:
+            return meter
+        newest = meter.timeline.floor(now - self.settings.settle)
+        alarm = alarms.Alarm(
+            "clock",
+            f"The watermark {meter.watermark:%Y-%m-%d %H:%M} UTC was ahead of the source's clock "
+            f"({now:%Y-%m-%d %H:%M} UTC) and was pulled back: was a clock wrong?",
+            Decimal(1),
+        )
+        with self.ledger.transaction() as connection:
+            meters.move_watermark(connection, meter.name, newest)
+            self.ledger.ring(connection, meter.name, alarm)
+        return replace(meter, watermark=newest)
+
+    @contextmanager
+    def _concluded(self, meter: Meter, looks: Looks) -> Iterator[None]:
+        """Conclude after the body, whether it fails or not."""
+        try:
+            yield
+        except ReconcileError:
+            with suppress(ReconcileError):
+                self._conclude(meter, looks)
+            raise
+        self._conclude(meter, looks)
+
+    def _conclude(self, meter: Meter, looks: Looks) -> None:
+        """Take the looks' figures, see how the meter stands now, and ring what has to ring."""
+        summary, name = self.summary, meter.name
+        summary.tally = looks.seen.tally
+        summary.since, summary.until = looks.seen.since or looks.newest, looks.seen.until or looks.newest
+        horizon = meter.timeline.floor(self.sight.now - self.settings.horizon)
+        with self.ledger.transaction() as connection:
+            summary.balance = balance(connection, name, horizon)
+            self.ledger.review(connection, name, summary.balance)
+            summary.alarms = [alarms.as_json(row) for row in alarms.list_standing(connection, name)]
+            after = meter if self.ledger.is_dry else meters.load(connection, name)
+            assert after is not None
+            summary.watermark, summary.start = after.watermark, after.start

@@ -1,0 +1,61 @@
+-- balance: how a meter stands. What a summary, the alarms and the status are made of.
+--
+-- Reads   the batches that are not accepted, by their index, and the windows looked at.
+-- Returns one row.
+SELECT delivery.*, most_held.*, left_unbilled.*, unattributed.*, silence.silent, meter.purge_mark
+FROM reconciler.meter,
+     (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
+             min(planned_at) FILTER (WHERE state = 'planned') AS planned_since,
+             clock_timestamp() - min(planned_at) FILTER (WHERE state = 'planned') AS planned_for,
+             (array_agg(failure ORDER BY attempted_at DESC NULLS LAST)
+                  FILTER (WHERE state = 'planned' AND failure IS NOT NULL))[1] AS planned_failure,
+             coalesce(sum(events) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
+             coalesce(sum(events) FILTER (WHERE state = 'quarantined' AND conflict), 0)::bigint AS conflicting_events,
+             coalesce(sum(events) FILTER (WHERE state = 'held'), 0)::bigint AS held_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
+             coalesce(sum(events) FILTER (WHERE state = 'discarded'), 0)::bigint AS discarded_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
+      FROM reconciler.batch
+      WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
+     -- Whose usage is held, those with the most first.
+     (SELECT coalesce(array_agg(left(subscription, 100) ORDER BY cost DESC), '{}') AS held_subscriptions,
+             coalesce(array_agg(cost ORDER BY cost DESC), '{}') AS held_costs,
+             max(answer) AS held_answer
+      FROM (SELECT subscription, sum(event.cost) AS cost, max(batch.answer) AS answer
+            FROM reconciler.batch JOIN reconciler.event ON event.batch = batch.id
+            WHERE batch.meter = %(meter)s AND state = 'held'
+            GROUP BY subscription
+            ORDER BY cost DESC
+            LIMIT 3) AS held) AS most_held,
+     -- What can't be billed stays in view for all time, for no look comes to windows older than the horizon again.
+     -- What retention has reached is no longer compared: a bucket frozen there is so no more.
+     (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE compared), 0)::bigint AS frozen_buckets,
+             coalesce(sum(frozen_cost) FILTER (WHERE compared), 0) AS frozen_cost,
+             coalesce(sum(unmapped_buckets), 0)::bigint AS unmapped_buckets,
+             coalesce(sum(unmapped_cost), 0) AS unmapped_cost,
+             min(start) FILTER (WHERE unmapped_buckets > 0) AS unmapped_since,
+             coalesce(sum(suspect_rows), 0)::bigint AS suspect_rows,
+             coalesce(sum(late_rows), 0)::bigint AS late_rows,
+             coalesce(sum(late_cost), 0) AS late_cost
+      FROM (SELECT "window".*, "window".start > coalesce(purge_mark, '-infinity') AS compared
+            FROM reconciler."window" JOIN reconciler.meter ON meter.name = "window".meter
+            WHERE "window".meter = %(meter)s
+              AND (frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0
+                   OR late_rows > 0 OR late_cost > 0)) AS window_left
+     ) AS left_unbilled,
+     (SELECT coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
+             coalesce(sum(unattributed_cost), 0) AS unattributed_cost
+      FROM reconciler."window"
+      WHERE meter = %(meter)s AND start >= %(horizon)s) AS unattributed,
+     -- A source with no rows for three hours, where the same hours of last week had some.
+     (SELECT coalesce(sum(rows) FILTER (WHERE "window".start >= watermark - interval '3 hours'), 0) = 0
+             AND count(*) FILTER (WHERE "window".start >= watermark - interval '3 hours') > 0
+             AND coalesce(sum(rows) FILTER (WHERE "window".start < watermark - interval '7 days'), 0) > 0 AS silent
+      FROM reconciler."window" JOIN reconciler.meter ON meter.name = "window".meter
+      WHERE "window".meter = %(meter)s
+        AND ("window".start >= watermark - interval '3 hours'
+             OR ("window".start >= watermark - interval '7 days 3 hours'
+                 AND "window".start < watermark - interval '7 days'))) AS silence
+WHERE meter.name = %(meter)s
