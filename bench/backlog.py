@@ -9,7 +9,6 @@ from bench.figure import Figure
 from bench.ground import Ground
 from bench.process import reconcile
 from bench.responder import Responder
-from reconciler.delivery.deliver import SENDERS
 from reconciler.demo.postgres import EmbeddedPostgres
 
 GROWTH = 1.1
@@ -75,7 +74,7 @@ def _drained(server: EmbeddedPostgres, rows: int, responder: Responder, doing: C
     planned = ground.events()
     doing(f"backlog: {planned:,} events by the bare loop")
     responder.forget()
-    delivery.bare(ground, SENDERS)
+    delivery.bare(ground, delivery.CONNECTIONS)
     bare = responder.heard().rate
     doing(f"backlog: {planned:,} events by `reconcile`")
     ground.execute("CHECKPOINT")

@@ -22,8 +22,8 @@ import httpx
 import psycopg
 
 from bench.ground import Ground
-from reconciler.demo.comparison import EXACT
 from reconciler.demo.postgres import EmbeddedPostgres
+from reconciler.model.money import total
 from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
@@ -73,11 +73,13 @@ class Usage(NamedTuple):
 
     def plus(self, other: "Usage") -> "Usage":
         """The sum of both, exact."""
-        return Usage(self.requests + other.requests, EXACT.add(self.cost, other.cost))
+        return Usage(self.requests + other.requests, total([self.cost, other.cost]))
 
     def beyond(self, other: "Usage") -> "Usage":
         """What is here and not there."""
-        return Usage(max(0, self.requests - other.requests), max(Decimal(), EXACT.subtract(self.cost, other.cost)))
+        return Usage(
+            max(0, self.requests - other.requests), max(Decimal(), total([self.cost, other.cost.copy_negate()]))
+        )
 
 
 Usages = Mapping[tuple[object, ...], Usage]

@@ -9,18 +9,19 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from unittest.mock import patch
 
 import httpx
 
 from bench.ground import Ground
-from reconciler.delivery.deliver import Delivery
-from reconciler.lago.client import BATCH, Lago
 from reconciler.passes.run import Pass, Request
 from reconciler.report.progress import Silent
+from reconciler.settings.limits import Limits
 from reconciler.settings.load import load_settings
 
-RATE = 0.8
+CONNECTIONS = 2
+"""How many batches a pass has on their way at once, unless told otherwise."""
+
+RATE = 0.9
 """How much of the bare loop's rate a pass should reach at least."""
 
 
@@ -30,7 +31,7 @@ class Sent:
 
     Attributes:
         events: how many.
-        seconds: from before the first claim to after the last answer was recorded.
+        seconds: from before the first batch was taken to after the last answer was recorded.
         cpu_seconds: of the sending process meanwhile, all its threads together.
     """
 
@@ -68,10 +69,7 @@ class _Watch(Silent):
 
 
 def ours(ground: Ground, connections: int) -> Sent:
-    """Run a real pass over a ledger full of planned events; raise `RuntimeError` if it leaves any.
-
-    A pass has no setting for its number of connections, so it is given a Lago and a delivery that have them.
-    """
+    """Run a real pass over a ledger full of planned events; raise `RuntimeError` if it leaves any."""
     ground.first_look()
     ground.execute("CHECKPOINT")
     planned = ground.events()
@@ -83,19 +81,17 @@ def ours(ground: Ground, connections: int) -> Sent:
 
 def _pass(environ: dict[str, str], connections: int) -> Sent:
     watch = _Watch()
-    with (
-        patch("reconciler.delivery.dispatch.Lago", partial(Lago, connections=connections)),
-        patch("reconciler.delivery.dispatch.Delivery", partial(Delivery, senders=connections)),
-    ):
-        for summary in Pass(load_settings(environ=environ)).run(Request(), watch):
-            if summary.error:
-                raise summary.error
+    settings = load_settings(environ=environ | {"RECONCILE_CONNECTIONS": str(connections)})
+    for summary in Pass(settings).run(Request(), watch):
+        if summary.error:
+            raise summary.error
     return watch.sent()
 
 
 def bodies(payloads: Sequence[str]) -> list[bytes]:
     """Return the bodies of the batches that deliver the payloads."""
-    batches = (payloads[first : first + BATCH] for first in range(0, len(payloads), BATCH))
+    size = Limits().batch
+    batches = (payloads[first : first + size] for first in range(0, len(payloads), size))
     return [('{"events":[' + ",".join(batch) + "]}").encode() for batch in batches]
 
 

@@ -24,16 +24,16 @@ FIGURES: tuple[str, ...] = (*get_args(Look), "memory", "delivery", "backlog", "h
 
 # How many times what they are compared with looks may take.
 TARGETS: Mapping[Kind, Mapping[Look, float]] = {
-    "busy": {"first": 1.6, "deep": 1.3, "probe": 1.5, "new": 2.0, "fresh": 1.2},
-    "sparse": {"first": 3.5, "deep": 2.5, "probe": 1.5, "new": 2.0, "fresh": 1.2},
+    "busy": {"first": 1.5, "deep": 1.2, "probe": 1.5, "new": 2.3, "fresh": 1.2},
+    "sparse": {"first": 3.3, "deep": 1.8, "probe": 1.5, "new": 5.3, "fresh": 1.2},
 }
 PEAK_MB = 150.0
 PEAK_GROWTH = 1.1
 HELP_SECONDS = 0.4
 RESPONDER_RATE = 2.0
-DELIVERY_CPU = 6.0
+DELIVERY_CPU = 2.0
 
-CONNECTIONS = (4, 8)
+CONNECTIONS = (2, 4, 8)
 """How many batches are on their way at once: a pass's default, and more."""
 CROWD = 48
 """How many connections show what the responder can do."""

@@ -11,6 +11,8 @@ import psycopg
 from psycopg import sql
 
 from bench.volume import SHAPES, Kind, fill
+from reconciler.capture.agenda import Agenda
+from reconciler.capture.chunks import Chunks
 from reconciler.capture.looks import Looks
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Source
@@ -22,6 +24,7 @@ from reconciler.ledger.store import open_ledger
 from reconciler.model import windows
 from reconciler.model.errors import SourceError
 from reconciler.report.progress import Silent
+from reconciler.settings.limits import Limits
 from reconciler.settings.load import load_settings
 
 SERVER: Mapping[str, str] = MappingProxyType(
@@ -180,6 +183,7 @@ class Ground:
                 self._meter.terms,
                 start=self.since,
                 chosen=True,
+                watermark=self.since,
                 source=asdict(self._sight.place),
                 lago=self._lago,
                 adopt=False,
@@ -213,7 +217,7 @@ class Ground:
 
     def _vacuum_ledger(self) -> None:
         """Do what autovacuum would have done by the time of the next look."""
-        self.execute("VACUUM (ANALYZE) reconciler.event", 'VACUUM (ANALYZE) reconciler."window"')
+        self.execute(*(f'VACUUM (ANALYZE) reconciler."{table}"' for table in ("event", "batch", "window")))
 
     def fresh(self, until: datetime | None = None, lookback: timedelta = NO_LOOKBACK) -> float:
         """Return the seconds of a fresh look from the watermark less the look-back to `until`, or to the last row."""
@@ -259,6 +263,7 @@ class Ground:
         after = f"'{self.until.isoformat()}'"
         self.execute(
             f"DELETE FROM reconciler.event WHERE window_start >= {after}",
+            f"DELETE FROM reconciler.batch WHERE first_window >= {after}",
             f'DELETE FROM reconciler."window" WHERE start >= {after}',
             f"UPDATE reconciler.meter SET watermark = {after}",
         )
@@ -291,15 +296,18 @@ class Ground:
         with self._ledger.transaction() as connection:
             meter = meters.load(connection, self._meter.name)
         assert meter is not None
+        limits = Limits()
+        planner = Planner(self._meter, self._source, self._sight, self._ledger, one_database=True)
         return Looks(
             meter,
-            Planner(self._meter, self._source, self._sight, self._ledger, one_database=True),
+            planner,
+            Chunks(meter.name, planner, self._ledger, turn=limits.turn, seconds=limits.chunk, stopping=Event()),
+            Agenda(meter.name, self._ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
             self._ledger,
             now=until + SETTLE,
             settle=SETTLE,
             lookback=lookback,
             horizon=timedelta(days=35),
-            wait_seconds=10,
-            stopping=Event(),
+            oldest=self._source.oldest_row,
             progress=Silent().looked,
         )

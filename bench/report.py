@@ -208,7 +208,7 @@ After each first look the events in the ledger are checked to be worth what the 
 
 A real pass whose events are planned already sends them to a canned responder, a process of its own that answers each
 request after {latency:g} ms, keeps nothing, and gives every event of a batch back as Lago does. The time is that from
-before the first claim to after the last answer is recorded, with all that a pass does besides: leases and states,
+before the first batch is taken to after the last answer is recorded, with all that a pass does besides: leases, states,
 committed to disk as ever, and a few questions about subscriptions, since the windows ended more than ten minutes ago.
 
 - **bare httpx loop**: the bodies of the same events, made beforehand, posted by as many threads over as many

@@ -203,8 +203,10 @@ def _of_lago(method: str, path: str, batch: list[_Event]) -> tuple[int, object]:
             return 404, _NOT_FOUND | {"code": "event_not_found"}
         case "GET", ["events_enriched"]:
             return 403, _NOT_AVAILABLE
-        case "GET", ["subscriptions"] | ["subscriptions?", *_]:
-            return 200, {"subscriptions": [], "meta": _EMPTY_PAGE}
+        case "GET", ["subscriptions" | "invoices" as kind]:
+            return 200, {kind: [], "meta": _EMPTY_PAGE}
+        case "GET", ["billable_metrics", code]:
+            return 200, {"billable_metric": {"lago_id": _LAGO_ID, "code": unquote(code), "aggregation_type": "sum_agg"}}
         case "GET", ["subscriptions", name]:
             return 200, {"subscription": _subscription(unquote(name))}
         case _:
@@ -222,6 +224,8 @@ def _subscription(name: str) -> dict[str, Any]:
         "external_id": name,
         "external_customer_id": name,
         "status": "active",
+        "created_at": "2000-01-01T00:00:00Z",
+        "started_at": "2000-01-01T00:00:00.000Z",
         "current_billing_period_started_at": "2000-01-01T00:00:00Z",
         "current_billing_period_ending_at": "2100-01-01T00:00:00Z",
     }

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.delivery import CONNECTIONS
 from bench.ground import Ground
 from bench.process import together
 from bench.responder import LATENCY, Heard, Responder
-from reconciler.delivery.deliver import SENDERS
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.lago.client import BATCH
+from reconciler.settings.limits import Limits
 
 PASSES = (1, 2, 3, 5)
 """How many at once."""
@@ -61,8 +61,8 @@ class Crew:
     @property
     def least(self) -> float:
         """The seconds that so many batches need at least: by latency and connections, or by the limit."""
-        batches = self.heard.events / BATCH
-        by_latency = batches * self.latency / (SENDERS * self.passes)
+        batches = self.heard.events / Limits().batch
+        by_latency = batches * self.latency / (CONNECTIONS * self.passes)
         return max(by_latency, batches / self.limit) if self.limit else by_latency
 
 
