@@ -58,7 +58,7 @@ class Delivery:
             connections=settings.connections,
             ending=self._ending,
         )
-        self._lagos = Lagos(self._lago, ledger, settings.limits)
+        self._lagos = Lagos(self._lago, ledger)
 
     def close(self) -> None:
         """Close the connections."""

@@ -24,17 +24,15 @@ from reconciler.ledger.outbox import Part, hold_later_revisions, split
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
 from reconciler.report.figures import Delivered
-from reconciler.settings.limits import Limits
 
 
 class Lagos:
     """What all meters of a pass share of the Lago that they send to: asked once, with the pass's turn."""
 
-    def __init__(self, lago: Lago, ledger: Ledger, limits: Limits) -> None:
+    def __init__(self, lago: Lago, ledger: Ledger) -> None:
         """Ask nothing yet."""
         self._lago = lago
         self._ledger = ledger
-        self._limits = limits
         self._known: tuple[Store, bool] | None = None
         self._away: LagoAwayError | None = None
         self.organization: str | None = None
