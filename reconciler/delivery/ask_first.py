@@ -11,7 +11,7 @@ from itertools import groupby
 from json import loads
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Connection, exists, func, select, update
 
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
@@ -19,7 +19,7 @@ from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback, timestamp_of, whole
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, split
+from reconciler.ledger.outbox import Part, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
 from reconciler.model.identity import PREFIX, bucket_hash
@@ -150,10 +150,10 @@ class AskFirst:
     def _note(self, starts: Sequence[datetime], until: datetime) -> None:
         """Keep how far Lago was asked."""
         table = tables.window
-        whole = [start for start in starts if self._meter.timeline.window_end(start) <= until]
+        done = [start for start in starts if self._meter.timeline.window_end(start) <= until]
         part = [start for start in starts if start < until < self._meter.timeline.window_end(start)]
         with self._ledger.transaction() as connection:
-            for some, values in ((whole, {"asked_at": func.clock_timestamp()}), (part, {"asked_until": until})):
+            for some, values in ((done, {"asked_at": func.clock_timestamp()}), (part, {"asked_until": until})):
                 if some:
                     known = (table.c.meter == self._meter.name) & table.c.start.in_(select(func.unnest(some)))
                     connection.execute(update(table).where(known, table.c.asked_at.is_(None)).values(values))
@@ -191,15 +191,13 @@ def _slices(lago: Lago, code: str, since: datetime, until: datetime) -> Iterator
         position, width = end + _MILLISECOND, max(2 * width, _MILLISECOND)
 
 
-def _accept(connection: Any, batch: int, attempt: int, state: Any, places: Sequence[int]) -> int:
+def _accept(connection: Connection, batch: int, attempt: int, state: Any, places: Sequence[int]) -> int:
     """Accept the events at these places of a batch, unless a sender has taken it meanwhile; say how many."""
-    query = select(tables.batch.c.events).where(tables.batch.c.id == batch)
-    events = connection.scalar(query) or 0
-    rest = [place for place in range(events) if place not in set(places)]
+    table = tables.batch.c
+    events, held_for = connection.execute(select(table.events, table.held_for).where(table.id == batch)).one()
     accepted = Part(places, "accepted", answer="Lago held it before it was sent")
-    held_for = connection.scalar(select(tables.batch.c.held_for).where(tables.batch.c.id == batch))
-    parts = [Part(rest, state, held_for=held_for), accepted] if rest else [accepted]
-    return len(places) if split(connection, batch, attempt, state, parts) else 0
+    stays = Part((), state, held_for=held_for)
+    return len(places) if split_off(connection, batch, attempt, events, [accepted], stays=stays) else 0
 
 
 def _is_of(event: dict[str, Any], meter: str) -> bool:

@@ -20,7 +20,7 @@ from reconciler.lago.sentences import NotPermittedError
 from reconciler.lago.stores import Store
 from reconciler.ledger import lagos, meters, tables
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, hold_later_revisions, split
+from reconciler.ledger.outbox import Part, hold_later_revisions, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
 from reconciler.report.figures import Delivered
@@ -182,8 +182,6 @@ class Gate:
                 parts[id_, attempt, events].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
             done = 0
             for (id_, attempt, events), bad in parts.items():
-                count = sum(len(part.places) for part in bad)
-                rest = set(range(events)).difference(*(part.places for part in bad))
-                fates = ([Part(sorted(rest), "planned")] if rest else []) + bad
-                done += count if split(connection, id_, attempt, "planned", fates) else 0
+                if split_off(connection, id_, attempt, events, bad, stays=Part((), "planned")):
+                    done += sum(len(part.places) for part in bad)
         return done

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, Literal
@@ -265,17 +265,34 @@ def split(
     return [int(str(batch)) for _, batch in rows]
 
 
+def split_off(
+    connection: Connection, id_: int, attempt: int, events: int, parts: Sequence[Part], *, stays: Part
+) -> list[int]:
+    """Let some events of a batch go their own ways, and the rest stay what it is.
+
+    Args:
+        connection: the ledger's transaction.
+        id_: the batch.
+        attempt: how often it was taken, as the caller saw it.
+        events: how many it has.
+        parts: those that go.
+        stays: what the batch is; its places are those that no part names.
+
+    Returns:
+        The batches of the parts, in order; nothing if another was quicker, and nothing was done.
+    """
+    rest = sorted(set(range(events)).difference(*(part.places for part in parts)))
+    remaining = [replace(stays, places=rest)] if rest else []
+    return split(connection, id_, attempt, stays.state, [*remaining, *parts])[len(remaining) :]
+
+
 def hold_later_revisions(connection: Connection, conflicting: Sequence[int]) -> None:
     """Hold the planned events behind those of batches in conflict: their buckets send nothing more until then."""
-    rows = cursor(connection).execute(statement("delivery/later_revisions"), {"batches": conflicting}).fetchall()
+    values = {"batches": conflicting}
+    rows: Sequence[Any] = cursor(connection).execute(statement("delivery/later_revisions"), values).fetchall()
     for id_, attempt, events, places in rows:
-        assert isinstance(id_, int)
-        assert isinstance(attempt, int)
-        assert isinstance(places, list)
-        rest = sorted(set(range(int(str(events)))) - set(places))
         held = Part(places, "held", held_for="conflict", open=True)
-        parts = [held] if not rest else [Part(rest, "planned", open=True), held]
-        split(connection, id_, attempt, "planned", parts)
+        split_off(connection, id_, attempt, events, [held], stays=Part((), "planned", open=True))
 
 
 def _plain(part: Part) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.balance import balance
-from reconciler.ledger.outbox import Part, split
+from reconciler.ledger.outbox import Part, split_off
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.report.status import require_ledger
@@ -153,10 +153,9 @@ def _part(connection: Connection, events: Sequence[Quarantined], fate: Part) -> 
     """Let events of one quarantined batch go; return the batch that they are in from now on."""
     first = events[0]
     places = [event.place for event in events]
-    rest = sorted(set(range(first.batch_events)) - set(places))
-    stays = Part(rest, "quarantined", conflict=first.conflict, answer=first.answer, open=True)
-    parts = [replace(fate, places=places), *([stays] if rest else [])]
-    return split(connection, first.batch, first.attempts, "quarantined", parts)[:1]
+    stays = Part((), "quarantined", conflict=first.conflict, answer=first.answer, open=True)
+    goes = replace(fate, places=places)
+    return split_off(connection, first.batch, first.attempts, first.batch_events, [goes], stays=stays)
 
 
 def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequence[int]) -> None:
@@ -164,9 +163,8 @@ def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequenc
     values = {"meters": names, "batches": decided}
     rows: Sequence[Any] = cursor(connection).execute(statement("report/held_behind"), values).fetchall()
     for id_, attempt, events, places in rows:
-        rest = sorted(set(range(events)) - set(places))
-        held = [Part(rest, "held", held_for="conflict", open=True)] if rest else []
-        split(connection, id_, attempt, "held", [Part(places, "planned", open=True), *held])
+        goes = Part(places, "planned", open=True)
+        split_off(connection, id_, attempt, events, [goes], stays=Part((), "held", held_for="conflict", open=True))
 
 
 def _person() -> str:
