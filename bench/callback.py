@@ -220,7 +220,7 @@ def _by_pass(environ: Mapping[str, str], since: str) -> Wire:
         asked = Request(since=lambda _: datetime.fromisoformat(since))
         for _ in range(PASSES):
             [summary] = Pass(load_settings(environ=environ)).run(asked)
-            if summary.error is None and summary.standing and not summary.standing.planned_events:
+            if summary.error is None and summary.balance and not summary.balance.planned_events:
                 break
             asked = Request()
 

@@ -11,7 +11,7 @@ from itertools import groupby
 from json import loads
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import exists, func, select, update
 
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
@@ -19,7 +19,7 @@ from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback, timestamp_of, whole
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, split_off
+from reconciler.ledger.outbox import Part, State, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
 from reconciler.model.identity import PREFIX, bucket_hash
@@ -46,7 +46,9 @@ class Planned(NamedTuple):
 
     batch: int
     attempt: int
-    state: str
+    state: State
+    events: int
+    held_for: str | None
     place: int
     payload: str
 
@@ -104,19 +106,27 @@ class AskFirst:
         """Accept what Lago holds as it is planned; stop at what it holds otherwise."""
         found = self._planned(held)
         unknown = [event for event, planned in found if planned is None]
-        equal: dict[tuple[int, int, str], list[int]] = defaultdict(list)
+        equal: dict[tuple[int, int, State, int, str | None], list[int]] = defaultdict(list)
         for event, planned in found:
             if planned is None:
                 continue
             if self._readback.differ(loads(planned.payload), event):
                 unknown.append(event)
             elif planned.state in {"planned", "held"}:
-                equal[planned[:3]].append(planned.place)
+                equal[planned[:5]].append(planned.place)
         if unknown:
             raise UnknownEventsError(_not_ours(self._meter, unknown), len(unknown))
+        missed = False
         with self._ledger.transaction() as connection:
-            for (batch, attempt, state), places in equal.items():
-                self.accepted += _accept(connection, batch, attempt, state, places)
+            for (batch, attempt, state, events, held_for), places in equal.items():
+                accepted = Part(places, "accepted", answer="Lago held it before it was sent")
+                stays = Part((), state, held_for=held_for)
+                if split_off(connection, batch, attempt, events, [accepted], stays=stays):
+                    self.accepted += len(places)
+                else:
+                    missed = True
+        if missed:  # Another was quicker: see where the events are now.
+            self._compare(held)
 
     def _planned(self, held: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Planned | None]]:
         """Events under this meter's name that this ledger has not been to send, each with the one that it plans."""
@@ -189,15 +199,6 @@ def _slices(lago: Lago, code: str, since: datetime, until: datetime) -> Iterator
         events = page.things + [event for page in pages for event in page.things]
         yield end, events
         position, width = end + _MILLISECOND, max(2 * width, _MILLISECOND)
-
-
-def _accept(connection: Connection, batch: int, attempt: int, state: Any, places: Sequence[int]) -> int:
-    """Accept the events at these places of a batch, unless a sender has taken it meanwhile; say how many."""
-    table = tables.batch.c
-    events, held_for = connection.execute(select(table.events, table.held_for).where(table.id == batch)).one()
-    accepted = Part(places, "accepted", answer="Lago held it before it was sent")
-    stays = Part((), state, held_for=held_for)
-    return len(places) if split_off(connection, batch, attempt, events, [accepted], stays=stays) else 0
 
 
 def _is_of(event: dict[str, Any], meter: str) -> bool:

@@ -202,14 +202,14 @@ class Periods:
         made = [batch.batch]
         with self._ledger.transaction() as connection:
             execute = cursor(connection).execute
-            values = {"id": batch.batch, "attempt": batch.attempt, "state": state}
             if fates.moved:
+                values = {"id": batch.batch, "attempt": batch.attempt, "state": state, "events": batch.events}
                 moves = {"places": list(fates.moved), "stamps": list(fates.moved.values())}
-                execute(statement("delivery/move_events"), values | moves)
-            if not as_it_is:
+                made = made if execute(statement("delivery/move_events"), values | moves).rowcount else []
+            if made and not as_it_is:
                 made = split(connection, batch.batch, batch.attempt, state, parts)
-            if not made:
-                return []
+            if not made:  # Another was quicker: what is left is judged by the next pass, and waits for it.
+                return [batch.batch]
             if may_change:
                 execute(statement("delivery/ask_again"), {"batches": [made[number] for number in may_change]})
         done.held += sum(map(len, fates.held.values())) if state == "planned" else 0

@@ -248,7 +248,7 @@ def split(
         id_: the batch.
         attempt: how often it was taken, as the caller saw it.
         state: its state, as the caller saw it.
-        parts: at least one; every event of the batch is in just one of them.
+        parts: at least one; every event of the batch, as the caller saw it, is in just one of them.
         opened_before: since when an attempt before this one is open, if this one was certainly not stored.
 
     Returns:
@@ -258,6 +258,7 @@ def split(
         "id": id_,
         "attempt": attempt,
         "state": state,
+        "events": sum(len(part.places) for part in parts),
         "opened_before": opened_before,
         "parts": json.dumps([_plain(part) for part in parts]),
     }

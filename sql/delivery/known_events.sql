@@ -2,15 +2,17 @@
 --
 -- Reads   arrays of keys as Lago's properties say them, with ids and subscriptions. Lago takes one id for two
 --         subscriptions, so the same id under another one would be billed twice; a very old Lago names none.
--- Returns of each that this ledger has not been to send: its number in the arrays, from 1 on, and the batch, attempt,
---         state and place of the event that it plans under that id, with the payload; NULLs if it plans none.
+-- Returns of each that this ledger has not been to send: its number in the arrays, from 1 on, and of the event that it
+--         plans under that id the batch, attempt, state, number of events, why it is held, the place and the payload;
+--         NULLs if it plans none.
 --
 -- The LIMIT keeps it a look-up by key: a ledger that has no statistics yet would else be read whole for each page.
-SELECT held.number, known.batch, known.attempts, known.state, known.place, known.payload
+SELECT held.number, known.batch, known.attempts, known.state, known.events, known.held_for, known.place, known.payload
 FROM unnest(%(window_starts)s::timestamptz[], %(buckets)s::bytea[], %(revisions)s::int[], %(ids)s::text[],
             %(subscriptions)s::text[])
          WITH ORDINALITY AS held (window_start, bucket, revision, transaction_id, subscription, number)
-     LEFT JOIN LATERAL (SELECT event.batch, batch.attempts, batch.state, batch.asked_at, event.payload,
+     LEFT JOIN LATERAL (SELECT event.batch, batch.attempts, batch.state, batch.events, batch.held_for, batch.asked_at,
+                               event.payload,
                                (SELECT count(*) FROM reconciler.event AS before
                                 WHERE before.batch = event.batch
                                   AND (before.window_start, before.bucket, before.revision)

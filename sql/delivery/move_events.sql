@@ -1,11 +1,11 @@
 -- move_events: give events that Lago does not have another timestamp, because their billing period is closed.
 --
--- Reads   the batch, if it is still in the state and at the attempt that the caller saw and was never on its way; arrays
---         of places in it and of timestamps, seconds as text.
+-- Reads   the batch, if it is still in the state and at the attempt that the caller saw, with all of its events, and was
+--         never on its way; arrays of places in it and of timestamps, seconds as text.
 -- Writes  the payloads; from here on they are frozen again. It is the one exception to "event rows never change".
 WITH ours AS (
     SELECT id FROM reconciler.batch
-    WHERE id = %(id)s AND attempts = %(attempt)s AND state = %(state)s AND open_since IS NULL
+    WHERE id = %(id)s AND attempts = %(attempt)s AND state = %(state)s AND events = %(events)s AND open_since IS NULL
     FOR UPDATE
 ), placed AS (
     SELECT event.*, row_number() OVER (ORDER BY window_start, bucket, revision) - 1 AS place

@@ -1,14 +1,16 @@
 -- split: the events of a batch part ways: a batch for each fate, in one statement. It is how anything but acceptance and
 -- rest comes over a batch: a sender, the gate or a person says which events go where.
 --
--- Reads   the batch, if it is still in the state and at the attempt that the caller saw; and parts, a JSON array, each
---         with the places of its events in the batch and their fate: state, held_for, conflict, answer, failure, open
---         (whether the attempt stays open), decided_by and reason.
+-- Reads   the batch, if it is still in the state and at the attempt that the caller saw, with all of its events; and
+--         parts, a JSON array, each with the places of its events in the batch and their fate: state, held_for, conflict,
+--         answer, failure, open (whether the attempt stays open), decided_by and reason.
 -- Writes  a new batch for each part but the first, which keeps the row; the events that move; every batch's sums.
 -- Returns one row a part: its number and its batch. No row: another was quicker, and nothing was done.
+--
+-- A batch loses events and never gets any, so their number tells whether the caller's places are still theirs.
 WITH ours AS (
     SELECT * FROM reconciler.batch
-    WHERE id = %(id)s AND attempts = %(attempt)s AND state = %(state)s
+    WHERE id = %(id)s AND attempts = %(attempt)s AND state = %(state)s AND events = %(events)s
     FOR UPDATE
 ), part AS MATERIALIZED (
     SELECT part.number,

@@ -1,11 +1,15 @@
 """Before a window's first delivery Lago is asked what it holds of it: invariant 11."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import parse_qs
 
 import httpx
 import pytest
 
+from reconciler.delivery.ask_first import AskFirst
+from reconciler.ledger.outbox import Part, split_off
 from reconciler.model import windows
 from reconciler.sandbox import Sandbox
 from tests import process
@@ -81,6 +85,30 @@ def test_a_conflict_that_a_person_lets_go_again_stops_nothing_else(proxy_db: Dat
     done = reconcile(environ)
     assert (done.delivered.accepted, done.delivered.quarantined) == (2, 1)
     assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
+
+
+def test_what_lago_holds_is_accepted_though_a_sender_holds_some_of_its_batch_meanwhile(
+    proxy_db: Database, empty_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customers(proxy_db, 3)
+    reconcile(environment(proxy_db, lago), since="2h")
+    lago.clear_requests()
+    find_planned = AskFirst._planned
+
+    def hold_one_after_reading(self: AskFirst, held: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Any]]:
+        found = find_planned(self, held)
+        with self._ledger.transaction() as connection:
+            first = min((planned for _, planned in found if planned), key=lambda planned: planned.place)
+            part = Part([0], "held", held_for="conflict", open=True)
+            if first.events == 3:
+                split_off(connection, first.batch, first.attempt, 3, [part], stays=Part((), "planned", open=True))
+        return found
+
+    monkeypatch.setattr(AskFirst, "_planned", hold_one_after_reading)
+    done = reconcile(environment(proxy_db, lago, ledger=empty_db), since="2h")
+    assert done.delivered.accepted == 3
+    assert empty_db.fetch("SELECT state, sum(events) FROM reconciler.batch GROUP BY state") == [("accepted", 3)]
+    assert batches(lago) == []
 
 
 def test_an_equal_event_with_a_property_that_lago_computes_is_taken_as_accepted(

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.ledger.outbox import Outbox, Part
+from reconciler.ledger.outbox import Outbox, Part, split_off
 from reconciler.ledger.store import open_ledger
 from reconciler.sandbox import Sandbox
 from reconciler.settings.limits import Limits
@@ -91,6 +91,28 @@ def test_who_has_lost_a_batch_decides_nothing_about_it(proxy_db: Database, outbo
         ("accepted", None),
         ("quarantined", "422"),
     ]
+
+
+def test_of_two_that_part_a_batch_at_once_the_second_leaves_it_alone(proxy_db: Database, outbox: Outbox) -> None:
+    """It saw a batch of two events: its places are not those of the one that is left."""
+    [(id_, attempt)] = proxy_db.fetch("SELECT id, attempts FROM reconciler.batch")
+    made: list[list[int]] = []
+
+    def hold_the_first_event() -> None:
+        with outbox.ledger.transaction() as connection:
+            held = Part([0], "held", held_for="conflict")
+            made.append(split_off(connection, id_, attempt, 2, [held], stays=Part((), "planned")))
+            if len(made) == 1:
+                second.start()
+                while not proxy_db.fetch("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
+                    time.sleep(0.05)
+
+    second = threading.Thread(target=hold_the_first_event)
+    hold_the_first_event()
+    second.join()
+    assert [len(parts) for parts in made] == [1, 0]
+    assert proxy_db.fetch("SELECT state, events FROM reconciler.batch ORDER BY state") == [("held", 1), ("planned", 1)]
+    assert proxy_db.fetch(f"SELECT state FROM {EVENTS} ORDER BY window_start, bucket") == [("held",), ("planned",)]
 
 
 @pytest.mark.parametrize("state", ["accepted", "quarantined", "held"])

@@ -217,7 +217,8 @@ class MemoryOutbox:
     def split(self, batch: Batch, parts: Sequence[Part], *, asked: bool = False) -> bool:
         """sql/delivery/split.sql, and then sql/delivery/later_revisions.sql for what is in conflict."""
         self._mishap()
-        if (row := self._ours(batch)) is None:
+        row = self._ours(batch)
+        if row is None or len(row.events) != len(batch.ids):
             return False
         opened_before = None if asked or batch.opened_before is None else seconds(batch.opened_before)
         made = self._split(row, parts, opened_before)
