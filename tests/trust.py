@@ -13,16 +13,18 @@ _make = httpx.create_ssl_context
 
 
 @cache
-def _worlds() -> ssl.SSLContext:
-    return _make()
+def _by_itself(trust_env: bool, _file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """What httpx trusts by itself, with these two settings of the environment."""
+    return _make(trust_env=trust_env)
 
 
-def _shared(*, verify: Any, cert: Any, trust_env: bool) -> ssl.SSLContext:
-    own = trust_env and (os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"))
-    return _worlds() if verify is True and not (cert or own) else _make(verify, cert, trust_env)
+def _shared(*, verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+    if verify is not True or cert:
+        return _make(verify, cert, trust_env)
+    return _by_itself(trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 def share(patch: pytest.MonkeyPatch) -> None:
     """Let clients that trust what httpx trusts by itself share one context, from here on and in every fork."""
-    _worlds()
+    _shared()
     patch.setattr(transports, "create_ssl_context", _shared)

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -196,10 +197,18 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("seconds", [0.5, 0.8])
+def catches(signal_number: int, pid: int) -> bool:
+    """Whether a process has a handler for a signal."""
+    [caught] = re.findall(r"SigCgt:\s*([0-9a-f]+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught, 16) >> (signal_number - 1) & 1)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="there is no /proc that tells of handlers")
+@pytest.mark.parametrize("seconds", [0, 0.3])
 def test_sigterm_while_it_starts_ends_it_cleanly(environ: dict[str, str], seconds: float) -> None:
     service = start(environ, "serve")
-    time.sleep(seconds)  # more than Python takes to come to our code, less than all imports
+    wait_until(lambda: catches(signal.SIGTERM, service.pid))  # before that, Python has not come to our code
+    time.sleep(seconds)
     service.send_signal(signal.SIGTERM)
     _, err = service.communicate(timeout=10)
     assert service.returncode == 0
