@@ -15,6 +15,7 @@ import psycopg
 from psycopg import errors as pg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import RowFactory, tuple_row
 from sqlalchemy import Connection, create_engine, event, exc
 
 from reconciler import __version__
@@ -116,25 +117,52 @@ class Postgres:
         Raises:
             ReconcileError: of the class given, in one sentence, for whatever Postgres or the network refused.
         """
-        settings = (
-            _EVERY_TRANSACTION
-            | {
-                "statement_timeout": _milliseconds(self._statement_timeout),
-                "idle_in_transaction_session_timeout": _milliseconds(self._idle),
-            }
-            | self._named
-            | dict(local or {})
-        )
         with self.plain_errors(), self._engine.connect() as connection:
             if read_only:
                 connection = connection.execution_options(postgresql_readonly=True)  # noqa: PLW2901
             connection.begin()
-            _set_local(connection, settings)
+            with _driver(connection).pipeline():
+                self._set_local(connection, local)
             yield connection
             if rollback:
                 connection.rollback()
             else:
                 connection.commit()
+
+    def once(self, query: sql.SQL, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row) -> list[Any]:
+        """One statement that returns rows, in a transaction of its own: two ways to the server and back, not four.
+
+        Args:
+            query: the statement.
+            values: its bound parameters.
+            row: makes the rows.
+
+        Returns:
+            All rows.
+
+        Raises:
+            ReconcileError: as `transaction` does.
+        """
+        with self.plain_errors(), self._engine.connect() as connection:
+            connection.begin()
+            driver = _driver(connection)
+            with driver.pipeline():
+                self._set_local(connection)
+                answer = driver.cursor(row_factory=row).execute(query, values)
+            rows = answer.fetchall()
+            connection.commit()
+            return rows
+
+    def _set_local(self, connection: Connection, local: Mapping[str, str] | None = None) -> None:
+        """SET LOCAL, all in one statement; as text for the driver, since every transaction begins with it."""
+        settings = {
+            **_EVERY_TRANSACTION,
+            "statement_timeout": _milliseconds(self._statement_timeout),
+            "idle_in_transaction_session_timeout": _milliseconds(self._idle),
+            **self._named,
+            **(local or {}),
+        }
+        cursor(connection).execute(_local(tuple(settings.items())))
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
@@ -178,9 +206,13 @@ def _connect(conninfo: str) -> psycopg.Connection:
 
 def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
     """Psycopg's own cursor on the connection's transaction: for composed SQL and COPY."""
+    return _driver(connection).cursor()
+
+
+def _driver(connection: Connection) -> psycopg.Connection:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    return driver.cursor()
+    return driver
 
 
 def _note_use(_driver: psycopg.Connection, record: Any) -> None:
@@ -196,11 +228,6 @@ def _ping_if_idle(driver: psycopg.Connection, record: Any, _proxy: object) -> No
         driver.rollback()
     except psycopg.Error as error:
         raise exc.DisconnectionError from error
-
-
-def _set_local(connection: Connection, settings: Mapping[str, str]) -> None:
-    """SET LOCAL, all in one round trip; as text for the driver, since every transaction begins with it."""
-    cursor(connection).execute(_local(tuple(settings.items())))
 
 
 @cache

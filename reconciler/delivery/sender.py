@@ -104,8 +104,7 @@ class Sender:
         with self._lago.slot():
             if self._ending.has_come:
                 return False
-            batch = self._outbox.take(self._fresh_since) if fresh else None
-            batch = batch or self._outbox.take()
+            batch = self._outbox.take(self._fresh_since if fresh else None)
             if batch is not None:
                 self._send(batch)
                 return True

@@ -135,44 +135,43 @@ class Outbox:
         }
         object.__setattr__(self, "_fixed", fixed)
 
-    def take(self, since: datetime = BEGINNING) -> Batch | None:
-        """Take the oldest batch that is due, of windows from `since` on, for a lease; None if there is none.
+    def take(self, fresh_since: datetime | None = None) -> Batch | None:
+        """Take the oldest batch that is due, for a lease; None if there is none.
 
         The attempt is committed before the request: whatever happens to the sender, the next one finds it. What has
         failed goes after what has not: what Lago takes before it shows whether Lago works, and no poison keeps new
         events from Lago.
+
+        Args:
+            fresh_since: windows from here on go first.
         """
-        batch = None
-        with self.ledger.transaction() as connection:
-            reading = cursor(connection).connection.cursor(row_factory=class_row(Batch))
-            for rank in range(3):
-                values = {**self._fixed, "since": since, "rank": rank}
-                batch = batch or reading.execute(statement("delivery/take"), values).fetchone()
-        if batch is not None and batch.lost:
-            log.warning(
-                "events are taken again", meter=self.meter, events=len(batch.ids), first=batch.ids[0], reason=LOST
-            )
-        return batch
+        begins = [BEGINNING] if fresh_since is None else [fresh_since, BEGINNING]
+        turns = [(begin, rank) for begin in begins for rank in (0, 1)]
+        for some, in_turn in ((turns, False), ([(BEGINNING, 2)], True)):
+            values = {"since": [begin for begin, _ in some], "ranks": [rank for _, rank in some], "in_turn": in_turn}
+            found: list[Batch] = self.ledger.once("delivery/take", self._fixed | values, class_row(Batch))
+            for batch in found:
+                if batch.lost:
+                    first = batch.ids[0]
+                    log.warning(
+                        "events are taken again", meter=self.meter, events=len(batch.ids), first=first, reason=LOST
+                    )
+                return batch
+        return None
 
     def due_in(self) -> float | None:
         """How many seconds until the next batch is due; None if none waits."""
-        with self.ledger.transaction() as connection:
-            row = cursor(connection).execute(statement("delivery/due_in"), self._fixed).fetchone()
-        due_in = row[0] if row else None
-        return max(0.0, due_in.total_seconds()) if isinstance(due_in, timedelta) else None
+        [(due_in,)] = self.ledger.once("delivery/due_in", self._fixed)
+        return None if due_in is None else max(0.0, due_in.total_seconds())
 
     def others(self, batch: Batch) -> Others:
         """How Lago has answered other batches since just before this one was taken."""
-        with self.ledger.transaction() as connection:
-            reading = cursor(connection).connection.cursor(row_factory=class_row(Others))
-            found = reading.execute(statement("delivery/others"), {**self._fixed, "id": batch.id}).fetchone()
-        return found or Others()
+        found: list[Others] = self.ledger.once("delivery/others", self._fixed | {"id": batch.id}, class_row(Others))
+        return found[0]
 
     def accept(self, batch: Batch) -> bool:
         """Record that Lago has all of a batch; say whether it was still this sender's."""
-        values = {"id": batch.id, "attempt": batch.attempts}
-        with self.ledger.transaction() as connection:
-            return cursor(connection).execute(statement("delivery/accept"), values).rowcount == 1
+        return bool(self.ledger.once("delivery/accept", {"id": batch.id, "attempt": batch.attempts}))
 
     def give_back(
         self,
@@ -209,9 +208,8 @@ class Outbox:
             "proof": batch.proof if proof is None else proof,
             "rest": rest,
         }
-        with self.ledger.transaction() as connection:
-            row = cursor(connection).execute(statement("delivery/give_back"), {**self._fixed, **values}).fetchone()
-        return int(str(row[0])) if row else 0
+        found = self.ledger.once("delivery/give_back", self._fixed | values)
+        return found[0][0] if found else 0
 
     def split(self, batch: Batch, parts: Sequence[Part], *, asked: bool = False) -> bool:
         """Let the events of a taken batch part ways; what is in conflict holds the later revisions of its buckets.

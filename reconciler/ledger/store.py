@@ -1,12 +1,15 @@
 """The ledger as a whole: its transactions, and its schema made when first needed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from typing import Any
 
+from psycopg.rows import RowFactory, tuple_row
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import SET_BASED, Postgres
+from reconciler.database.statements import statement
 from reconciler.ledger import alarms, schema
 from reconciler.ledger.alarms import Alarm
 from reconciler.ledger.balance import Balance
@@ -58,6 +61,10 @@ class Ledger:
             return
         with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
             yield connection
+
+    def once(self, name: str, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row) -> list[Any]:
+        """The rows of the statement `sql/<name>.sql`, in a transaction of its own; not for a dry run."""
+        return self._postgres.once(statement(name), values, row)
 
     def ring(self, connection: Connection, meter: str, alarm: Alarm) -> None:
         """Ring an alarm of a meter; a dry ledger leaves it, since even what is undone would use up a number."""

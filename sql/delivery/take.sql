@@ -1,35 +1,40 @@
 -- take: the oldest batch that is due, for the time of a lease. Any number of senders may take.
 --
--- Reads   planned batches that the gate has admitted of late, of windows from one on. A batch is not due while another
---         sender has it, while it rests, or while an attempt is open that can't be read back yet. A bucket's revisions
---         go one after the other, so that a conflict of one can hold those behind it; behind a conflict none goes. Of
---         one rank: what has never failed (0), what has, as it is or in a larger batch (1), or a whole round (2), in turn.
+-- Reads   arrays of turns, each a first window and a rank: what has never failed (0), what has, as it is or in a larger
+--         batch (1), or a whole round (2). The first turn that finds a batch gets it. Planned batches that the gate has
+--         admitted of late. A batch is not due while another sender has it, while it rests, or while an attempt is open
+--         that can't be read back yet. A bucket's revisions go one after the other, so that a conflict of one can hold
+--         those behind it; behind a conflict none goes.
 -- Writes  the attempt, before the request. A sender that dies leaves a lease that ends, and an open attempt.
 --         That it was lost is then the reason why the batch goes again.
 -- Returns the batch as it was: its number, the attempt (which tells this sender from a later one), the body that goes
 --         to Lago, the ids in it, since when an earlier attempt is open, how often it failed in a row, how much proves
 --         that it is poison, and whether an earlier sender was lost.
 WITH due AS (
-    SELECT id, open_since, leased_until
-    FROM reconciler.batch
-    WHERE meter = %(meter)s
-      AND state = 'planned'
-      AND first_window >= %(since)s
-      AND CASE WHEN failed_at IS NULL THEN 0 WHEN failures < %(tries)s THEN 1 ELSE 2 END = %(rank)s
-      AND admitted_at > clock_timestamp() - %(admission)s::interval
-      AND (leased_until IS NULL OR leased_until < clock_timestamp())
-      AND (rests_until IS NULL OR rests_until < clock_timestamp())
-      AND (open_since IS NULL OR open_since <= clock_timestamp() - %(ask_after)s::interval)
-      AND NOT (behind
-               AND EXISTS (SELECT FROM reconciler.event
-                                JOIN reconciler.event AS earlier USING (meter, window_start, bucket)
-                                JOIN reconciler.batch AS other ON other.id = earlier.batch
-                           WHERE event.batch = batch.id
-                             AND earlier.revision < event.revision
-                             AND (other.state = 'planned' OR other.conflict)))
-    ORDER BY CASE WHEN %(rank)s = 2 THEN rests_until END NULLS FIRST, first_window, id
+    SELECT found.*
+    FROM unnest(%(since)s::timestamptz[], %(ranks)s::int[]) WITH ORDINALITY AS turn (since, rank, number),
+         LATERAL (SELECT id, open_since, leased_until
+                  FROM reconciler.batch
+                  WHERE meter = %(meter)s
+                    AND state = 'planned'
+                    AND first_window >= turn.since
+                    AND CASE WHEN failed_at IS NULL THEN 0 WHEN failures < %(tries)s THEN 1 ELSE 2 END = turn.rank
+                    AND admitted_at > clock_timestamp() - %(admission)s::interval
+                    AND (leased_until IS NULL OR leased_until < clock_timestamp())
+                    AND (rests_until IS NULL OR rests_until < clock_timestamp())
+                    AND (open_since IS NULL OR open_since <= clock_timestamp() - %(ask_after)s::interval)
+                    AND NOT (behind
+                             AND EXISTS (SELECT FROM reconciler.event
+                                              JOIN reconciler.event AS earlier USING (meter, window_start, bucket)
+                                              JOIN reconciler.batch AS other ON other.id = earlier.batch
+                                         WHERE event.batch = batch.id
+                                           AND earlier.revision < event.revision
+                                           AND (other.state = 'planned' OR other.conflict)))
+                  ORDER BY CASE WHEN %(in_turn)s THEN rests_until END NULLS FIRST, first_window, id
+                  LIMIT 1
+                  FOR UPDATE SKIP LOCKED) AS found
+    ORDER BY number
     LIMIT 1
-    FOR UPDATE SKIP LOCKED
 ), taken AS (
     UPDATE reconciler.batch
     SET attempts = attempts + 1,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import NamedTuple
 
-from reconciler.ledger.outbox import BEGINNING, LOST, Batch, Others, Part
+from reconciler.ledger.outbox import LOST, Batch, Others, Part
 from reconciler.settings.limits import Limits
 from tests.worlds.stage import moment, seconds
 
@@ -103,7 +103,7 @@ class MemoryOutbox:
         """The batches that carry a bucket's events, by revision."""
         return self._of.get((window, bucket), {})
 
-    def take(self, since: datetime = BEGINNING) -> Batch | None:
+    def take(self, fresh_since: datetime | None = None) -> Batch | None:
         """sql/delivery/take.sql."""
         self._mishap()
         now = self._clock()
@@ -113,8 +113,7 @@ class MemoryOutbox:
                 (row.leased_until is None or row.leased_until < now)
                 and (row.rests_until is None or row.rests_until < now)
                 and (row.open_since is None or row.open_since <= now - self._ask_after)
-                and row.first_window >= since
-                and (first is None or self._order(row) < self._order(first))
+                and (first is None or self._order(row, fresh_since) < self._order(first, fresh_since))
                 and not (row.behind and self._waits(row))
             ):
                 first = row
@@ -283,9 +282,12 @@ class MemoryOutbox:
                 count += other.failed_at is not None and other.failed_at > self._accepted_at
         return count
 
-    def _order(self, row: Row) -> tuple[int, float, datetime, int]:
-        rank = 0 if row.failed_at is None else 1 if row.failures < self.tries else 2
-        return rank, row.rests_until if rank == 2 and row.rests_until is not None else -_NEVER, row.first_window, row.id
+    def _order(self, row: Row, fresh_since: datetime | None) -> tuple[bool, bool, bool, float, datetime, int]:
+        if row.failures >= self.tries:
+            rests_until = -_NEVER if row.rests_until is None else row.rests_until
+            return True, False, True, rests_until, row.first_window, row.id
+        is_old = fresh_since is not None and row.first_window < fresh_since
+        return False, is_old, row.failed_at is not None, 0.0, row.first_window, row.id
 
     def _waits(self, row: Row) -> bool:
         return any(
