@@ -5,8 +5,6 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
 
@@ -43,9 +41,8 @@ class Agenda:
     def is_due(self, kind: Kept) -> bool:
         """Whether it is time for a look of that kind."""
         values = {"meter": self._meter, "kind": kind, "pause": f"{self._pauses[kind]} seconds"}
-        with self._ledger.transaction() as connection:
-            row = cursor(connection).execute(statement("capture/look_is_due"), values).fetchone()
-        return row is not None and bool(row[0])
+        [(is_due,)] = self._ledger.once("capture/look_is_due", values)
+        return bool(is_due)
 
     def begin(self, kind: Kept, since: datetime, until: datetime) -> Look:
         """A new look over `[since, until)`."""

@@ -60,7 +60,7 @@ class Planner:
         totals, oldest, brought = self._totals(connection, stretch)
         whole = self._statement(totals, oldest)
         given = values(stretch) | self._plan_values(stretch.terms) | brought
-        row = cursor(connection).connection.cursor(row_factory=dict_row).execute(whole, given).fetchone()
+        row = cursor(connection, dict_row).execute(whole, given).fetchone()
         assert row is not None
         mark, watermark = row.pop("overtaken"), row.pop("watermark")
         if mark is not None:
@@ -81,7 +81,7 @@ class Planner:
         whole = statement("capture/differing_windows").format(counts=counts)
         given = values(stretch) | {"meter": self._meter.name, "scope": scope}
         rows = cursor(connection).execute(whole, given).fetchall()
-        return [start.astimezone(UTC) for (start,) in rows if isinstance(start, datetime)]
+        return [start.astimezone(UTC) for (start,) in rows]
 
     def _totals(
         self, connection: Connection, stretch: Stretch

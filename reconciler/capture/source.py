@@ -137,7 +137,7 @@ class Source:
         """The start of the oldest row, None if there is no row."""
         with self.transaction() as connection:
             row = cursor(connection).execute(self.oldest(), {}).fetchone()
-        return row[0].astimezone(UTC) if row and isinstance(row[0], datetime) else None
+        return row[0].astimezone(UTC) if row and row[0] else None
 
 
 def values(stretch: Stretch) -> dict[str, Any]:

@@ -87,7 +87,6 @@ class Postgres:
             creator=partial(_connect, database.conninfo),
             pool_size=8,
             max_overflow=0,
-            isolation_level="READ COMMITTED",
             use_native_hstore=False,
             hide_parameters=True,
         )
@@ -118,43 +117,15 @@ class Postgres:
             ReconcileError: of the class given, in one sentence, for whatever Postgres or the network refused.
         """
         with self.plain_errors(), self._engine.connect() as connection:
-            if read_only:
-                connection = connection.execution_options(postgresql_readonly=True)  # noqa: PLW2901
-            connection.begin()
-            with _driver(connection).pipeline():
-                self._set_local(connection, local)
+            self._begin(connection, read_only=read_only, local=local)
             yield connection
             if rollback:
                 connection.rollback()
             else:
                 connection.commit()
 
-    def once(self, query: sql.SQL, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row) -> list[Any]:
-        """One statement that returns rows, in a transaction of its own: two ways to the server and back, not four.
-
-        Args:
-            query: the statement.
-            values: its bound parameters.
-            row: makes the rows.
-
-        Returns:
-            All rows.
-
-        Raises:
-            ReconcileError: as `transaction` does.
-        """
-        with self.plain_errors(), self._engine.connect() as connection:
-            connection.begin()
-            driver = _driver(connection)
-            with driver.pipeline():
-                self._set_local(connection)
-                answer = driver.cursor(row_factory=row).execute(query, values)
-            rows = answer.fetchall()
-            connection.commit()
-            return rows
-
-    def _set_local(self, connection: Connection, local: Mapping[str, str] | None = None) -> None:
-        """SET LOCAL, all in one statement; as text for the driver, since every transaction begins with it."""
+    def _begin(self, connection: Connection, *, read_only: bool, local: Mapping[str, str] | None) -> None:
+        """Begin a transaction with its settings, in one message to the server."""
         settings = {
             **_EVERY_TRANSACTION,
             "statement_timeout": _milliseconds(self._statement_timeout),
@@ -162,7 +133,8 @@ class Postgres:
             **self._named,
             **(local or {}),
         }
-        cursor(connection).execute(_local(tuple(settings.items())))
+        connection.begin()
+        cursor(connection).execute(_beginning(read_only, tuple(settings.items())))
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
@@ -200,19 +172,16 @@ def _connect(conninfo: str) -> psycopg.Connection:
     # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
     given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(conninfo)
     given.pop("application_name", None)
+    # autocommit: transactions begin with a statement of ours.
     # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
-    return psycopg.connect(make_conninfo(**given), prepare_threshold=None)
+    return psycopg.connect(make_conninfo(**given), autocommit=True, prepare_threshold=None)
 
 
-def cursor(connection: Connection) -> psycopg.Cursor[tuple[object, ...]]:
-    """Psycopg's own cursor on the connection's transaction: for composed SQL and COPY."""
-    return _driver(connection).cursor()
-
-
-def _driver(connection: Connection) -> psycopg.Connection:
+def cursor(connection: Connection, row: RowFactory[Any] = tuple_row) -> psycopg.Cursor[Any]:
+    """Psycopg's own cursor on the connection's transaction, for statements of `sql/` and COPY; `row` makes its rows."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
-    return driver
+    return driver.cursor(row_factory=row)
 
 
 def _note_use(_driver: psycopg.Connection, record: Any) -> None:
@@ -231,9 +200,12 @@ def _ping_if_idle(driver: psycopg.Connection, record: Any, _proxy: object) -> No
 
 
 @cache
-def _local(settings: tuple[tuple[str, str], ...]) -> bytes:
+def _beginning(read_only: bool, settings: tuple[tuple[str, str], ...]) -> bytes:  # noqa: FBT001 - for the cache
     calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings)
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls)).as_bytes()
+    begin = sql.SQL(
+        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY" if read_only else "BEGIN ISOLATION LEVEL READ COMMITTED"
+    )
+    return sql.SQL("{}; SELECT {}").format(begin, sql.SQL(", ").join(calls)).as_bytes()
 
 
 def _milliseconds(length: timedelta) -> str:

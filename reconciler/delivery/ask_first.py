@@ -29,6 +29,9 @@ NEAR = timedelta(days=1)
 
 _MILLISECOND = timedelta(milliseconds=1)
 
+Window = tuple[datetime, datetime | None]
+"""The start of a window, and until when Lago was asked about it, if in part."""
+
 
 class UnknownEventsError(ReconcileError):
     """Lago holds events of this meter that are not from its ledger. Exit code 3: a person has to look."""
@@ -87,11 +90,10 @@ class AskFirst:
             begins = bool(rows) and not self._meter.start_chosen and not connection.scalar(select(before))
         if begins:
             self._ask_before_start(horizon)
-        windows = [(start.astimezone(UTC), until) for start, until in rows if isinstance(start, datetime)]
+        windows = [(start.astimezone(UTC), until and until.astimezone(UTC)) for start, until in rows]
         for group in self._near(windows):
             start, asked_until = group[0]
-            since = asked_until.astimezone(UTC) if isinstance(asked_until, datetime) else start
-            self._ask(since, [start for start, _ in group])
+            self._ask(asked_until or start, [start for start, _ in group])
         with self._ledger.transaction() as connection:
             cursor(connection).execute(statement("delivery/asked"), values)
 
@@ -141,12 +143,9 @@ class AskFirst:
             "ids": [event["transaction_id"] for event, _ in readable],
             "subscriptions": [event.get("external_subscription_id") for event, _ in readable],
         }
-        with self._ledger.transaction() as connection:
-            rows = cursor(connection).execute(statement("delivery/known_events"), values).fetchall()
         found: list[tuple[dict[str, Any], Planned | None]] = [(event, None) for event, key in keys if key is None]
-        for number, batch, *rest in rows:
-            event = readable[int(str(number)) - 1][0]
-            found.append((event, None if batch is None else Planned(batch, *rest)))  # type: ignore[arg-type]
+        for number, batch, *rest in self._ledger.once("delivery/known_events", values):
+            found.append((readable[number - 1][0], None if batch is None else Planned(batch, *rest)))
         return found
 
     def _ask_before_start(self, horizon: timedelta) -> None:
@@ -168,9 +167,9 @@ class AskFirst:
                     known = (table.c.meter == self._meter.name) & table.c.start.in_(select(func.unnest(some)))
                     connection.execute(update(table).where(known, table.c.asked_at.is_(None)).values(values))
 
-    def _near(self, windows: Sequence[tuple[datetime, object]]) -> Iterator[list[tuple[datetime, object]]]:
+    def _near(self, windows: Sequence[Window]) -> Iterator[list[Window]]:
         """Group windows that lie close together and have the same code; one that is asked about in part begins one."""
-        group: list[tuple[datetime, object]] = []
+        group: list[Window] = []
         for _, same in groupby(windows, key=lambda window: self._meter.timeline.at(window[0]).code):
             for window in same:
                 if group and (window[0] - group[-1][0] > NEAR or window[1] is not None):

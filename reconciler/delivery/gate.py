@@ -5,9 +5,7 @@ same Lago as ever, with a metric for our events. Then what it holds already, can
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import select, update
 
@@ -177,7 +175,7 @@ class Gate:
         parts: dict[tuple[int, int, int], list[Part]] = defaultdict(list)
         with self._ledger.transaction() as connection:
             values = {"meter": self._meter.name, "store": store}
-            rows: Sequence[Any] = cursor(connection).execute(statement("delivery/unsendable"), values).fetchall()
+            rows = cursor(connection).execute(statement("delivery/unsendable"), values)
             for id_, attempt, events, reason, places in rows:
                 parts[id_, attempt, events].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
             done = 0

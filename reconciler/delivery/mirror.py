@@ -92,7 +92,7 @@ class Mirror:
         """
         values = {"meter": meter, "key": self.key, "now": self._now}
         with self._ledger.transaction(planning=True) as connection:
-            rows: Any = cursor(connection).execute(statement("delivery/unknown_subscriptions"), values).fetchall()
+            rows = cursor(connection).execute(statement("delivery/unknown_subscriptions"), values).fetchall()
         unknown = {external_id for external_id, is_unknown, *_ in rows if is_unknown}
         if len(unknown) <= ONE_BY_ONE:
             self._ask_each([row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])

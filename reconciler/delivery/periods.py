@@ -7,6 +7,8 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
 
+from psycopg.rows import args_row
+
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
 from reconciler.delivery.mirror import Mirror, moment, span
@@ -136,10 +138,10 @@ class Periods:
             values = {"meter": self._meter.name, "state": state, "after": after, "batches": _BATCHES}
             values |= {"final": self._rule == "move", **mirror.names}
             with self._ledger.transaction(planning=True) as connection:
-                found: Any = cursor(connection).execute(statement("delivery/doubtful_events"), values).fetchall()
-            if not found:
+                found = cursor(connection, args_row(Doubtful)).execute(statement("delivery/doubtful_events"), values)
+                rows = found.fetchall()
+            if not rows:
                 return
-            rows = [Doubtful(*row) for row in found]
             yield rows
             after = rows[-1].batch
 

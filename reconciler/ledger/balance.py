@@ -68,7 +68,7 @@ class Balance:
 
 def balance(connection: Connection, meter: str, horizon: datetime) -> Balance:
     """Read how the meter stands, its unattributed usage from `horizon` on."""
-    reading = cursor(connection).connection.cursor(row_factory=class_row(Balance))
-    row = reading.execute(statement("ledger/balance"), {"meter": meter, "horizon": horizon}).fetchone()
+    values = {"meter": meter, "horizon": horizon}
+    row: Balance | None = cursor(connection, class_row(Balance)).execute(statement("ledger/balance"), values).fetchone()
     assert row is not None, "a meter has been made before it is asked about"
     return row

@@ -260,8 +260,7 @@ def split(
         "opened_before": opened_before,
         "parts": json.dumps([_plain(part) for part in parts]),
     }
-    rows = cursor(connection).execute(statement("delivery/split"), values).fetchall()
-    return [int(str(batch)) for _, batch in rows]
+    return [batch for _, batch in cursor(connection).execute(statement("delivery/split"), values)]
 
 
 def split_off(
@@ -287,9 +286,8 @@ def split_off(
 
 def hold_later_revisions(connection: Connection, conflicting: Sequence[int]) -> None:
     """Hold the planned events behind those of batches in conflict: their buckets send nothing more until then."""
-    values = {"batches": conflicting}
-    rows: Sequence[Any] = cursor(connection).execute(statement("delivery/later_revisions"), values).fetchall()
-    for id_, attempt, events, places in rows:
+    later = cursor(connection).execute(statement("delivery/later_revisions"), {"batches": conflicting}).fetchall()
+    for id_, attempt, events, places in later:
         held = Part(places, "held", held_for="conflict", open=True)
         split_off(connection, id_, attempt, events, [held], stays=Part((), "planned", open=True))
 

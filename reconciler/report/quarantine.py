@@ -161,8 +161,7 @@ def _part(connection: Connection, events: Sequence[Quarantined], fate: Part) -> 
 def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequence[int]) -> None:
     """Plan what a conflict held behind these events: Lago's events stand for them, or they go again."""
     values = {"meters": names, "batches": decided}
-    rows: Sequence[Any] = cursor(connection).execute(statement("report/held_behind"), values).fetchall()
-    for id_, attempt, events, places in rows:
+    for id_, attempt, events, places in cursor(connection).execute(statement("report/held_behind"), values).fetchall():
         goes = Part(places, "planned", open=True)
         split_off(connection, id_, attempt, events, [goes], stays=Part((), "held", held_for="conflict", open=True))
 
@@ -176,7 +175,7 @@ def _person() -> str:
 
 
 def _read(connection: Connection, meter: str | None) -> list[Quarantined]:
-    reading = cursor(connection).connection.cursor(row_factory=class_row(Quarantined))
+    reading = cursor(connection, class_row(Quarantined))
     return reading.execute(statement("report/quarantined"), {"meter": meter}).fetchall()
 
 

@@ -140,9 +140,8 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
     assert meter is not None
     assert now is not None
     today = datetime.combine(now.astimezone(UTC), datetime.min.time(), UTC)
-    reading = cursor(connection).connection.cursor(row_factory=namedtuple_row)
-    since = today - timedelta(days=DAYS - 1)
-    days: list[Any] = reading.execute(statement("report/days"), {"meter": name, "since": since}).fetchall()
+    values = {"meter": name, "since": today - timedelta(days=DAYS - 1)}
+    days = cursor(connection, namedtuple_row).execute(statement("report/days"), values).fetchall()
     table = tables.run
     runs = connection.execute(
         select(table).where(table.c.meter == name).order_by(table.c.started_at.desc()).limit(5)
@@ -164,7 +163,7 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
 def _stalled(connection: Connection, name: str, before: datetime) -> datetime | None:
     """Since when passes begin and do not finish, if that was before `before`."""
     row = cursor(connection).execute(statement("report/stalled"), {"meter": name, "before": before}).fetchone()
-    return row[0] if row and isinstance(row[0], datetime) else None
+    return row[0] if row else None
 
 
 def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, Any]]:
