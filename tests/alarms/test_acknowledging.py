@@ -30,6 +30,7 @@ def _acknowledge(environ: dict[str, str], alarm: dict[str, Any], reason: str) ->
     acknowledge(load_settings(environ=environ), alarm["id"], reason)
 
 
+@pytest.mark.proof
 def test_an_alarm_is_raised_listed_acknowledged_and_rings_again_when_it_grows(
     proxy_db: Database, environ: dict[str, str]
 ) -> None:

@@ -15,6 +15,8 @@ from tests.clients.conftest import CUSTOMER, Callback
 from tests.conftest import Database, spend_row
 from tests.support import CODE, environment, reconcile
 
+pytestmark = pytest.mark.proof
+
 CHAT = {"model": "openai/gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}], "mock_response": "hello"}
 EMBEDDING = {"model": "openai/text-embedding-3-small", "input": ["hi"], "mock_response": [0.1, 0.2], "api_key": "none"}
 TOKENS = {"prompt_tokens", "completion_tokens", "total_tokens"}

@@ -51,6 +51,7 @@ def _pass(environ: dict[str, str], log: Path) -> None:
     reconcile(environ, limits=Limits(idle=0.5))
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("databases", ["one", "two"])
 def test_a_pass_that_is_frozen_loses_the_turn(
     proxy_db: Database, empty_db: Database, lago: Sandbox, databases: str, tmp_path: Path

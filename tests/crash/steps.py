@@ -98,14 +98,14 @@ class Steps:
     def distinct(self) -> Sequence[Step]:
         """The steps before and after which what lasts differs, in the order they were taken.
 
-        That is the first, the second and the last of each name, and one statement in the middle of each transaction:
-        wherever in it a crash falls, Postgres rolls it back. Of what only asks it is the first.
+        That is the first and the last of each name, and one statement in the middle of each transaction: wherever in it
+        a crash falls, Postgres rolls it back. Of what only asks it is the first.
         """
         numbers = self._numbers
         few = {
             step
             for step in self.taken
-            if step.kind != "statement" and step.number in ({1} if step.asks else {1, 2, numbers[step.kind, step.name]})
+            if step.kind != "statement" and step.number in ({1} if step.asks else {1, numbers[step.kind, step.name]})
         }
         few.update(self._middles.values())
         return [step for step in self.taken if step in few]

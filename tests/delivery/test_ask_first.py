@@ -172,6 +172,7 @@ def others_events(lago: Sandbox, since: datetime, count: int) -> None:
             client.post(BATCH, json={"events": events}).raise_for_status()
 
 
+@pytest.mark.proof
 def test_asking_that_takes_longer_than_a_pass_goes_on_where_it_was(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, RECONCILE_DEADLINE="3s")
     moment = datetime.now(UTC) - timedelta(minutes=40)

@@ -154,6 +154,7 @@ def test_no_connection_leaves_nothing_open(proxy_db: Database, plain: Sandbox) -
     assert_exact(proxy_db, plain)
 
 
+@pytest.mark.proof
 def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain: Sandbox) -> None:
     environ = environment(proxy_db, plain)
     customers(proxy_db, 20)

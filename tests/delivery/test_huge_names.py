@@ -43,6 +43,7 @@ def peak_of(environ: Mapping[str, str], folder: Path, *arguments: str) -> tuple[
     return int(code), int(kilobytes) / 1024
 
 
+@pytest.mark.proof
 def test_names_that_lago_can_not_take_are_quarantined_before_they_are_sent_in_bounded_memory(
     proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:

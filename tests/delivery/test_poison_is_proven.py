@@ -128,6 +128,7 @@ def test_what_a_gateway_can_not_get_through_rests_and_is_quarantined_after_many_
     assert "502" in answer
 
 
+@pytest.mark.proof
 def test_an_event_that_lago_never_answers_keeps_nothing_else_of_its_batch_from_lago(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -248,6 +249,7 @@ def test_poison_alone_with_a_lago_that_gets_nothing_else_proves_nothing(proxy_db
     assert proxy_db.fetch("SELECT proof FROM reconciler.batch") == [(0,)]
 
 
+@pytest.mark.proof
 def test_a_healthy_event_that_meets_an_error_after_an_outage_is_not_quarantined(
     proxy_db: Database, lago: Sandbox
 ) -> None:

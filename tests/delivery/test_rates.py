@@ -13,6 +13,7 @@ from tests.support import BATCH, EVENTS, QUICK, assert_exact, customers, environ
 SMALL = replace(QUICK, batch=10)
 
 
+@pytest.mark.proof
 def test_under_lagos_limits_a_pass_is_exact_and_waits_no_longer_than_it_must(proxy_db: Database, lago: Sandbox) -> None:
     customers(proxy_db, 400)
     lago.limits({"requests": 20, "path": BATCH}, {"requests": 50})
@@ -26,6 +27,7 @@ def test_under_lagos_limits_a_pass_is_exact_and_waits_no_longer_than_it_must(pro
     assert took < 10, "40 batches at 20 a second are 2 s"
 
 
+@pytest.mark.proof
 def test_a_limit_that_is_met_again_and_again_loses_nothing_and_sends_nothing_twice(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:

@@ -15,6 +15,8 @@ from tests.conftest import POSTGRES_15, TEMPLATE, Database, need_postgres_15, ne
 from tests.process import run, sentences
 from tests.support import assert_exact, environment
 
+pytestmark = pytest.mark.proof
+
 ENCRYPTED = """
 CREATE FUNCTION public.note() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -93,6 +93,7 @@ def test_a_backfill_killed_in_the_middle_is_finished_by_a_plain_pass(
     assert (again.tally.events_planned, again.delivered.accepted) == (0, 0)
 
 
+@pytest.mark.proof
 def test_a_fresh_look_goes_between_the_chunks_of_a_backfill(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

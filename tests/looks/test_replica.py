@@ -27,6 +27,7 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
+@pytest.mark.proof
 def test_a_replica_is_believed_as_far_as_it_has_come(folder: Path, empty_db: Database, lago: Sandbox) -> None:
     with EmbeddedPostgres(folder / "primary", settings=SETTINGS) as primary:
         apply_migrations(primary.url())

@@ -220,6 +220,7 @@ def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
     assert "LAGO_API_EVENT_CODE was team_usage, now other_usage" in teams["error"]
 
 
+@pytest.mark.proof
 def test_a_backlog_of_one_meter_leaves_another_its_share_of_the_time(
     proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:

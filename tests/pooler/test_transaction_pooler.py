@@ -131,6 +131,7 @@ def test_two_databases_behind_poolers(
     assert proxy_db.fetch("SELECT to_regnamespace('reconciler')") == [(None,)]
 
 
+@pytest.mark.proof
 def test_a_pass_killed_in_a_chunk_leaves_nothing_in_the_pool(
     proxy_db: Database, moment: datetime, lago: Sandbox, pgbouncer: InFrontOf
 ) -> None:

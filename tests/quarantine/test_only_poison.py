@@ -185,6 +185,7 @@ def test_a_second_outage_is_no_proof_against_an_event_that_failed_in_the_first(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_poison_is_found_where_each_attempt_is_read_back_before_the_next(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
