@@ -71,10 +71,8 @@ class Sort:
 
 
 @dataclass(frozen=True)
-class Cut:
-    """The batch is cut in batches of at most `size` events, which go again."""
-
-    size: int
+class Halve:
+    """The batch of many is cut in two, which go again."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +112,7 @@ class GoAgain:
     proof: int
 
 
-Decision = Accept | Sort | Cut | Quarantine | GiveBack | Stop | GoAgain
+Decision = Accept | Sort | Halve | Quarantine | GiveBack | Stop | GoAgain
 
 
 def _accept(_answer: Any, _batch: Taken) -> Decision:
@@ -125,8 +123,8 @@ def _sort(answer: Named, _batch: Taken) -> Decision:
     return Sort(dict(answer.faults))
 
 
-def _halve(_answer: Any, batch: Taken) -> Decision:
-    return Cut((batch.events + 1) // 2)
+def _halve(_answer: Any, _batch: Taken) -> Decision:
+    return Halve()
 
 
 def _too_many(_answer: TooMany, _batch: Taken) -> Decision:

@@ -14,10 +14,10 @@ import structlog
 
 from reconciler.delivery.decision import (
     Accept,
-    Cut,
     Decision,
     GiveBack,
     GoAgain,
+    Halve,
     Quarantine,
     Sort,
     Stop,
@@ -101,13 +101,13 @@ class Sender:
 
     def _send_next(self, *, fresh: bool) -> bool:
         """Send one batch, or wait for the next one; say whether to go on."""
-        with self._lago.slot():
-            if self._ending.has_come:
-                return False
-            batch = self._outbox.take(self._fresh_since if fresh else None)
-            if batch is not None:
-                self._send(batch)
-                return True
+        self._lago.wait()
+        if self._ending.has_come:
+            return False
+        batch = self._outbox.take(self._fresh_since if fresh else None)
+        if batch is not None:
+            self._send(batch)
+            return True
         due_in = self._outbox.due_in()
         if due_in is None or due_in > self._outbox.limits.patience:
             return False
@@ -136,16 +136,11 @@ class Sender:
                     self._count(accepted=len(batch.ids))
             case Sort(faults):
                 self._sort(batch, faults)
-            case Cut(size):
-                self._go_again(batch, said or f"cut in batches of {size}")
-                places = range(len(batch.ids))
-                self._outbox.split(
-                    batch,
-                    [
-                        Part(places[at : at + size], "planned", failure=said, open=stored)
-                        for at in range(0, len(places), size)
-                    ],
-                )
+            case Halve():
+                self._go_again(batch, said or "it goes again in halves")
+                places, middle = range(len(batch.ids)), (len(batch.ids) + 1) // 2
+                halves = places[:middle], places[middle:]
+                self._outbox.split(batch, [Part(half, "planned", failure=said, open=stored) for half in halves])
                 if said:
                     self._tire(LagoAwayError(self._lago.away(said)))
             case Quarantine(words):

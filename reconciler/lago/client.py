@@ -1,7 +1,5 @@
 """Lago over HTTP: one organization's API, as far as a producer of events needs it."""
 
-import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,14 +24,10 @@ class Organization:
 
     Attributes:
         id: Lago's own, which no other organization has.
-        timezone: its IANA name, such as `Europe/Paris`.
-        grace_period_days: how long invoices stay drafts.
         store: its event store; None if this Lago doesn't say (before v1.47).
     """
 
     id: str
-    timezone: str
-    grace_period_days: int
     store: Store | None
 
 
@@ -57,15 +51,14 @@ class Lago:
             key: the organization's API key.
             limits: timings and sizes.
             rate: the most requests a second; None is as many as Lago takes.
-            connections: the most batches on their way at once.
+            connections: the most requests on their way at once.
             ending: when what waits goes on, and no more questions are asked.
         """
         ending = ending or Ending()
         self._limits = limits
         self._ceiling = Pace(rate, sleep=ending.sleep)
         self._writing, reading = Pace(sleep=ending.sleep), Pace(sleep=ending.sleep)  # Lago limits them apart
-        self._slots = threading.BoundedSemaphore(connections)
-        self._transport = Transport(base, key, limits, connections=4 * connections)
+        self._transport = Transport(base, key, limits, connections)
         self._say = Sentences(base)
         self._questions = Questions(self._say, self._transport, limits, self._ceiling, reading, ending)
         self.base, self.away, self.refuses = base, self._say.away, self._say.refuses
@@ -74,16 +67,13 @@ class Lago:
         """Close the connections."""
         self._transport.close()
 
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[None]:
-        """One of the places on the wire; waits for it, and until the next batch may go or all is to end."""
-        with self._slots:
-            self._ceiling.wait()
-            self._writing.wait()
-            yield
+    def wait(self) -> None:
+        """Wait until the next batch may go, or all is to end."""
+        self._ceiling.wait()
+        self._writing.wait()
 
     def post(self, ids: Sequence[str], body: str) -> Answer:
-        """Send a batch's frozen text in a `slot`, and read the answer; `ids` are its transaction ids, in order."""
+        """Send a batch's frozen text, and read the answer; `ids` are its transaction ids, in order."""
         reply = self._transport.request("events/batch", self._limits.request, body=body.encode())
         if not isinstance(reply, Reply):
             return reply
@@ -103,14 +93,10 @@ class Lago:
         if untold or (reply.status == 403 and content.get("status") == 403):
             return None
         told = self._questions.thing("organization", self._questions.expect(reply))
-        billing, store = told.get("billing_configuration"), told.get("events_store")
-        id_, zone = told.get("lago_id"), told.get("timezone") or "UTC"
-        days = billing.get("invoice_grace_period") if isinstance(billing, dict) else 0
-        if not (isinstance(id_, str) and id_ and isinstance(zone, str)):
+        id_, store = told.get("lago_id"), told.get("events_store")
+        if not (isinstance(id_, str) and id_):
             raise LagoError(self._say.unusable("it answers with an organization without an id"))
-        return Organization(
-            id_, zone, days if isinstance(days, int) else 0, store if store in {"postgres", "clickhouse"} else None
-        )
+        return Organization(id_, store if store in {"postgres", "clickhouse"} else None)
 
     def store(self, told: Organization | None = None) -> Store:
         """Which event store an organization has. One that doesn't tell is tried: only ClickHouse's enriches events."""

@@ -254,12 +254,10 @@ class Client:
         self._not_before = 0.0
         self._limits = Limits()
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
+    def wait(self) -> None:
         """Wait until the next batch may go."""
         if self._not_before > self._stage.now:
             self._ending.sleep(self._not_before - self._stage.now)
-        yield
 
     def post(self, ids: Sequence[str], body: object) -> Answer:
         """Send a batch, as its body or as its payloads."""
