@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from reconciler.demo.litellm import SpendRow, apply_migrations, write_rows
 from reconciler.demo.postgres import EmbeddedPostgres, free_port, unprivileged
+from reconciler.ledger.store import open_ledger
+from reconciler.settings.load import load_settings
 from tests import order, trust
 
 DATA = Path(__file__).parent / "data"
@@ -30,7 +32,7 @@ POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "100", "shared_buffers": "64MB"}
 QUICK_LOGIN = {"scram_iterations": "1"}  # since Postgres 16
 
-TEMPLATE = "litellm_template"
+TEMPLATE, WITH_LEDGER = "litellm_template", "litellm_and_ledger_template"
 _numbers = itertools.count(1)
 
 
@@ -133,7 +135,7 @@ def _one_trust() -> Iterator[None]:
 
 @contextmanager
 def server(bin_dir: Path | None = None, **settings: str) -> Iterator[EmbeddedPostgres]:
-    """Run a Postgres with a template database of LiteLLM's schema, in memory where there is room for it.
+    """Run a Postgres with a template of LiteLLM's schema and one with a ledger beside it, in memory if there is room.
 
     Its settings are `SETTINGS` and those given. Passwords are checked as ever, in one round of hashing instead of 4096
     where the server has a setting for that: each pass logs in several times.
@@ -150,7 +152,19 @@ def server(bin_dir: Path | None = None, **settings: str) -> Iterator[EmbeddedPos
             password = sql.Literal(conninfo_to_dict(running.url())["password"])
             connection.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
         apply_migrations(running.socket_url(TEMPLATE))
+        with psycopg.connect(running.socket_url(), autocommit=True) as connection:
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+            connection.execute(create.format(sql.Identifier(WITH_LEDGER), sql.Identifier(TEMPLATE)))
+        make_ledger(running.socket_url(WITH_LEDGER))
         yield running
+
+
+def make_ledger(url: str) -> None:
+    """Make what a first pass makes: the tables of the ledger."""
+    settings = {"DATABASE_URL": url, "LAGO_API_BASE": "http://lago", "LAGO_API_KEY": "key"}
+    kind = {"LAGO_API_EVENT_CODE": "tokens", "LAGO_API_CHARGE_BY": "end_user_id"}
+    with closing(open_ledger(load_settings(environ=settings | kind))) as ledger:
+        ledger.upgrade()
 
 
 @contextmanager
@@ -198,9 +212,12 @@ def postgres15() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def proxy_db(postgres: EmbeddedPostgres) -> Iterator[Database]:
-    """A LiteLLM proxy's database: all migrations, no rows."""
-    with new_database(postgres, TEMPLATE) as database:
+def proxy_db(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A LiteLLM proxy's database: all migrations, no rows.
+
+    For the sake of speed it has an empty ledger already, unless the test is marked `no_ledger`.
+    """
+    with new_database(postgres, TEMPLATE if request.node.get_closest_marker("no_ledger") else WITH_LEDGER) as database:
         yield database
 
 

@@ -114,15 +114,14 @@ def create_app(
         yield
         kept.close()
 
-    routes = [_route(lago, _methods(method, path), f"/api/v1{path}", handler) for method, path, handler in ROUTES]
-    unknown = _route(lago, _METHODS, "/{rest:path}", _no_such_route)
     app = Starlette(
-        routes=[*Control(lago).routes(), *routes, unknown],
+        routes=[*Control(lago).routes(), *_ROUTES],
         middleware=[Middleware(_RouteByRawPath)],
         lifespan=lifespan,
         exception_handlers={Exception: _crash},
     )
     app.router.redirect_slashes = False
+    app.state.lago = lago
     return app
 
 
@@ -143,10 +142,11 @@ class _RouteByRawPath:
         await self._app(scope, receive, send)
 
 
-def _route(lago: Lago, methods: list[str], path: str, handler: Handler) -> Route:
+def _route(methods: list[str], path: str, handler: Handler) -> Route:
     """Return a route whose endpoint keeps the limits, plays faults, authenticates, calls the handler and logs."""
 
     async def endpoint(request: Request) -> Response:
+        lago: Lago = request.app.state.lago
         target = request.url.path
         try:
             content = await request.body()
@@ -233,3 +233,10 @@ async def _crash(request: Request, error: Exception) -> Response:
 
 def _no_such_route(_call: Call) -> None:
     raise not_found("resource")
+
+
+# Made once: an application takes a tenth of the time so.
+_ROUTES = [
+    *(_route(_methods(method, path), f"/api/v1{path}", handler) for method, path, handler in ROUTES),
+    _route(_METHODS, "/{rest:path}", _no_such_route),
+]

@@ -113,6 +113,7 @@ def test_without_a_reason_or_an_alarm_nothing_is_acknowledged(proxy_db: Database
     assert [each["acknowledged"] for each in _list(environ)] == [False]
 
 
+@pytest.mark.no_ledger
 def test_before_the_first_pass_there_is_no_ledger_to_list(environ: dict[str, str]) -> None:
     missing = process.run(environ, "alarm", "list")
     assert missing.returncode == 1

@@ -81,6 +81,7 @@ def test_alarms_are_listed_and_acknowledged(proxy_db: Database, lago: Sandbox) -
     assert sentences(unknown) == ["No alarm 4711 stands; `reconcile alarm list` shows those that do."]
 
 
+@pytest.mark.no_ledger
 def test_without_a_ledger_commands_say_how_to_make_it(proxy_db: Database) -> None:
     finished = run({"DATABASE_URL": proxy_db.url}, "alarm")
 

@@ -16,7 +16,7 @@ from tests.crash.steps import Step
 
 KILLED = -9
 
-pytestmark = [pytest.mark.proof(seconds=90), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.proof(seconds=90), pytest.mark.timeout(3600), pytest.mark.no_ledger]
 
 
 def kill_at(steps: Sequence[Step], scene: Scene, arguments: tuple[str, ...]) -> list[Step]:

@@ -15,7 +15,7 @@ from tests.crash.chosen import chosen, worth_a_crash
 from tests.crash.scene import Scene
 from tests.crash.steps import LASTING, Crash, Steps, counted, crash
 
-pytestmark = [pytest.mark.proof(seconds=50), pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.proof(seconds=50), pytest.mark.timeout(3600), pytest.mark.no_ledger]
 
 
 @pytest.mark.parametrize("prepare", ACTS.values(), ids=ACTS)

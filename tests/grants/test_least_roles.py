@@ -11,6 +11,8 @@ from tests.conftest import Database, spend_row
 from tests.grants.conftest import PASSWORD, ROLE, Psql
 from tests.support import assert_exact, environment, let_time_pass, reconcile
 
+pytestmark = pytest.mark.no_ledger
+
 
 def as_role(source: Database, lago: Sandbox, ledger: Database | None = None) -> dict[str, str]:
     environ = environment(source, lago) | {"DATABASE_URL": source.url_of(ROLE, PASSWORD)}

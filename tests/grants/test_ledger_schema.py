@@ -22,6 +22,8 @@ from tests.process import run, sentences
 from tests.support import assert_exact, backlog, environment, let_minutes_pass, reconcile
 
 # Whatever of a schema can be told from the catalog, constraints, indexes and comments included.
+pytestmark = pytest.mark.no_ledger
+
 SHAPE = """
 SELECT 'column', table_name, column_name, concat_ws(' ', data_type, udt_name, is_nullable, column_default, is_identity)
 FROM information_schema.columns WHERE table_schema = 'reconciler'

@@ -14,6 +14,8 @@ from tests.grants import versions
 from tests.process import only_object, run
 from tests.support import EVENTS, environment, make_metric, reconcile, states
 
+pytestmark = pytest.mark.no_ledger
+
 OLD = "reconciler.event"
 
 # What is known of an event. Of accepted ones only the last attempt and the last answer of a batch are kept.

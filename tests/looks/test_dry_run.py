@@ -5,6 +5,8 @@ from decimal import Decimal
 from functools import partial
 from typing import Any
 
+import pytest
+
 from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
 from reconciler.report.progress import Kind, Silent
@@ -32,6 +34,7 @@ def _contents(database: Database) -> dict[str, Any]:
     return {"relations": relations, "rows": rows, "sequences": sorted(sequences)}
 
 
+@pytest.mark.no_ledger
 def test_before_the_first_pass_it_counts_and_makes_no_ledger(
     proxy_db: Database, ledger: Database, lago: Sandbox
 ) -> None:

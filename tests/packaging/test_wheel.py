@@ -38,6 +38,7 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.mark.proof
+@pytest.mark.no_ledger
 def test_an_installed_wheel_works_from_any_folder(
     wheel: Path, tmp_path: Path, proxy_db: Database, lago: Sandbox
 ) -> None:

@@ -17,6 +17,8 @@ from tests.conftest import Database, spend_row
 from tests.process import start
 from tests.support import assert_exact, environment, let_time_pass, reconcile
 
+pytestmark = pytest.mark.no_ledger
+
 InFrontOf = Callable[[str], str]
 
 # Every setting that a transaction of ours changes, and what a connection of ours asks for.

@@ -120,6 +120,7 @@ def test_a_meter_can_be_chosen(environ: dict[str, str]) -> None:
     assert len(only_object(run(environ, "quarantine", "--json", "--meter", "default"))["quarantined"]) == 2
 
 
+@pytest.mark.no_ledger
 def test_without_a_ledger_it_says_what_to_do(proxy_db: Database, lago: Sandbox) -> None:
     refused = run(environment(proxy_db, lago), "quarantine")
     assert refused.returncode == 1

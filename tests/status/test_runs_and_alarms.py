@@ -105,6 +105,7 @@ def test_a_purge_mark_is_shown(proxy_db: Database, environ: dict[str, str]) -> N
     assert "2026-11-01 12:15 UTC" in process.run(environ, "status").stdout
 
 
+@pytest.mark.no_ledger
 def test_without_a_ledger_it_says_what_to_do(environ: dict[str, str]) -> None:
     missing = process.run(environ, "status")
     assert missing.returncode == 1

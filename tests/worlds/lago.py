@@ -1,7 +1,6 @@
 """A Lago in memory: its stores' rules, and what comes between it and a sender (facts: lago sections 0.1 and 2)."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from json import loads
 from random import Random
