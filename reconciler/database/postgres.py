@@ -3,6 +3,7 @@
 Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
 """
 
+import logging
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -45,6 +46,9 @@ SET_BASED = {
     "enable_mergejoin": "off",
     "enable_nestloop": "off",
 }
+
+# What it ignores while an error is on its way, that error tells.
+logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 IDLE_SECONDS = 1.0
 """A connection that has idled for longer is tried before it is used."""

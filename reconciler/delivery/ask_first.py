@@ -11,7 +11,7 @@ from itertools import groupby
 from json import loads
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, select
 
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
@@ -120,7 +120,7 @@ class AskFirst:
             raise UnknownEventsError(_not_ours(self._meter, unknown), len(unknown))
         missed = False
         with self._ledger.transaction() as connection:
-            for (batch, attempt, state, events, held_for), places in equal.items():
+            for (batch, attempt, state, events, held_for), places in sorted(equal.items(), key=lambda each: each[0][0]):
                 accepted = Part(places, "accepted", answer="Lago held it before it was sent")
                 stays = Part((), state, held_for=held_for)
                 if split_off(connection, batch, attempt, events, [accepted], stays=stays):
@@ -158,14 +158,11 @@ class AskFirst:
 
     def _note(self, starts: Sequence[datetime], until: datetime) -> None:
         """Keep how far Lago was asked."""
-        table = tables.window
         done = [start for start in starts if self._meter.timeline.window_end(start) <= until]
-        part = [start for start in starts if start < until < self._meter.timeline.window_end(start)]
+        begun = [start for start in starts if start < until < self._meter.timeline.window_end(start)]
+        values = {"meter": self._meter.name, "done": done, "begun": begun, "until": until}
         with self._ledger.transaction() as connection:
-            for some, values in ((done, {"asked_at": func.clock_timestamp()}), (part, {"asked_until": until})):
-                if some:
-                    known = (table.c.meter == self._meter.name) & table.c.start.in_(select(func.unnest(some)))
-                    connection.execute(update(table).where(known, table.c.asked_at.is_(None)).values(values))
+            cursor(connection).execute(statement("delivery/note_asked"), values)
 
     def _near(self, windows: Sequence[Window]) -> Iterator[list[Window]]:
         """Group windows that lie close together and have the same code; one that is asked about in part begins one."""

@@ -151,12 +151,15 @@ class Mirror:
             self._keep({external_id: [found] if found else []})
 
     def _keep(self, found: Mapping[str, list[dict[str, Any]]]) -> None:
-        """Keep what was told, unless another pass has learned meanwhile that spans have ended: then it may be old."""
+        """Keep what was told, unless another pass has learned meanwhile that spans have ended: then it may be old.
+
+        One pass at a time: two that kept the same names, each in its own order, would lock each other out.
+        """
         storable = [(external_id, told) for external_id, told in found.items() if _storable(external_id)]
         rows = [row for external_id, told in storable for row in self._rows(external_id, told)]
         lagos = tables.lago
         with self._ledger.transaction() as connection:
-            known = select(lagos.c.invoices).where(lagos.c.base == self._lago.base).with_for_update(read=True)
+            known = select(lagos.c.invoices).where(lagos.c.base == self._lago.base).with_for_update()
             if rows and connection.scalar(known) == self._seen:
                 connection.execute(delete(table).where(table.c.id.in_({row["id"] for row in rows})))
                 connection.execute(insert(table).on_conflict_do_nothing(), rows)

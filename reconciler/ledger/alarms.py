@@ -139,18 +139,19 @@ def overtaken(mark: datetime, watermark: datetime) -> Alarm:
 
 
 def review(connection: Connection, meter: str, balance: Balance) -> None:
-    """Raise, refresh and clear the alarms that follow from how the meter stands."""
-    standing_alarms = list(of(balance))
+    """Raise, refresh and clear the alarms that follow from how the meter stands.
+
+    In the order of kinds, so that passes which end at once can't lock each other out.
+    """
+    standing = (table.c.meter == meter) & table.c.cleared_at.is_(None)
+    connection.execute(select(table.c.kind).where(standing).order_by(table.c.kind).with_for_update())
+    standing_alarms = sorted(of(balance), key=lambda alarm: alarm.kind)
     for alarm in standing_alarms:
         ring(connection, meter, alarm)
     kinds = [alarm.kind for alarm in standing_alarms]
     connection.execute(
         update(table)
-        .where(
-            table.c.meter == meter,
-            table.c.cleared_at.is_(None),
-            table.c.kind.not_in([*kinds, *INCIDENTS, "foreign"]),
-        )
+        .where(standing, table.c.kind.not_in([*kinds, *INCIDENTS, "foreign"]))
         .values(cleared_at=func.clock_timestamp())
     )
 

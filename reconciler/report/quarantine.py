@@ -146,7 +146,7 @@ def _by_batch(events: Sequence[Quarantined]) -> list[list[Quarantined]]:
     batches: dict[int, list[Quarantined]] = defaultdict(list)
     for event in events:
         batches[event.batch].append(event)
-    return list(batches.values())
+    return [batches[batch] for batch in sorted(batches)]
 
 
 def _part(connection: Connection, events: Sequence[Quarantined], fate: Part) -> list[int]:

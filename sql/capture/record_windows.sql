@@ -9,6 +9,7 @@ SELECT %(meter)s, start, rows, requests, cost, unattributed_rows, unattributed_c
        frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, kept_cost,
        greatest(requests - kept_requests, unbilled_requests), greatest(cost - kept_cost, unbilled_cost)
 FROM looked
+ORDER BY start
 ON CONFLICT (meter, start) DO UPDATE
 SET rows = excluded.rows,
     requests = excluded.requests,

@@ -18,3 +18,4 @@ WHERE conflicting.batch = ANY(%(batches)s)
   AND batch.state = 'planned'
   AND (batch.leased_until IS NULL OR batch.leased_until < clock_timestamp())
 GROUP BY batch.id
+ORDER BY batch.id

@@ -17,3 +17,4 @@ WHERE batch.state = 'held'
                 AND decided.bucket = held.bucket
                 AND decided.revision < held.revision)
 GROUP BY batch.id
+ORDER BY batch.id

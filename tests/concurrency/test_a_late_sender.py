@@ -18,7 +18,7 @@ INVALID = {
 }
 ACCEPTS = "statement UPDATE reconciler.batch SET state = 'accepted'"
 GIVES_BACK = "statement UPDATE reconciler.batch SET leased_until = NULL"
-SPLITS = "statement WITH ours AS"
+SPLITS = "statement WITH ours AS ( SELECT * FROM"
 SENDS = f"request POST {BATCH}"
 
 

@@ -1,12 +1,19 @@
 """What Lago is asked for: each subscription once while its span lasts, many by one list; and who can't be asked for."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from reconciler.delivery.mirror import Mirror
+from reconciler.lago.client import Lago
+from reconciler.ledger.store import open_ledger
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, Settled, last_month, long_ago, planned
+from tests.periods.conftest import Billing, Settled, last_month, long_ago, now, planned
 from tests.support import environment, reconcile
 
 
@@ -49,6 +56,30 @@ def test_more_invoices_than_a_page_since_the_last_pass_make_all_be_asked_for_aga
         billing.subscribe(name, plan="better")
         proxy_db.insert(spend_row(end_user=name))
     assert reconcile(environ).delivered.held == 2
+
+
+def test_passes_that_learn_of_the_same_names_at_once_do_not_lock_each_other_out(
+    proxy_db: Database, billing: Billing
+) -> None:
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, billing.lago)
+    reconcile(environ, since="2h")
+    settings = load_settings(environ=environ)
+    names = [f"nobody {number}" for number in range(500)]
+
+    def learn(order: Sequence[str]) -> None:
+        with (
+            closing(open_ledger(settings)) as ledger,
+            closing(Lago(settings.lago_api_base, settings.read_key(), limits=settings.limits)) as lago,
+        ):
+            mirror = Mirror(ledger, lago, "", now())
+            mirror.forget_ended()
+            for _ in range(5):
+                mirror._keep({name: [] for name in order})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(learn, (names, names[::-1])))
+    assert proxy_db.fetch("SELECT count(*) FROM reconciler.subscription WHERE external_id <> 'acme'") == [(500,)]
 
 
 def test_one_that_ended_is_found_among_many(proxy_db: Database, billing: Billing) -> None:
