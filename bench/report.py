@@ -76,7 +76,7 @@ def page(
         slow=1000 * senders.SLOW,
         limit=senders.LIMIT,
         backlog=crew[0].heard.events,
-        connections=" and ".join(map(str, CONNECTIONS)),
+        connections=", ".join(map(str, CONNECTIONS)),
         crowd=CROWD,
         faults=FAULTS,
         circumstances="\n".join(f"- {what}: {value}" for what, value in circumstances.items()),
@@ -227,7 +227,7 @@ the answer to the last. There it is also checked that each event came, and once.
 
 ### Passes at once
 
-One backlog, and several real `reconcile` processes, each with its four connections, started together as cron on several
+One backlog, and several real `reconcile` processes, each with its two connections, started together as cron on several
 machines would. The responder answers after {latency:g} ms, where a few passes keep a small machine busy, and after
 {slow:g} ms, where they wait for it. The limit is {limit} requests a second over all clients, as Lago's cloud has it,
 with its headers and a 429 for what is over it.
