@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from reconciler.capture.source import Sight, Source, copy, values
 from reconciler.capture.subscriptions import Subscriptions
-from reconciler.database.postgres import cursor
+from reconciler.database.postgres import cursor, execute
 from reconciler.database.statements import identifier, statement
 from reconciler.ledger import alarms
 from reconciler.ledger.store import Ledger
@@ -103,7 +103,7 @@ class Planner:
     def _bring(self, connection: Connection, stretch: Stretch, name: str, read: sql.Composed) -> sql.Composable:
         """Copy what the source says into the temp table of that name; return the SQL that reads it."""
         table = identifier("pg_temp", name)
-        cursor(connection).execute(statement(f"capture/{name}_table"))
+        execute(connection, f"capture/{name}_table")
         with self._source.transaction() as source:
             copy(read, values(stretch), table, source, connection, errors_of_write=self._ledger.plain_errors)
         return sql.SQL("TABLE {}").format(table)

@@ -13,7 +13,7 @@ from typing import Any
 from psycopg import sql
 from sqlalchemy import Connection
 
-from reconciler.database.postgres import SET_BASED, Postgres, cursor
+from reconciler.database.postgres import SET_BASED, Postgres, cursor, execute
 from reconciler.database.statements import identifier, statement
 from reconciler.model.errors import SourceError
 from reconciler.model.terms import Stretch, Terms
@@ -80,9 +80,8 @@ class Source:
         """
         schema = self._postgres.database.schema
         with self._postgres.transaction(read_only=True) as connection:
-            reading = cursor(connection)
-            clock = reading.execute(statement("capture/clock")).fetchone()
-            found = reading.execute(statement("capture/columns"), {"schema": schema}).fetchall()
+            clock = execute(connection, "capture/clock").fetchone()
+            found = execute(connection, "capture/columns", {"schema": schema}).fetchall()
         if not found:
             raise SourceError(
                 f'DATABASE_URL ({self._postgres.database.display}) has no table "{TABLE}" in schema '

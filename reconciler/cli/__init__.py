@@ -1,6 +1,7 @@
 """The command line: `reconcile` and its commands. Heavy imports wait until a command needs them."""
 
 import json
+import logging
 import os
 import secrets
 import signal
@@ -210,4 +211,6 @@ def demo(
 
 def main() -> None:
     """The console script."""
+    # What psycopg ignores while an error is on its way, that error tells.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
     app(prog_name="reconcile")

@@ -3,7 +3,6 @@
 Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
 """
 
-import logging
 import time
 import weakref
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from sqlalchemy import Connection, create_engine, event, exc
 
 from reconciler import __version__
 from reconciler.database.address import Database
+from reconciler.database.statements import statement
 from reconciler.model.errors import ReconcileError
 
 # What our statements rely on, whatever the role, the database or a pooled session say.
@@ -46,9 +46,6 @@ SET_BASED = {
     "enable_mergejoin": "off",
     "enable_nestloop": "off",
 }
-
-# What it ignores while an error is on its way, that error tells.
-logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 IDLE_SECONDS = 1.0
 """A connection that has idled for longer is tried before it is used."""
@@ -188,6 +185,13 @@ def cursor(connection: Connection, row: RowFactory[Any] = tuple_row) -> psycopg.
     return driver.cursor(row_factory=row)
 
 
+def execute(
+    connection: Connection, name: str, values: Mapping[str, Any] | None = None, row: RowFactory[Any] = tuple_row
+) -> psycopg.Cursor[Any]:
+    """Execute `sql/<name>.sql` with these values in the connection's transaction; `row` makes its rows."""
+    return cursor(connection, row).execute(statement(name), values)
+
+
 def _note_use(_driver: psycopg.Connection, record: Any) -> None:
     record.info["used_at"] = time.monotonic()
 
@@ -206,10 +210,9 @@ def _ping_if_idle(driver: psycopg.Connection, record: Any, _proxy: object) -> No
 @cache
 def _beginning(read_only: bool, settings: tuple[tuple[str, str], ...]) -> bytes:  # noqa: FBT001 - for the cache
     calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings)
-    begin = sql.SQL(
-        "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY" if read_only else "BEGIN ISOLATION LEVEL READ COMMITTED"
-    )
-    return sql.SQL("{}; SELECT {}").format(begin, sql.SQL(", ").join(calls)).as_bytes()
+    access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
+    begin = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED {}; SELECT {}")
+    return begin.format(access, sql.SQL(", ").join(calls)).as_bytes()
 
 
 def _milliseconds(length: timedelta) -> str:

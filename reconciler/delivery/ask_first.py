@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import exists, select
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback, timestamp_of, whole
 from reconciler.ledger import tables
@@ -84,7 +83,7 @@ class AskFirst:
         """
         with self._ledger.transaction() as connection:
             values = {"meter": self._meter.name}
-            rows = cursor(connection).execute(statement("delivery/unasked_windows"), values).fetchall()
+            rows = execute(connection, "delivery/unasked_windows", values).fetchall()
             table = tables.window.c
             before = exists().where(table.meter == self._meter.name, table.asked_at.is_not(None))
             begins = bool(rows) and not self._meter.start_chosen and not connection.scalar(select(before))
@@ -95,7 +94,7 @@ class AskFirst:
             start, asked_until = group[0]
             self._ask(asked_until or start, [start for start, _ in group])
         with self._ledger.transaction() as connection:
-            cursor(connection).execute(statement("delivery/asked"), values)
+            execute(connection, "delivery/asked", values)
 
     def _ask(self, since: datetime, starts: Sequence[datetime]) -> None:
         end = self._meter.timeline.window_end(starts[-1])
@@ -162,7 +161,7 @@ class AskFirst:
         begun = [start for start in starts if start < until < self._meter.timeline.window_end(start)]
         values = {"meter": self._meter.name, "done": done, "begun": begun, "until": until}
         with self._ledger.transaction() as connection:
-            cursor(connection).execute(statement("delivery/note_asked"), values)
+            execute(connection, "delivery/note_asked", values)
 
     def _near(self, windows: Sequence[Window]) -> Iterator[list[Window]]:
         """Group windows that lie close together and have the same code; one that is asked about in part begins one."""

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import AskFirst
 from reconciler.delivery.periods import Periods
 from reconciler.lago.client import Lago
@@ -157,7 +156,7 @@ class Gate:
         kept_back = self._periods.settle(now, done)
         with self._ledger.transaction() as connection:
             values = {"meter": self._meter.name, "kept_back": kept_back}
-            cursor(connection).execute(statement("delivery/admit"), values)
+            execute(connection, "delivery/admit", values)
         return done
 
     def _hold_behind_conflicts(self) -> None:
@@ -175,7 +174,7 @@ class Gate:
         parts: dict[tuple[int, int, int], list[Part]] = defaultdict(list)
         with self._ledger.transaction() as connection:
             values = {"meter": self._meter.name, "store": store}
-            rows = cursor(connection).execute(statement("delivery/unsendable"), values)
+            rows = execute(connection, "delivery/unsendable", values)
             for id_, attempt, events, reason, places in rows:
                 parts[id_, attempt, events].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
             done = 0

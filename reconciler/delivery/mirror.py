@@ -13,8 +13,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.delivery.spans import Subscription
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
@@ -92,7 +91,7 @@ class Mirror:
         """
         values = {"meter": meter, "key": self.key, "now": self._now}
         with self._ledger.transaction(planning=True) as connection:
-            rows = cursor(connection).execute(statement("delivery/unknown_subscriptions"), values).fetchall()
+            rows = execute(connection, "delivery/unknown_subscriptions", values).fetchall()
         unknown = {external_id for external_id, is_unknown, *_ in rows if is_unknown}
         if len(unknown) <= ONE_BY_ONE:
             self._ask_each([row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])

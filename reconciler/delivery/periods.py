@@ -9,8 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from psycopg.rows import args_row
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.delivery.mirror import Mirror, moment, span
 from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_moment, judge
 from reconciler.lago.client import Lago
@@ -96,7 +95,7 @@ class Periods:
         """
         if self._rule == "send":
             with self._ledger.transaction() as connection:
-                cursor(connection).execute(statement("delivery/let_go"), {"meter": self._meter.name})
+                execute(connection, "delivery/let_go", {"meter": self._meter.name})
             return []
         mirror = Mirror(self._ledger, self._lago, self._organization, now)
         try:
@@ -112,7 +111,7 @@ class Periods:
             return []
         if kept_back:
             with self._ledger.transaction() as connection:
-                cursor(connection).execute(statement("delivery/keep_back"), {"batches": kept_back})
+                execute(connection, "delivery/keep_back", {"batches": kept_back})
         return kept_back
 
     def _sort(self, state: State, mirror: Mirror, done: Delivered) -> list[int]:
@@ -138,7 +137,7 @@ class Periods:
             values = {"meter": self._meter.name, "state": state, "after": after, "batches": _BATCHES}
             values |= {"final": self._rule == "move", **mirror.names}
             with self._ledger.transaction(planning=True) as connection:
-                found = cursor(connection, args_row(Doubtful)).execute(statement("delivery/doubtful_events"), values)
+                found = execute(connection, "delivery/doubtful_events", values, args_row(Doubtful))
                 rows = found.fetchall()
             if not rows:
                 return
@@ -203,17 +202,17 @@ class Periods:
         as_it_is = len(parts) == 1 and (parts[0].state, parts[0].answer) == (state, batch.answer)
         made = [batch.batch]
         with self._ledger.transaction() as connection:
-            execute = cursor(connection).execute
             if fates.moved:
                 values = {"id": batch.batch, "attempt": batch.attempt, "state": state, "events": batch.events}
                 moves = {"places": list(fates.moved), "stamps": list(fates.moved.values())}
-                made = made if execute(statement("delivery/move_events"), values | moves).rowcount else []
+                moved = execute(connection, "delivery/move_events", values | moves).rowcount
+                made = made if moved else []
             if made and not as_it_is:
                 made = split(connection, batch.batch, batch.attempt, state, parts)
             if not made:  # Another was quicker: what is left is judged by the next pass, and waits for it.
                 return [batch.batch]
             if may_change:
-                execute(statement("delivery/ask_again"), {"batches": [made[number] for number in may_change]})
+                execute(connection, "delivery/ask_again", {"batches": [made[number] for number in may_change]})
         done.held += sum(map(len, fates.held.values())) if state == "planned" else 0
         return made[-1:] if fates.waiting else []
 

@@ -5,8 +5,9 @@ Any number of senders may work at once, on any number of machines. What one dies
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -182,27 +183,23 @@ class Sender:
 
     def _sort(self, batch: Batch, faults: dict[int, Any]) -> None:
         """Let the events that Lago names go their own ways; the rest was not stored and goes again."""
-        duplicates = [place for place, fault in faults.items() if fault == DUPLICATE]
-        fates: dict[Part, list[int]] = defaultdict(list)
-        for place, fault in faults.items():
-            if fault != DUPLICATE:
-                fates[Part((), "quarantined", answer=f"422 {fault}")].append(place)
         # A duplicate is a question, not an answer: what does Lago hold under this id?
-        for place, part in zip(duplicates, self._fates(batch, duplicates, duplicates=True), strict=True):
-            fates[part].append(place)
-        if rest := [place for place in range(len(batch.ids)) if place not in faults]:
-            words = "its batch was refused for another event in it"
+        duplicates = [place for place, fault in faults.items() if fault == DUPLICATE]
+        fates = dict(zip(duplicates, self._fates(batch, duplicates, duplicates=True), strict=True))
+        words = "its batch was refused for another event in it"
+        for place in range(len(batch.ids)):
+            if place not in faults:
+                fates[place] = Part((), "planned", failure=words)
+            elif place not in fates:
+                fates[place] = Part((), "quarantined", answer=f"422 {faults[place]}")
+        if len(faults) < len(batch.ids):
             self._go_again(batch, words)
-            fates[Part((), "planned", failure=words)] = rest
         self._part(batch, fates)
 
     def _ask(self, batch: Batch) -> None:
         """Ask what became of an open attempt; what is not there goes again."""
-        places = range(len(batch.ids))
-        fates: dict[Part, list[int]] = defaultdict(list)
-        for place, part in zip(places, self._fates(batch, places, duplicates=False), strict=True):
-            fates[part].append(place)
-        if fates.keys() == {Part((), "planned")}:  # it stays as it is, and so does how often it has failed
+        fates = dict(enumerate(self._fates(batch, range(len(batch.ids)), duplicates=False)))
+        if set(fates.values()) == {Part((), "planned")}:  # it stays as it is, and so does how often it has failed
             self._go_again(batch, MISSING)
             self._outbox.give_back(batch, MISSING, asked=True)
             return
@@ -231,11 +228,12 @@ class Sender:
                 fates.append(missing)
         return fates
 
-    def _part(self, batch: Batch, fates: dict[Part, list[int]], *, asked: bool = False) -> None:
-        parts = [
-            Part(places, fate.state, conflict=fate.conflict, answer=fate.answer, failure=fate.failure)
-            for fate, places in fates.items()
-        ]
+    def _part(self, batch: Batch, fates: Mapping[int, Part], *, asked: bool = False) -> None:
+        """Let the events at these places go their ways, those of one fate in one batch."""
+        places: dict[Part, list[int]] = defaultdict(list)
+        for place, fate in sorted(fates.items()):
+            places[fate].append(place)
+        parts = [replace(fate, places=at) for fate, at in places.items()]
         if self._outbox.split(batch, parts, asked=asked):
             self._count(
                 accepted=sum(len(part.places) for part in parts if part.state == "accepted"),

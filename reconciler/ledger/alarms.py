@@ -12,8 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.ledger import tables
 from reconciler.ledger.balance import Balance
 from reconciler.model.errors import UsageError
@@ -159,7 +158,7 @@ def review(connection: Connection, meter: str, balance: Balance) -> None:
 def ring(connection: Connection, meter: str, alarm: Alarm) -> None:
     """Raise an alarm, or refresh the one that stands; if it has outgrown its acknowledgement it rings again."""
     values = {"meter": meter, "kind": alarm.kind, "message": alarm.message, "extent": alarm.extent}
-    cursor(connection).execute(statement("ledger/ring"), values)
+    execute(connection, "ledger/ring", values)
 
 
 def clear(connection: Connection, meter: str, kind: str) -> None:

@@ -7,8 +7,7 @@ from decimal import Decimal
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,6 @@ class Balance:
 def balance(connection: Connection, meter: str, horizon: datetime) -> Balance:
     """Read how the meter stands, its unattributed usage from `horizon` on."""
     values = {"meter": meter, "horizon": horizon}
-    row: Balance | None = cursor(connection, class_row(Balance)).execute(statement("ledger/balance"), values).fetchone()
+    row: Balance | None = execute(connection, "ledger/balance", values, class_row(Balance)).fetchone()
     assert row is not None, "a meter has been made before it is asked about"
     return row

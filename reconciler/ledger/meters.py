@@ -9,8 +9,7 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.ledger import tables
 from reconciler.model import windows
 from reconciler.model.errors import MeterChangedError, NoTurnError
@@ -228,7 +227,7 @@ def hold_to(
 def _twin(connection: Connection, terms: Terms, source: dict[str, str], lago: str) -> str | None:
     """A meter that has billed, and by which the same usage counts for the same billable metric."""
     values = {"source": Jsonb(source), "lago": lago}
-    for (name,) in cursor(connection).execute(statement("ledger/twins"), values).fetchall():
+    for (name,) in execute(connection, "ledger/twins", values).fetchall():
         latest = _timeline(connection, str(name)).latest
         if (latest.code, latest.charge_by, latest.exclude) == (terms.code, terms.charge_by, terms.exclude):
             return str(name)

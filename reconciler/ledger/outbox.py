@@ -11,8 +11,7 @@ import structlog
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.ledger.store import Ledger
 from reconciler.settings.limits import Limits
 
@@ -260,7 +259,7 @@ def split(
         "opened_before": opened_before,
         "parts": json.dumps([_plain(part) for part in parts]),
     }
-    return [batch for _, batch in cursor(connection).execute(statement("delivery/split"), values)]
+    return [batch for _, batch in execute(connection, "delivery/split", values)]
 
 
 def split_off(
@@ -286,7 +285,7 @@ def split_off(
 
 def hold_later_revisions(connection: Connection, conflicting: Sequence[int]) -> None:
     """Hold the planned events behind those of batches in conflict: their buckets send nothing more until then."""
-    later = cursor(connection).execute(statement("delivery/later_revisions"), {"batches": conflicting}).fetchall()
+    later = execute(connection, "delivery/later_revisions", {"batches": conflicting}).fetchall()
     for id_, attempt, events, places in later:
         held = Part(places, "held", held_for="conflict", open=True)
         split_off(connection, id_, attempt, events, [held], stays=Part((), "planned", open=True))

@@ -8,8 +8,7 @@ from typing import Any
 from psycopg.rows import RowFactory, tuple_row
 from sqlalchemy import Connection
 
-from reconciler.database.postgres import SET_BASED, Postgres, cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import SET_BASED, Postgres, execute
 from reconciler.ledger import alarms, schema
 from reconciler.ledger.alarms import Alarm
 from reconciler.ledger.balance import Balance
@@ -65,7 +64,7 @@ class Ledger:
     def once(self, name: str, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row) -> list[Any]:
         """The rows of the statement `sql/<name>.sql`, in a transaction of its own; `row` makes them."""
         with self.transaction() as connection:
-            return cursor(connection, row).execute(statement(name), values).fetchall()
+            return execute(connection, name, values, row).fetchall()
 
     def ring(self, connection: Connection, meter: str, alarm: Alarm) -> None:
         """Ring an alarm of a meter; a dry ledger leaves it, since even what is undone would use up a number."""

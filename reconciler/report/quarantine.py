@@ -12,8 +12,7 @@ from typing import Any
 from psycopg.rows import class_row
 from sqlalchemy import Connection, select
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.balance import balance
 from reconciler.ledger.outbox import Part, split_off
@@ -161,7 +160,7 @@ def _part(connection: Connection, events: Sequence[Quarantined], fate: Part) -> 
 def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequence[int]) -> None:
     """Plan what a conflict held behind these events: Lago's events stand for them, or they go again."""
     values = {"meters": names, "batches": decided}
-    for id_, attempt, events, places in cursor(connection).execute(statement("report/held_behind"), values).fetchall():
+    for id_, attempt, events, places in execute(connection, "report/held_behind", values).fetchall():
         goes = Part(places, "planned", open=True)
         split_off(connection, id_, attempt, events, [goes], stays=Part((), "held", held_for="conflict", open=True))
 
@@ -175,8 +174,7 @@ def _person() -> str:
 
 
 def _read(connection: Connection, meter: str | None) -> list[Quarantined]:
-    reading = cursor(connection, class_row(Quarantined))
-    return reading.execute(statement("report/quarantined"), {"meter": meter}).fetchall()
+    return execute(connection, "report/quarantined", {"meter": meter}, class_row(Quarantined)).fetchall()
 
 
 def _chosen(events: Sequence[Quarantined], wanted: Sequence[str]) -> list[Quarantined]:

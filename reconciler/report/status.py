@@ -8,8 +8,7 @@ from typing import Any
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Row, func, select
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import statement
+from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, lagos, meters, schema, tables
 from reconciler.ledger.balance import Balance, balance
 from reconciler.ledger.lagos import KnownLago
@@ -141,7 +140,7 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
     assert now is not None
     today = datetime.combine(now.astimezone(UTC), datetime.min.time(), UTC)
     values = {"meter": name, "since": today - timedelta(days=DAYS - 1)}
-    days = cursor(connection, namedtuple_row).execute(statement("report/days"), values).fetchall()
+    days = execute(connection, "report/days", values, namedtuple_row).fetchall()
     table = tables.run
     runs = connection.execute(
         select(table).where(table.c.meter == name).order_by(table.c.started_at.desc()).limit(5)
@@ -162,7 +161,7 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
 
 def _stalled(connection: Connection, name: str, before: datetime) -> datetime | None:
     """Since when passes begin and do not finish, if that was before `before`."""
-    row = cursor(connection).execute(statement("report/stalled"), {"meter": name, "before": before}).fetchone()
+    row = execute(connection, "report/stalled", {"meter": name, "before": before}).fetchone()
     return row[0] if row else None
 
 
