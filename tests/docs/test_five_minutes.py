@@ -1,0 +1,108 @@
+"""The README's set-up, as a new user does it: each command as the page prints it, on a role of its own."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.docs.test_documentation import README, TOP, section
+from tests.support import assert_exact
+
+SETUP = section(README, "Set-up for a real proxy, in five minutes")
+BLOCKS = re.findall(r"(?:^    .*\n)+", SETUP, re.MULTILINE)
+BIN = Path(sys.executable).parent
+
+
+def block(begin: str) -> str:
+    """The one block of commands that begins so, of which the page tells."""
+    [found] = [block for block in BLOCKS if block.strip().startswith(begin)]
+    return re.sub("^    ", "", found, flags=re.MULTILINE)
+
+
+class Operator:
+    """Follows the page, with the addresses, paths and days of this machine."""
+
+    def __init__(self, home: Path, db: Database, lago: Sandbox) -> None:
+        user, _, rest = db.url.partition("://")[2].partition("@")
+        assert user
+        assert rest
+        self.home = home
+        self.prelude = f"set -euo pipefail; export ADMIN_URL='{db.url}' no_proxy=127.0.0.1\n"
+        self.here = {
+            "postgresql://reconciler:secret@db:5432/litellm": f"postgresql://reconciler:secret@{rest}",
+            "https://api.getlago.com": lago.url,
+            "your-key": lago.api_key,
+            "/etc/reconciler.env": str(home / "reconciler.env"),
+            "/opt/reconciler/bin": str(BIN),
+            "2026-11-01": f"{datetime.now(UTC) - timedelta(hours=4):%Y-%m-%d}",
+        }
+
+    def here_and_now(self, text: str) -> str:
+        for printed, meant in self.here.items():
+            text = text.replace(printed, meant)
+        return text
+
+    def do(self, *commands: str) -> str:
+        """What these commands print, in a new shell."""
+        done = subprocess.run(
+            ["bash", "-c", self.prelude + "\n".join(map(self.here_and_now, commands))],
+            cwd=TOP, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+@pytest.mark.no_ledger
+@pytest.mark.skipif(
+    not all(map(shutil.which, ("bash", "curl", "psql"))), reason="bash, curl and psql are what a new user has"
+)
+def test_the_set_up_works_as_it_is_printed(tmp_path: Path, proxy_db: Database, lago: Sandbox) -> None:
+    operator = Operator(tmp_path, proxy_db, lago)
+    now = datetime.now(UTC)
+    begin = now - timedelta(hours=3)
+    # Lago bills no period before that in which a subscription is made.
+    who = "acme" if begin.month == now.month else "nobody's"
+    proxy_db.insert(*(spend_row(startTime=begin + timedelta(minutes=n), end_user=who) for n in range(60)))
+
+    # Install (packaging tries the wheel); say where.
+    operator.do(re.search(r"^install .*$", block("python3 -m venv"), re.MULTILINE)[0])  # type: ignore[index]
+    settings = tmp_path / "reconciler.env"
+    assert settings.stat().st_mode & 0o777 == 0o600
+    written = settings.read_text()
+    assert block("DATABASE_URL=").strip() in written  # the page says which five to write
+    settings.write_text(operator.here_and_now(written))
+    operator.do(block("psql"))
+    shell = block("set -a")
+
+    # Prepare Lago.
+    metric = operator.do(shell, block("lago() {"))
+    lago_id = json.loads(metric)["billable_metric"]["lago_id"]
+    function = block("lago() {").partition("lago billable_metrics")[0]
+    operator.do(shell, function, block("lago plans").replace("LAGO_ID", lago_id))
+    subscribed = operator.do(shell, function, block("lago customers"))
+    assert '"status":"active"' in subscribed
+
+    # Look, then bill.
+    dry, real, status = block("reconcile --dry-run").splitlines()
+    assert "would plan" in operator.do(shell, dry)
+    assert lago.events() == []
+    assert "60 rows newly billed" in operator.do(shell, real)
+    assert_exact(proxy_db, lago, code="llm_usage")
+    assert "watermark" in operator.do(shell, status)
+
+    # Leave it alone: cron has neither our path nor our variables.
+    [line] = block("*/5 * * * *").splitlines()
+    proxy_db.insert(spend_row(startTime=now - timedelta(minutes=40), end_user=who))
+    cron = ["/usr/bin/env", "-i", "HOME=/", "PATH=/usr/bin:/bin", "/bin/sh", "-c"]
+    done = subprocess.run(
+        [*cron, operator.here_and_now(line.removeprefix("*/5 * * * * "))], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert_exact(proxy_db, lago, code="llm_usage")
