@@ -7,18 +7,18 @@ start of this month and `$now` for the seconds since 1970, both in UTC; `$billab
 
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from string import Template
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
-_PATIENCE_WITH_LIMITS = 10
+from tests.contract.target import StoreName, Target
 
-StoreName = Literal["postgres", "clickhouse"]
+_PATIENCE_WITH_LIMITS = 10
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Case:
         before: requests that go first.
         source: where Lago's source, specs or documentation say so, or how it was found out otherwise.
         only: the store that it is known of, None for both.
+        since: the first version of Lago that is known to do so, None for all since 1.28.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Case:
     before: Sequence[Ask] = ()
     source: str = "code"
     only: StoreName | None = None
+    since: str | None = None
+
+
+def since(version: str, cases: Iterable[Case]) -> list[Case]:
+    """Return cases that hold from a version on, unless they name their own."""
+    return [case if case.since else replace(case, since=version) for case in cases]
 
 
 class Like(NamedTuple):
@@ -86,14 +93,6 @@ class PerStore(NamedTuple):
 
     postgres: Any
     clickhouse: Any
-
-
-class Target(NamedTuple):
-    """A Lago to ask: a client with its base URL and key, its event store, and how many seconds reads may lag."""
-
-    client: httpx.Client
-    store: StoreName
-    patience: float
 
 
 def _is_uuid(value: Any) -> bool:

@@ -1,16 +1,16 @@
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import httpx
 import pytest
 
 from reconciler.sandbox import Sandbox
-from tests.contract.case import Target
 from tests.contract.cases import CASES
+from tests.contract.target import NotLagoError, Target, store_of, version_of
 
 URL, KEY = os.environ.get("LAGO_CONTRACT_URL"), os.environ.get("LAGO_CONTRACT_KEY")
+VERSION = os.environ.get("LAGO_CONTRACT_VERSION")
 
 STORES = ["postgres", "clickhouse"]
 
@@ -26,7 +26,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def target(request: pytest.FixtureRequest) -> Iterator[Target]:
-    """The Lago to ask; which event store it has is found as any client would."""
+    """The Lago to ask; which event store it has, and of which version it is, is found as any client would."""
     with ExitStack() as running:
         if URL:
             if not KEY:
@@ -38,17 +38,16 @@ def target(request: pytest.FixtureRequest) -> Iterator[Target]:
         headers = {"Authorization": f"Bearer {key}"}
         client = running.enter_context(httpx.Client(base_url=f"{url}/api/v1/", headers=headers, timeout=30))
         try:
-            enriched = client.get("events_enriched")
+            target = Target(client, store_of(client), version_of(client, VERSION), patience)
         except httpx.TransportError as error:
             pytest.exit(f"{url} can't be reached: {error}. Look at LAGO_CONTRACT_URL.", 2)
-        stores: dict[int, Any] = {403: "postgres", 200: "clickhouse"}
-        if enriched.status_code not in stores:
+        except NotLagoError as error:
             pytest.exit(
-                f"{url} does not answer as Lago does: GET /api/v1/events_enriched is {enriched.status_code}, where "
-                "403 means the Postgres store and 200 ClickHouse. Look at LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY.",
-                2,
+                f"{url} does not answer as Lago does: {error}. Look at LAGO_CONTRACT_URL and LAGO_CONTRACT_KEY.", 2
             )
-        yield Target(client, stores[enriched.status_code], patience)
+        except ValueError as error:
+            pytest.exit(f"LAGO_CONTRACT_VERSION: {error}.", 2)
+        yield target
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

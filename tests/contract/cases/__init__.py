@@ -1,6 +1,6 @@
 """The table of promises, a module for each part of the API."""
 
-from tests.contract.case import Case
+from tests.contract.case import Case, since
 from tests.contract.cases import (
     alerts,
     authentication,
@@ -28,10 +28,10 @@ CASES: list[Case] = [
     *metrics.CASES,
     *provisioning.CASES,
     *periods.CASES,
-    *plan_metadata.CASES,
-    *subscription_charges.CASES,
+    *since("1.40", plan_metadata.CASES),  # lago-api#4781 of December 2025
+    *since("1.44", subscription_charges.CASES),  # lago-api#5010 of February 2026
     *lifetime_usage.CASES,
-    *alerts.CASES,
+    *since("1.31", alerts.CASES),  # lago-openapi#366 of May 2025
     *customer_links.CASES,
     *estimates.CASES,
     *usage.CASES,

@@ -67,7 +67,8 @@ CASES = [
         422,
         invalid({"1": MISSING}),
         before=[send(THREE[0])],
-        source=f"{SERVICE}:27-31",
+        source=f"{SERVICE}:27-31; Lago v1.28 names both",
+        since="1.32",
     ),
     *(
         Case(
@@ -86,7 +87,8 @@ CASES = [
             send(*(event(f"$run-{id_}") for id_ in ids)),
             PerStore(422, 200),
             refused({str(i): TAKEN for i in later}),
-            source=f"{SPEC}:120-195",
+            source=f"{SPEC}:120-195; Lago v1.28 names none",
+            since="1.32",
         )
         for ids, later in {"aab": [1], "aba": [2], "aabb": [1, 3], "aaa": [1, 2]}.items()
     ),
@@ -95,7 +97,8 @@ CASES = [
         send(event(), event(external_subscription_id="$run-other")),
         PerStore(422, 200),
         refused({"1": TAKEN}),
-        source=f"{SERVICE}:79-84",
+        source=f"{SERVICE}:79-84; Lago v1.28 takes it",
+        since="1.32",
     ),
     Case(
         "if the earlier of them is known and the later is new, still the later is named",
@@ -103,7 +106,18 @@ CASES = [
         PerStore(422, 200),
         refused({"1": TAKEN}),
         before=[send(event())],
-        source=f"{SERVICE}:79-84",
+        source=f"{SERVICE}:79-84; Lago v1.28 takes it",
+        since="1.32",
+    ),
+    Case(
+        "of a batch with a known event nothing is stored",
+        get("events/$run-1"),
+        404,
+        AtLeast({"code": "event_not_found"}),
+        before=[send(THREE[0]), replace(send(*THREE), status=422)],
+        source="lago-api#4772 of December 2025: from 1.32 on the others were stored",
+        only="postgres",
+        since="1.39",
     ),
     Case(
         "an unknown subscription and an unknown metric are taken in a batch, too",

@@ -9,12 +9,15 @@ PROPERTIES = {"model": "gpt-4o", "response_cost": "0.00042", "input_tokens": 820
 
 
 def event(transaction_id: Any = "$run-1", **fields: Any) -> dict[str, Any]:
-    """An event that Lago takes, with some fields changed; a field of `...` is left out."""
+    """An event that Lago takes, with some fields changed; a field of `...` is left out.
+
+    Its timestamp is one that a double holds exactly, for Lagos before 1.48 made doubles of them.
+    """
     plain = {
         "transaction_id": transaction_id,
         "external_subscription_id": "$run",
         "code": "$run",
-        "timestamp": "1710421740.590",
+        "timestamp": "1710421740.250",
         "properties": PROPERTIES,
     }
     return {name: value for name, value in (plain | fields).items() if value is not ...}
@@ -27,7 +30,7 @@ def created(transaction_id: Any = "$run-1", **fields: Any) -> dict[str, Any]:
         "transaction_id": transaction_id,
         "lago_customer_id": None,
         "code": "$run",
-        "timestamp": "2024-03-14T13:09:00.590Z",
+        "timestamp": "2024-03-14T13:09:00.250Z",
         "precise_total_amount_cents": None,
         "properties": PROPERTIES,
         "lago_subscription_id": None,

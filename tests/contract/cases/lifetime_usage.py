@@ -58,6 +58,7 @@ CASES = [
         404,
         _NOT_FOUND,
         source=_CONTROLLER,
+        since="1.51",
     ),
     Case(
         "lifetime usage of an unknown subscription is not kept",
@@ -65,6 +66,7 @@ CASES = [
         404,
         _NOT_FOUND,
         source=_UPDATE,
+        since="1.51",
     ),
     Case(
         "lifetime usage of an unknown subscription is not found before its root key is missed",
@@ -72,6 +74,7 @@ CASES = [
         404,
         _NOT_FOUND,
         source="seen on lago-api v1.51",
+        since="1.51",
     ),
     Case(
         "lifetime usage needs its root key",

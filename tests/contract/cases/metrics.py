@@ -106,6 +106,7 @@ CASES = [
         {"event": read()},
         before=[metric(), send(event()), Ask("DELETE", "billable_metrics/$run")],
         source="lago-api#6196 of August 2026; seen on lago-api v1.51",
+        since="1.51",
     ),
     Case(
         "the ids of a deleted metric's events stay taken",

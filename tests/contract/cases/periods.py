@@ -30,6 +30,7 @@ CASES = [
             )
         },
         source=_SEEN,
+        since="1.47",
     ),
     Case(
         "an unknown billing entity is not found",
@@ -37,6 +38,7 @@ CASES = [
         404,
         error(404, "Not Found", "billing_entity_not_found"),
         source="api app/controllers/api/v1/billing_entities_controller.rb",
+        since="1.31",
     ),
     Case(
         "a customer tells the time zone that holds for it, and no days of grace where they are its billing entity's",
@@ -134,6 +136,7 @@ CASES = [
         {"subscription": AtLeast({"status": "terminated", "on_termination_invoice": "skip"})},
         before=SUBSCRIBED,
         source="api app/services/subscriptions/terminate_service.rb",
+        since="1.38",
     ),
     Case(
         "a customer whose subscription ended is not on the list of the active",
@@ -162,5 +165,6 @@ CASES = [
         },
         before=[*SUBSCRIBED, _END],
         source=_SEEN,
+        since="1.38",
     ),
 ]

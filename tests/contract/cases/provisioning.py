@@ -69,6 +69,7 @@ CHARGE = {
 FILTER = {"values": {"model": ["x"]}, "properties": {"amount": "2"}}
 PRICED = [metric(), plan(charge())]
 SUBSCRIBED = [*PRICED, subscription()]
+_CHARGES, _FILTERS = "lago-api#4785 of December 2025", "lago-api#4806 of January 2026"
 
 CASES = [
     Case(
@@ -121,6 +122,7 @@ CASES = [
         404,
         error(404, "Not Found", "billable_metrics_not_found"),
         source="api app/services/plans/create_service.rb; seen on lago-api v1.51",
+        since="1.51",
     ),
     Case(
         "an amount is a decimal in text",
@@ -159,7 +161,8 @@ CASES = [
         200,
         {"charge": AtLeast(CHARGE | {"code": "$run-more"})},
         before=[metric(), plan()],
-        source="api app/controllers/api/v1/plans/charges_controller.rb",
+        source=f"api app/controllers/api/v1/plans/charges_controller.rb; {_CHARGES}",
+        since="1.40",
     ),
     Case(
         "a charge is found by its code",
@@ -167,7 +170,8 @@ CASES = [
         200,
         {"charge": AtLeast(CHARGE | {"code": "$run-more"})},
         before=[metric(), plan(charge(code="$run-more"))],
-        source="api app/controllers/api/v1/plans/charges_controller.rb",
+        source=f"api app/controllers/api/v1/plans/charges_controller.rb; {_CHARGES}",
+        since="1.40",
     ),
     Case(
         "an unknown charge is not found",
@@ -175,7 +179,8 @@ CASES = [
         404,
         error(404, "Not Found", "charge_not_found"),
         before=PRICED,
-        source="api app/controllers/api/v1/plans/charges_controller.rb",
+        source=f"api app/controllers/api/v1/plans/charges_controller.rb; {_CHARGES}",
+        since="1.40",
     ),
     Case(
         "a deleted charge is gone",
@@ -183,7 +188,8 @@ CASES = [
         200,
         AtLeast({"charges": []}),
         before=[metric(), plan(charge(code="$run-more")), Ask("DELETE", "plans/$run/charges/$run-more")],
-        source="api app/services/charges/destroy_service.rb",
+        source=f"api app/services/charges/destroy_service.rb; {_CHARGES}",
+        since="1.40",
     ),
     Case(
         "a filter is added to a charge",
@@ -191,7 +197,8 @@ CASES = [
         200,
         {"filter": AtLeast(FILTER | {"lago_id": UUID, "charge_code": "$run-more"})},
         before=[metric(filters=[{"key": "model", "values": ["x"]}]), plan(charge(code="$run-more"))],
-        source="api app/serializers/v1/charge_filter_serializer.rb",
+        source=f"api app/serializers/v1/charge_filter_serializer.rb; {_FILTERS}",
+        since="1.40",
     ),
     Case(
         "a filter needs values",
@@ -199,7 +206,8 @@ CASES = [
         422,
         invalid({"values": ["value_is_mandatory"]}),
         before=[metric(), plan(charge(code="$run-more"))],
-        source="api app/services/charge_filters/create_service.rb",
+        source=f"api app/services/charge_filters/create_service.rb; {_FILTERS}",
+        since="1.40",
     ),
     Case(
         "an unknown filter is not found",
@@ -207,7 +215,8 @@ CASES = [
         404,
         error(404, "Not Found", "charge_filter_not_found"),
         before=[metric(), plan(charge(code="$run-more"))],
-        source="api app/controllers/api/v1/plans/charges/filters_controller.rb",
+        source=f"api app/controllers/api/v1/plans/charges/filters_controller.rb; {_FILTERS}",
+        since="1.40",
     ),
     Case(
         "a customer is answered as stored",

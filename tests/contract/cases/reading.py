@@ -50,7 +50,8 @@ CASES = [
         200,
         {"event": read("${run}1Az()[]?#._/|-/../")},
         before=[send(event("${run}1Az()[]?#._/|-/../"))],
-        source="api spec/requests/api/v1/events_controller_spec.rb:510-519",
+        source="api spec/requests/api/v1/events_controller_spec.rb:510-519; not of Lago v1.28",
+        since="1.51",
     ),
     Case("an unknown id is not found", get("events/$run-none"), 404, NOT_FOUND, source="api events_controller.rb"),
     Case(
@@ -91,6 +92,7 @@ CASES = [
         before=[metric(), send(event())],
         source="api app/serializers/v1/event_enriched_serializer.rb",
         only="clickhouse",
+        since="1.36",
     ),
     Case(
         "the first of two pages knows the next",
@@ -176,5 +178,6 @@ CASES = [
         PerStore(403, 200),
         PerStore(error(403, "Forbidden", "endpoint_not_available"), AtLeast({"meta": NOTHING})),
         source="api app/controllers/api/base_controller.rb:22-24",
+        since="1.36",
     ),
 ]

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from tests.contract.case import INSTANT, TEXT, UUID, AnyOrder, Ask, AtLeast, Case, PerStore, StoreName, decimal
+from tests.contract.case import INSTANT, TEXT, UUID, AnyOrder, Ask, AtLeast, Case, PerStore, decimal
 from tests.contract.cases.common import NOTHING, error, event, get, invalid, post, send
 from tests.contract.cases.metrics import metric
 from tests.contract.cases.provisioning import PRICED, SUBSCRIBED, charge, plan, subscription
+from tests.contract.target import StoreName
 
 PATTERN = "api app/services/events/stores/postgres_store.rb:508-517"
 SERIALIZER = "api app/serializers/v1/customers/charge_usage_serializer.rb"
 CURRENT = get("customers/$run/current_usage", {"external_subscription_id": "$run"})
-FILTERS = "api app/models/usage_filters.rb"
+FILTERS = "api app/models/usage_filters.rb; lago-api#5052 of February, #5392 of April, #5798 of June 2026"
+FILTERS_SINCE = "1.51"
 TWO_CHARGES = [
     metric(),
     plan(charge(code="$run-one")),
@@ -47,10 +49,11 @@ def billed(
     by: Sequence[Ask] = PRICED,
     source: str,
     only: StoreName | None = None,
+    since: str | None = None,
 ) -> Case:
     """What the usage of these events is, by a plan of a dollar a unit or another one."""
     before = [*by, subscription(), send(*events)]
-    return Case(name, CURRENT, 200, expected, before=before, source=source, only=only)
+    return Case(name, CURRENT, 200, expected, before=before, source=source, only=only, since=since)
 
 
 NOT_COUNTED = PerStore(counts("2", 1), counts("2", 2))
@@ -142,7 +145,7 @@ CASES = [
         counts("2"),
         cost("10", "$run-1", code="$run-other"),
         cost("10", "$run-2", external_subscription_id="$run-other"),
-        cost("10", "$run-3", timestamp="1710421740.590"),
+        cost("10", "$run-3", timestamp="1710421740"),
         cost("2", "$run-4"),
         source="api app/services/events/stores/postgres_store.rb:6-23",
     ),
@@ -179,7 +182,8 @@ CASES = [
         cost("0.003", "$run-2", properties={"response_cost": "0.003", "model": "x"}),
         cost("0.004", "$run-3", properties={"response_cost": "0.004", "model": "y"}),
         by=[metric(), plan(charge(properties={"amount": "1", "pricing_group_keys": ["model"]}))],
-        source=f"{SERIALIZER}; api app/services/fees/charge_service.rb:295",
+        source=f"{SERIALIZER}; api app/services/fees/charge_service.rb:295; lago-api#3790 of June 2025",
+        since="1.31",
     ),
     billed(
         "filters are priced one by one, and so is what matches none",
@@ -255,6 +259,7 @@ CASES = [
         AtLeast({"code": "projected_usage_not_enabled"}),
         before=SUBSCRIBED,
         source="api app/controllers/api/v1/customers/projected_usage_controller.rb; not of a Lago with a licence",
+        since="1.38",
     ),
     Case(
         "usage is had of one metric",
@@ -263,6 +268,7 @@ CASES = [
         counts("2"),
         before=[*SUBSCRIBED, send(cost("2"))],
         source=FILTERS,
+        since=FILTERS_SINCE,
     ),
     *(
         Case(
@@ -272,6 +278,7 @@ CASES = [
             usage(charge=AtLeast({"lago_id": "$charge", "code": "$run-two"}), units=decimal("2")),
             before=[*TWO_CHARGES, send(cost("2"))],
             source=FILTERS,
+            since=FILTERS_SINCE,
         )
         for name, value in {
             "charge_code": "$run-two",
@@ -288,6 +295,7 @@ CASES = [
             error(404, "Not Found", "charge_not_found"),
             before=SUBSCRIBED,
             source="api app/services/invoices/customer_usage_service.rb",
+            since=FILTERS_SINCE,
         )
         for what, query in {
             "a metric that has no charge": {"billable_metric_code": "$run-none"},
@@ -303,6 +311,7 @@ CASES = [
             usage(charge=AtLeast({"code": "$run-two"})),
             before=TWO_CHARGES,
             source="api app/services/invoices/customer_usage_service.rb",
+            since=FILTERS_SINCE,
         )
         for first, query in {
             "a charge's id goes before its code": {"charge_id": "$charge", "charge_code": "$run-one"},
@@ -325,6 +334,7 @@ CASES = [
             error(405, "Method Not Allowed", "full_usage_not_allowed"),
             before=TWO_CHARGES,
             source="api app/services/invoices/customer_usage_service.rb; not of a Lago with a licence",
+            since=FILTERS_SINCE,
         )
         for what, query in {
             "of everything": {},
