@@ -14,7 +14,7 @@ from reconciler.model.errors import LedgerError, UsageError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it to the folder of migrations."""
 
 

@@ -104,6 +104,29 @@ event = Table(
     comment="One delta of one bucket, frozen: rows are only added, and only the batch that carries one may change.",
 )
 
+credit = Table(
+    "credit",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("window_start", MOMENT, primary_key=True),
+    Column("bucket", LargeBinary, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("customer", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("accepted_at", MOMENT, nullable=False, server_default=NOW),
+    Column("accepted_by", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("undone_at", MOMENT),
+    Column("undone_by", Text),
+    Column("undone_reason", Text),
+    CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="credit_measures"),
+    comment="What a person has credited in Lago of a frozen bucket: taken off what is billed, and never sent.",
+)
+
 batch_id = Sequence("batch_id", metadata=metadata)
 
 batch = Table(

@@ -1,7 +1,7 @@
 -- compare: delta = source total - billed, for every bucket of the windows in [since, until) where they differ.
 --
--- Reads   totals, and the meter's events of these windows, whatever their state: the events are the ledger, billed is
---         derived from them and stored nowhere.
+-- Reads   totals, and the meter's events of these windows, whatever their state, less the credits that a person has put
+--         on record: the events are the ledger, billed is derived from them and stored nowhere.
 -- Returns delta: one row a differing bucket, with its subscription and its fate:
 --   plan      becomes one more event
 --   frozen    some measure is below billed: nothing is planned and nothing credited
@@ -19,8 +19,14 @@ WITH billed AS (
            sum(output_tokens)::bigint AS output_tokens,
            sum(cost) AS cost,
            sum(requests)::bigint AS requests
-    FROM reconciler.event
-    WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s
+    FROM (SELECT window_start, customer, model, revision, batch, input_tokens, output_tokens, cost, requests
+          FROM reconciler.event
+          WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s
+          UNION ALL
+          SELECT window_start, customer, model, NULL, NULL, -input_tokens, -output_tokens, -cost, -requests
+          FROM reconciler.credit
+          WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s
+            AND undone_at IS NULL) AS entry
     GROUP BY window_start, customer, model
 ), source AS (
     SELECT window_start, customer, model, input_tokens, output_tokens, cost, requests
@@ -40,7 +46,7 @@ WITH billed AS (
            OR source.cost IS DISTINCT FROM billed.cost
            OR source.input_tokens IS DISTINCT FROM billed.input_tokens
            OR source.output_tokens IS DISTINCT FROM billed.output_tokens)
-      AND (billed.revision IS NOT NULL
+      AND (billed.requests <> 0 OR billed.cost <> 0 OR billed.input_tokens <> 0 OR billed.output_tokens <> 0
            OR source.cost <> 0 OR source.input_tokens <> 0 OR source.output_tokens <> 0)
 )
 SELECT differing.*,
