@@ -11,11 +11,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from reconciler.ledger.lagos import KnownLago
-from reconciler.model.money import total
+from reconciler.model.money import plain, total
 from reconciler.report.progress import Kind
 from reconciler.report.quarantine import Quarantined
 from reconciler.report.status import Status
-from reconciler.report.summary import Summary, plain
+from reconciler.report.summary import Summary
 
 _OUT = Console(highlight=False, soft_wrap=True)
 _ERR = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.ledger import alarms
 from reconciler.ledger.balance import balance
+from reconciler.ledger.kinds import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import Ledger
@@ -88,7 +89,7 @@ class Delivery:
                 self._deliver(wanted, meter, now, progress, done, adopt=adopt)
         except UnknownEventsError as error:
             with self._ledger.transaction() as connection:
-                alarms.ring(connection, meter.name, alarms.Alarm("foreign", str(error), Decimal(error.count)))
+                alarms.ring(connection, meter.name, Alarm("foreign", str(error), Decimal(error.count)))
         except LagoAwayError as error:
             done.error = error
             self._lagos.is_away(error)

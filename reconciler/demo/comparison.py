@@ -11,8 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from reconciler.model.money import total
-from reconciler.report.summary import plain
+from reconciler.model.money import plain, total
 
 # Computed apart from the reconciler's own statements: what a sceptical operator would ask the spend table.
 _SOURCE = """

@@ -21,7 +21,7 @@ from reconciler.demo.litellm import SpendRow
 from reconciler.demo.stage import Stage
 from reconciler.model import windows
 from reconciler.model.errors import ReconcileError
-from reconciler.report.summary import plain
+from reconciler.model.money import plain
 
 SEED = 1
 CUSTOMERS = 12

@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from reconciler.database.postgres import SET_BASED, Postgres, execute
 from reconciler.ledger import alarms, schema
-from reconciler.ledger.alarms import Alarm
 from reconciler.ledger.balance import Balance
+from reconciler.ledger.kinds import Alarm
 from reconciler.model.errors import LedgerError
 from reconciler.settings.load import Settings
 

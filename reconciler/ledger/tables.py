@@ -213,6 +213,34 @@ subscription = Table(
     comment="What Lago has told of the subscriptions of an external id, until it has to be asked again.",
 )
 
+unmapped = Table(
+    "unmapped",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("window_start", MOMENT, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("customer", Text, nullable=False),
+    Column("buckets", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    comment="Usage of customers that the mapping lacks, as the last look saw it.",
+)
+
+unsubscribed = Table(
+    "unsubscribed",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("external_id", Text, nullable=False),
+    Column("events", BigInteger, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("first_window", MOMENT, nullable=False),
+    Column("last_window", MOMENT, nullable=False),
+    Column("asked_at", MOMENT, nullable=False),
+    Column("began_at", MOMENT),
+    comment="Usage that was sent for an external id of which Lago knows no subscription.",
+)
+
 look = Table(
     "look",
     metadata,
@@ -250,12 +278,18 @@ alarm = Table(
     Column("kind", Text, nullable=False),
     Column("message", Text, nullable=False),
     Column("extent", Numeric, nullable=False),
+    Column("cost", Numeric, nullable=False, server_default=ZERO),
     Column("raised_at", MOMENT, nullable=False, server_default=NOW),
     Column("seen_at", MOMENT, nullable=False, server_default=NOW),
     Column("cleared_at", MOMENT),
     Column("acknowledged_at", MOMENT),
-    Column("acknowledged_extent", Numeric),
+    Column("least_extent", Numeric),
+    Column("least_cost", Numeric),
     Column("reason", Text),
+    Column("shown_at", MOMENT),
+    Column("told_at", MOMENT),
+    Column("over_told_at", MOMENT),
+    Column("telling_until", MOMENT),
     Index("alarm_standing", "meter", "kind", unique=True, postgresql_where=text("cleared_at IS NULL")),
     comment="What a person should look at, one row a kind while it stands.",
 )

@@ -14,6 +14,7 @@ from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
 from reconciler.ledger import alarms, meters
 from reconciler.ledger.balance import balance
+from reconciler.ledger.kinds import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
@@ -117,7 +118,7 @@ class Work:
         if meter.watermark <= now:
             return meter
         newest = meter.timeline.floor(now - self.settings.settle)
-        alarm = alarms.Alarm(
+        alarm = Alarm(
             "clock",
             f"The watermark {meter.watermark:%Y-%m-%d %H:%M} UTC was ahead of the source's clock "
             f"({now:%Y-%m-%d %H:%M} UTC) and was pulled back: was a clock wrong?",

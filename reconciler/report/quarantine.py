@@ -18,8 +18,9 @@ from reconciler.ledger.balance import balance
 from reconciler.ledger.outbox import Part, split_off
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
+from reconciler.model.money import plain
 from reconciler.report.status import require_ledger
-from reconciler.report.summary import iso, plain
+from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
 

@@ -15,7 +15,8 @@ from reconciler.ledger.lagos import KnownLago
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LedgerError
-from reconciler.report.summary import iso, plain
+from reconciler.model.money import plain
+from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
 DAYS = 7

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from reconciler.ledger.balance import Balance
 from reconciler.model.errors import ReconcileError
+from reconciler.model.money import plain
 from reconciler.report.figures import Delivered, Tally
 
 
@@ -77,12 +77,6 @@ def exit_code(summaries: list[Summary]) -> int:
     """The first that applies: 1 the work was not done, 3 a person should look, 0."""
     codes = {summary.exit_code for summary in summaries}
     return next((code for code in (1, 3) if code in codes), 0)
-
-
-def plain(amount: Decimal) -> str:
-    """An amount in plain notation, without trailing zeros."""
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def iso(moment: datetime | None) -> str | None:

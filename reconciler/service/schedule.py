@@ -13,9 +13,9 @@ from apscheduler.events import EVENT_JOB_ERROR, JobExecutionEvent
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from reconciler.model.errors import ReconcileError
+from reconciler.model.money import plain
 from reconciler.passes.run import Pass, Request
 from reconciler.report.log import configure
-from reconciler.report.summary import plain
 from reconciler.settings.load import Settings
 
 STOP_SECONDS = 8.0

@@ -49,7 +49,7 @@ def test_an_alarm_is_raised_listed_acknowledged_and_rings_again_when_it_grows(
         False,
         None,
     )
-    assert alarm["message"].startswith("1 rows have negative, NaN or infinite spend")
+    assert alarm["message"].startswith("1 row has negative, NaN or infinite spend")
     assert f"alarm {alarm['id']} (suspect): {alarm['message']}" in raised.stderr
     for shown in (process.run(environ, "alarm"), process.run(environ, "alarm", "list")):
         assert shown.returncode == 0

@@ -22,7 +22,7 @@ from typer.core import TyperGroup
 
 from reconciler.cli import app
 from reconciler.delivery.decision import RULES
-from reconciler.ledger.alarms import INCIDENTS
+from reconciler.ledger.kinds import INCIDENTS
 from reconciler.ledger.tables import metadata
 from reconciler.model.durations import format_duration
 from reconciler.sandbox import Sandbox, create_app

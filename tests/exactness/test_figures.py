@@ -2,9 +2,8 @@
 
 from decimal import Decimal
 
-from reconciler.model.money import total
+from reconciler.model.money import plain, total
 from reconciler.report.figures import Tally
-from reconciler.report.summary import plain
 
 LARGE, SMALL = Decimal(12345678901234567890), Decimal("0.00000000000000000001")
 SUM = "12345678901234567890.00000000000000000001"

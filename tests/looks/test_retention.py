@@ -236,7 +236,7 @@ def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
     assert (done.balance.late_rows, done.balance.late_cost) == (1, Decimal("0.5"))
     messages = {alarm["kind"]: alarm["message"] for alarm in done.alarms}
     assert f"the window of {window():%Y-%m-%d %H:%M} UTC before it was billed" in messages["overtaken"]
-    assert "1 rows (0.5 USD)" in messages["late"]
+    assert "1 row (0.5 USD)" in messages["late"]
 
 
 def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_for_deleted(

@@ -1,4 +1,4 @@
-"""Keep on record what a person has credited in Lago."""
+"""Keep what alarms need, whose usage waits for a mapping or a subscription, and what a person has credited in Lago."""
 
 from alembic import op
 
@@ -30,7 +30,51 @@ CREATE TABLE reconciler.credit (
 COMMENT ON TABLE reconciler.credit IS 'What a person has credited in Lago of a frozen bucket: taken off what is billed, and never sent.';
 """
 
+_ALARMS = """
+ALTER TABLE reconciler.alarm RENAME COLUMN acknowledged_extent TO least_extent;
+
+ALTER TABLE reconciler.alarm
+    ADD COLUMN cost NUMERIC DEFAULT 0 NOT NULL,
+    ADD COLUMN least_cost NUMERIC,
+    ADD COLUMN shown_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN told_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN over_told_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN telling_until TIMESTAMP WITH TIME ZONE;
+"""
+
+_CUSTOMERS = """
+CREATE TABLE reconciler.unmapped (
+    meter TEXT NOT NULL,
+    window_start TIMESTAMP WITH TIME ZONE NOT NULL,
+    id BYTEA NOT NULL,
+    customer TEXT NOT NULL,
+    buckets BIGINT NOT NULL,
+    requests BIGINT NOT NULL,
+    cost NUMERIC NOT NULL,
+    PRIMARY KEY (meter, window_start, id)
+);
+
+COMMENT ON TABLE reconciler.unmapped IS 'Usage of customers that the mapping lacks, as the last look saw it.';
+
+CREATE TABLE reconciler.unsubscribed (
+    meter TEXT NOT NULL,
+    id BYTEA NOT NULL,
+    external_id TEXT NOT NULL,
+    events BIGINT NOT NULL,
+    cost NUMERIC NOT NULL,
+    first_window TIMESTAMP WITH TIME ZONE NOT NULL,
+    last_window TIMESTAMP WITH TIME ZONE NOT NULL,
+    asked_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    began_at TIMESTAMP WITH TIME ZONE,
+    PRIMARY KEY (meter, id)
+);
+
+COMMENT ON TABLE reconciler.unsubscribed IS 'Usage that was sent for an external id of which Lago knows no subscription.';
+"""
+
 
 def upgrade() -> None:
-    """Add the table of credits."""
+    """Add them."""
     op.execute(_CREDITS)
+    op.execute(_ALARMS)
+    op.execute(_CUSTOMERS)

@@ -1,0 +1,206 @@
+"""The kinds of alarm: what each says, and how much there is of it. Pure: of figures, sentences.
+
+Most follow from how a meter stands and clear themselves. Incidents are things that happened: they stay until a
+person acknowledges them.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from reconciler.ledger.balance import Balance
+from reconciler.model.money import plain
+
+INCIDENTS = ("overtaken", "clock")
+
+BEHIND = timedelta(hours=1)
+"""What is planned and Lago has not had for so long needs a person's look: passes alone don't get it there."""
+
+LONGEST_NAME = 60
+"""So much of a name stands in a sentence."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that a person should look at.
+
+    Attributes:
+        kind: one word.
+        message: one sentence or more: who, how much, why, and what to do.
+        extent: how much of it there is: events, buckets or rows.
+        cost: how much it is in USD. More of either than at any time since an acknowledgement rings again.
+    """
+
+    kind: str
+    message: str
+    extent: Decimal = Decimal(1)
+    cost: Decimal = Decimal(0)
+
+
+def of(balance: Balance) -> Iterator[Alarm]:
+    """The alarms that follow from how a meter stands."""
+    for kind in (
+        _quarantined,
+        _conflict,
+        _behind,
+        _held,
+        _frozen,
+        _unmapped,
+        _suspect,
+        _purged,
+        _late,
+        _silent,
+    ):
+        yield from kind(balance)
+
+
+def count(number: int, noun: str) -> str:
+    """So many of something, such as `1 event` or `1,200 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def usd(amount: Decimal) -> str:
+    """An amount as a sentence has it, exact."""
+    return f"{plain(amount)} USD"
+
+
+def minute(moment: datetime) -> str:
+    """A time as a sentence has it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
+    """The first few by their cost, such as `acme (62.5 USD), globex (1 USD)`."""
+    pairs = zip(names, costs, strict=True)
+    return ", ".join(f"{brief(name)} ({usd(cost)})" for name, cost in pairs)
+
+
+def brief(name: str) -> str:
+    """A name as a sentence has it: a huge one is cut."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+
+
+def _quarantined(balance: Balance) -> Iterator[Alarm]:
+    if number := balance.quarantined_events - balance.conflicting_events:
+        yield Alarm(
+            "quarantined",
+            f"Lago refuses {count(number, 'event')} for good ({usd(balance.quarantined_cost)} with those in conflict): "
+            "`reconcile quarantine` says why.",
+            Decimal(number),
+            balance.quarantined_cost,
+        )
+
+
+def _conflict(balance: Balance) -> Iterator[Alarm]:
+    if number := balance.conflicting_events:
+        yield Alarm(
+            "conflict",
+            f"Lago holds other events under the ids of {number:,} of ours: another ledger or proxy bills under this "
+            "meter's name. Their buckets send nothing more.",
+            Decimal(number),
+        )
+
+
+def _behind(balance: Balance) -> Iterator[Alarm]:
+    if balance.planned_since is None or balance.planned_for is None or balance.planned_for <= BEHIND:
+        return
+    why = f"at last: {balance.planned_failure}" if balance.planned_failure else "none was tried in vain"
+    yield Alarm(
+        "behind",
+        f"{count(balance.planned_events, 'event')} ({usd(balance.planned_cost)}) wait to be delivered, the oldest "
+        f"since {minute(balance.planned_since)} ({why}). Nothing is lost. If Lago refuses or throttles us, mend that "
+        "there; if there is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or "
+        "RECONCILE_CONNECTIONS.",
+        Decimal(balance.planned_events),
+        balance.planned_cost,
+    )
+
+
+def _held(balance: Balance) -> Iterator[Alarm]:
+    if not balance.held_events:
+        return
+    why = balance.held_answer or "an earlier event of their bucket is in conflict"
+    yield Alarm(
+        "held",
+        f"{count(balance.held_events, 'event')} are held back ({usd(balance.held_cost)}), most of them of "
+        f"{whose(balance.held_subscriptions, balance.held_costs)}. Why: {why}. docs/operations.md says how to have "
+        "them billed.",
+        Decimal(balance.held_events),
+        balance.held_cost,
+    )
+
+
+def _frozen(balance: Balance) -> Iterator[Alarm]:
+    if number := balance.frozen_buckets:
+        yield Alarm(
+            "frozen",
+            f"{count(number, 'bucket')} hold less in the source than was billed ({usd(balance.frozen_cost)} less): "
+            "rows were deleted or lowered. Nothing is credited by itself.",
+            Decimal(number),
+            balance.frozen_cost,
+        )
+
+
+def _unmapped(balance: Balance) -> Iterator[Alarm]:
+    if not balance.unmapped_buckets or balance.unmapped_since is None:
+        return
+    yield Alarm(
+        "unmapped",
+        f"RECONCILE_MAPPING lacks the customers of {count(balance.unmapped_buckets, 'bucket')} "
+        f"({usd(balance.unmapped_cost)}), the oldest of {minute(balance.unmapped_since)}: add them, and the next daily "
+        "look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then; what retention has "
+        "reached stays unbilled.",
+        Decimal(balance.unmapped_buckets),
+        balance.unmapped_cost,
+    )
+
+
+def _suspect(balance: Balance) -> Iterator[Alarm]:
+    if number := balance.suspect_rows:
+        have, are = ("has", "it is") if number == 1 else ("have", "they are")
+        yield Alarm(
+            "suspect",
+            f"{count(number, 'row')} {have} negative, NaN or infinite spend or negative tokens: {are} not billed.",
+            Decimal(number),
+        )
+
+
+def _purged(balance: Balance) -> Iterator[Alarm]:
+    if balance.purge_mark is not None:
+        yield Alarm(
+            "purged",
+            f"Retention has deleted spend rows up to {minute(balance.purge_mark)}: windows up to there are no longer "
+            "compared.",
+        )
+
+
+def _late(balance: Balance) -> Iterator[Alarm]:
+    if balance.late_rows or balance.late_cost:
+        yield Alarm(
+            "late",
+            f"{count(balance.late_rows, 'row')} ({usd(balance.late_cost)}), or more, arrived in windows that retention "
+            "has reached: they are not billed.",
+            Decimal(balance.late_rows),
+            balance.late_cost,
+        )
+
+
+def _silent(balance: Balance) -> Iterator[Alarm]:
+    if balance.silent:
+        yield Alarm(
+            "silent",
+            "The spend table has had no rows for three hours, where the same hours of last week had some: does the "
+            "proxy write to this database?",
+        )
+
+
+def overtaken(mark: datetime, watermark: datetime) -> Alarm:
+    """The incident that retention has come to where no pass had looked."""
+    return Alarm(
+        "overtaken",
+        f"Retention has come to the window of {minute(mark)} before it was billed: passes had come to "
+        f"{minute(watermark)} only. What is deleted from there on can't be billed, what is left up to that window's "
+        "end is not billed (the alarm `late` says how much it is). Run passes more often, or let retention keep rows "
+        "longer.",
+    )
