@@ -5,7 +5,7 @@ Nothing outlives a transaction: settings are local to it, nothing is prepared, n
 
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache, partial
@@ -20,11 +20,13 @@ from sqlalchemy import Connection, create_engine, event, exc
 
 from reconciler import __version__
 from reconciler.database.address import Database
+from reconciler.database.sentences import sentence
 from reconciler.database.statements import statement
 from reconciler.model.errors import ReconcileError
 
 # What our statements rely on, whatever the role, the database or a pooled session say.
 _EVERY_TRANSACTION = {
+    "row_security": "off",  # a table that would show this role a part of its rows is refused
     "search_path": "pg_catalog, pg_temp",
     "synchronous_commit": "on",
     "extra_float_digits": "1",  # floats as their shortest round-trip text (facts: Postgres >= 12)
@@ -33,8 +35,18 @@ _EVERY_TRANSACTION = {
     "intervalstyle": "postgres",
     "bytea_output": "hex",
     "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "lock_timeout": "0",  # statement_timeout is enough
+    "default_table_access_method": "heap",  # not all others can update rows
     "client_encoding": "UTF8",
     "application_name": f"reconciler/{__version__}",
+}
+
+# The same where the server knows the setting: some came with a minor release.
+_IF_KNOWN = {
+    "transaction_timeout": "0",
+    "restrict_nonsystem_relation_kind": "view, foreign-table",  # they run code of their owners
 }
 
 # Sums over expressions have no statistics: left alone, the planner sorts millions of rows instead of hashing them,
@@ -91,6 +103,7 @@ class Postgres:
             use_native_hstore=False,
             hide_parameters=True,
         )
+        event.listen(self._engine, "first_connect", _pin_search_path)
         event.listen(self._engine, "checkin", _note_use)
         event.listen(self._engine, "checkout", _ping_if_idle)
         weakref.finalize(self, self._engine.dispose)
@@ -149,24 +162,7 @@ class Postgres:
 
     def _sentence(self, error: BaseException | None) -> str:
         where = f"{self._variable} ({self.database.display})"
-        said = _primary(error)
-        if isinstance(error, pg.QueryCanceled):
-            return (
-                f"{where}: a statement took longer than {self._statement_timeout.total_seconds():g} s and was "
-                "stopped; nothing is lost, run again, or raise RECONCILE_STATEMENT_TIMEOUT."
-            )
-        if isinstance(error, pg.InsufficientPrivilege):
-            return f"{where}: {said}; the grants that the role needs are in sql/grants/*.sql."
-        if isinstance(error, pg.DiskFull):
-            return f"{where}: the server's disk is full ({said}); nothing is lost, make room and run again."
-        if isinstance(error, psycopg.OperationalError) and error.sqlstate is None:
-            refused = said.rpartition("FATAL:")[2].strip()
-            if refused != said:
-                return f"{where} refuses the connection: {refused}; nothing is lost, mend that and run again."
-            return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."
-        if isinstance(error, pg.AdminShutdown | pg.CrashShutdown | pg.CannotConnectNow):
-            return f"{where} is shutting down or starting: {said}; nothing is lost, run again."
-        return f"{where}: {said}."
+        return sentence(where, error, statement_timeout=self._statement_timeout)
 
 
 def _connect(conninfo: str) -> psycopg.Connection:
@@ -192,6 +188,11 @@ def execute(
     return cursor(connection, row).execute(statement(name), values)
 
 
+def _pin_search_path(driver: psycopg.Connection, _record: object) -> None:
+    """SQLAlchemy asks for the current_schema() next, and rolls back: let nobody's function of that name answer."""
+    driver.execute("BEGIN; SET LOCAL search_path = pg_catalog")
+
+
 def _note_use(_driver: psycopg.Connection, record: Any) -> None:
     record.info["used_at"] = time.monotonic()
 
@@ -209,24 +210,21 @@ def _ping_if_idle(driver: psycopg.Connection, record: Any, _proxy: object) -> No
 
 @cache
 def _beginning(read_only: bool, settings: tuple[tuple[str, str], ...]) -> bytes:  # noqa: FBT001 - for the cache
-    calls = (sql.SQL("set_config({}, {}, true)").format(name, value) for name, value in settings)
     access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
-    begin = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED {}; SELECT {}")
-    return begin.format(access, sql.SQL(", ").join(calls)).as_bytes()
+    begin = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED {}; {}")
+    return begin.format(access, _pin(settings)).as_bytes()
+
+
+def _pin(settings: Iterable[tuple[str, str]]) -> sql.Composed:
+    """Set these for the transaction. The search path isn't ours yet: a planted set_config() would run as ours."""
+    known = "CASE WHEN pg_catalog.current_setting({0}, true) IS NOT NULL THEN pg_catalog.set_config({0}, {1}, true) END"
+    calls = [sql.SQL("pg_catalog.set_config({}, {}, true)").format(name, value) for name, value in settings]
+    calls += [sql.SQL(known).format(name, value) for name, value in _IF_KNOWN.items()]
+    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(calls))
 
 
 def _milliseconds(length: timedelta) -> str:
     return str(min(int(length.total_seconds() * 1000), 2**31 - 1))
-
-
-def _primary(error: BaseException | None) -> str:
-    if isinstance(error, psycopg.Error) and error.diag.message_primary:
-        return error.diag.message_primary
-    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return "no reason was given"
-    # libpq adds a hint on further lines; of several hosts it says each one's failure on a line of its own.
-    return "; ".join(lines[1:]) if lines[0].startswith("Multiple") and len(lines) > 1 else lines[0]
 
 
 def timed_out(error: ReconcileError) -> bool:

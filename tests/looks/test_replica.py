@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.demo.litellm import apply_migrations
 from reconciler.demo.postgres import EmbeddedPostgres
-from reconciler.model.errors import SourceError
+from reconciler.model.errors import LedgerError, SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import SETTINGS, Database, spend_row
 from tests.support import assert_exact, environment, reconcile
@@ -54,5 +54,7 @@ def test_a_replica_is_believed_as_far_as_it_has_come(folder: Path, empty_db: Dat
             environ = environment(replica, lago, ledger=empty_db)
             assert reconcile(environ, since="2h").delivered.accepted == 2
             assert_exact(replica, lago, ledger=empty_db)
+            with pytest.raises(LedgerError, match=r"takes no writes \(.*\): it is a replica.*target_session_attrs"):
+                reconcile(environment(replica, lago), since="2h")
             [(behind,)] = replica.fetch("SELECT clock_timestamp() - pg_last_xact_replay_timestamp() < '1 minute'")
             assert behind
