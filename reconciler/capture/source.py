@@ -104,7 +104,7 @@ class Source:
         Raises:
             SourceError: which column lacks, and what to grant or change.
         """
-        needed = {*ALWAYS_READ, terms.customer_column, terms.model_column}
+        needed = {*ALWAYS_READ, terms.customer_column} | ({terms.bucket_column} if terms.bucket_column else set())
         needed |= {_exclusion_column(terms, kind) for kind in _excluded(terms)}
         needed |= READ_IF_THERE & sight.hidden  # what an old LiteLLM lacks is one thing, what it hides another
         if missing := sorted(needed - sight.columns):
@@ -119,7 +119,7 @@ class Source:
         return statement("capture/totals").format(
             spend_logs=self._table,
             customer=sql.Identifier(terms.customer_column),
-            model=sql.Identifier(terms.model_column),
+            model=sql.Identifier(terms.bucket_column) if terms.bucket_column else sql.SQL("''"),
             status=sql.Identifier("status") if "status" in sight.columns else sql.SQL("NULL"),
             excluded=_excluded_condition(sight, terms),
         )
@@ -195,7 +195,7 @@ def _exclusion(kind: str) -> str:
 
 
 def _exclusion_column(terms: Terms, kind: str) -> str:
-    return {"customer": terms.customer_column, "model": terms.model_column, **EXCLUSION_COLUMN}[kind]
+    return {"customer": terms.customer_column, "model": terms.excluded_model_column, **EXCLUSION_COLUMN}[kind]
 
 
 def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:

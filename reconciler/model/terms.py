@@ -51,6 +51,16 @@ class Terms:
         """The spend table's column that holds the customer."""
         return ChargeBy(self.charge_by).column
 
+    @property
+    def bucket_column(self) -> str | None:
+        """The spend table's column that names a bucket's model; None if one bucket holds all of a customer's models."""
+        return None if self.model_column == "none" else self.model_column
+
+    @property
+    def excluded_model_column(self) -> str:
+        """The spend table's column that exclusions of models are matched with."""
+        return self.bucket_column or "model"
+
     def differences(self, other: "Terms") -> list[str]:
         """What differs, one phrase a field: ours, then the other's."""
         names = {

@@ -10,7 +10,7 @@ from reconciler.model.terms import ChargeBy, Terms
 from reconciler.settings import values as read
 from reconciler.settings.values import Exclusion, MappingFile, MappingTable
 
-ModelColumn = Literal["model", "model_group"]
+ModelColumn = Literal["model", "model_group", "none"]
 Properties = Literal["documented", "callback", "both"]
 ClosedPeriod = Literal["hold", "send", "move"]
 EventField = Literal["external_subscription_id", "external_customer_id"]
@@ -53,7 +53,7 @@ class MeterSettings(MeterKeys):
         window: the length of its windows, from one minute to one day, dividing a day.
         subscription: what a customer's subscription is called, `{id}` being the customer.
         mapping: where exceptions to `subscription` are listed, if anywhere.
-        model_column: the spend table's column that names the model.
+        model_column: the spend table's column that names the model; `none`: all models are one.
         cache_hits: whether the tokens of cache hits count.
         exclude: usage that is not billed.
         properties: whose names properties have: LiteLLM's documented ones, its callback's, or both.

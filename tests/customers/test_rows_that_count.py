@@ -1,13 +1,15 @@
 """Which rows are billed: successes, failures that cost, cache hits unless told; never rows that make no sense."""
 
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from reconciler.model.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import Usage, assert_exact, counted, environment, reconcile
+from tests.support import CODE, Usage, assert_exact, counted, environment, reconcile
 
 MINI = "openai/gpt-4o-mini"
 COST = Decimal("0.0000135")
@@ -89,3 +91,17 @@ def test_the_model_may_be_the_name_that_the_client_asked_for(proxy_db: Database,
         ("acme", ""): Usage(20, 40, 2 * COST, 2),
     }
     assert_exact(proxy_db, lago, model="model_group")
+
+
+def test_without_a_model_column_a_customers_usage_of_a_window_is_one_event(
+    proxy_db: Database, ledger: Database, lago: Sandbox
+) -> None:
+    proxy_db.insert(spend_row(), spend_row(model="other"), spend_row(model=""), spend_row(model="byok/llama"))
+    none = {"RECONCILE_MODEL_COLUMN": "none", "RECONCILE_EXCLUDE": "model:byok/*"}
+    reconcile(environment(proxy_db, lago, ledger=ledger, **none), since="2h")
+    assert counted(lago) == {("acme", ""): Usage(30, 60, 3 * COST, 3)}
+    [event] = lago.events()
+    assert event["properties"]["model"] == ""
+    key = event["properties"]["window"].partition("/")[0]
+    start = datetime.fromisoformat(key)
+    assert event["transaction_id"] == transaction_id("default", CODE, "end_user_id", start, 900, "acme", "", 0)

@@ -41,6 +41,9 @@ ROW: dict[str, Any] = {"end_user": "acme", "model": "m", "model_group": "g", "te
     ("change", "after"),
     [
         ({"RECONCILE_MODEL_COLUMN": "model_group"}, ("openai_tokens", "acme", "g", "PT15M")),
+        pytest.param(
+            {"RECONCILE_MODEL_COLUMN": "none"}, ("openai_tokens", "acme", "", "PT15M"), marks=pytest.mark.proof
+        ),
         pytest.param({"LAGO_API_CHARGE_BY": "team_id"}, ("openai_tokens", "t", "m", "PT15M"), marks=pytest.mark.proof),
         pytest.param({"LAGO_API_EVENT_CODE": "llm"}, ("llm", "acme", "m", "PT15M"), marks=pytest.mark.proof),
         pytest.param({"RECONCILE_EXCLUDE": "team:t"}, None, marks=pytest.mark.proof),

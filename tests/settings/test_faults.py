@@ -48,7 +48,7 @@ def faults(environ: dict[str, str], **overrides: object) -> list[str]:
         ("RECONCILE_SUBSCRIPTION", "{id}-{team}", "litellm-{id}"),
         ("RECONCILE_MAPPING", "table:subscriptions", "table:billing.subscriptions"),
         ("RECONCILE_MAPPING", "table:a.b.c", "table:billing.subscriptions"),
-        ("RECONCILE_MODEL_COLUMN", "model_id", "model or model_group"),
+        ("RECONCILE_MODEL_COLUMN", "model_id", "model, model_group or none"),
         ("RECONCILE_CACHE_HITS", "maybe", "true or false"),
         ("RECONCILE_EXCLUDE", "internal", "team:internal"),
         ("RECONCILE_EXCLUDE", "org:internal", "team:internal"),
