@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import secrets
 import signal
 import sys
@@ -13,8 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reconciler import __version__
-from reconciler.cli import alarm, ledger, quarantine
-from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of, warn
+from reconciler.cli import alarm, ledger, outputs, quarantine
+from reconciler.cli.shared import (
+    AsJson,
+    Config,
+    MeterName,
+    given_config,
+    given_meter,
+    plainly,
+    settings_of,
+    understood,
+    warn,
+)
 from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
@@ -155,7 +164,7 @@ def serve(context: typer.Context, config: Config = None) -> None:
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 3000,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 3000,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     path: Annotated[
         Path | None,
@@ -193,9 +202,9 @@ def sandbox(
             )
         except stand_in.StoreFileError as error:
             raise UsageError(str(error)) from None
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            raise ReconcileError(f"Can't listen on {host}:{port}: {why}. Give another --port.") from None
+        except (OSError, UnicodeError) as error:  # a host that is none is no text for the resolver
+            why = (getattr(error, "strerror", None) or "that is no host").partition(" (while")[0]
+            raise ReconcileError(f"Can't listen on {host}:{port}: {why}. Give another --host or --port.") from None
 
 
 @app.command()
@@ -213,4 +222,14 @@ def main() -> None:
     """The console script."""
     # What psycopg ignores while an error is on its way, that error tells.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
-    app(prog_name="reconcile")
+    written = outputs.take_over()
+    code: object = 0
+    try:
+        with plainly():
+            understood(sys.argv[1:])
+        app(prog_name="reconcile")
+    except typer.Exit as ended:
+        code = ended.exit_code
+    except SystemExit as ended:
+        code = ended.code
+    sys.exit(outputs.exit_code(code if isinstance(code, int) else int(code is not None), written))

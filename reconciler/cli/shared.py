@@ -1,7 +1,7 @@
 """What the commands share: options, settings, and errors that reach people as a sentence and an exit code."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,6 +49,20 @@ def warn(settings: "Settings") -> None:
     """Say on standard error what works and is not safe."""
     for sentence in settings.warnings:
         print(f"reconcile: warning: {sentence}", file=sys.stderr)  # noqa: T201
+
+
+def understood(arguments: Sequence[str]) -> None:
+    """See that the command line is text.
+
+    Raises:
+        UsageError: an argument is not; no database, file or Lago could take it.
+    """
+    for argument in arguments:
+        if not argument.isascii():
+            try:
+                argument.encode()
+            except UnicodeEncodeError:
+                raise UsageError(f"The argument {argument!r} is not text in UTF-8: write it again.") from None
 
 
 def given_config(context: typer.Context) -> Path | None:

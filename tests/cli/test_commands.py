@@ -24,16 +24,13 @@ def test_a_pass_that_finds_another_one_running_says_so_and_is_content(proxy_db: 
     reconcile(environment(proxy_db, lago), since="1d")
     with proxy_db.connect(autocommit=False) as another:
         another.execute(TURN)
-        began = time.monotonic()
         finished = run(environment(proxy_db, lago), "--json")
-        waited = time.monotonic() - began
 
     assert finished.returncode == 0
     assert "another pass is running" in finished.stderr
     [meter] = only_object(finished)["meters"]
     assert meter["skipped"] is True
     assert meter["error"] is None
-    assert waited < Limits().turn + 5
 
 
 def test_a_pass_without_a_turn_is_content_whatever_alarms_stand(proxy_db: Database, lago: Sandbox) -> None:
@@ -138,7 +135,9 @@ def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:
         port = str(taken.getsockname()[1])
         finished = run({}, "sandbox", "--port", port)
     assert finished.returncode == 1
-    assert sentences(finished) == [f"Can't listen on 127.0.0.1:{port}: Address already in use. Give another --port."]
+    assert sentences(finished) == [
+        f"Can't listen on 127.0.0.1:{port}: Address already in use. Give another --host or --port."
+    ]
 
 
 def test_a_file_that_holds_no_store_is_told_in_a_sentence(tmp_path: Path) -> None:
