@@ -6,7 +6,7 @@ come the rate limit and a fault, if one is due, around all the rest: authenticat
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 from urllib.parse import unquote
@@ -180,7 +180,7 @@ def _route(methods: list[str], path: str, handler: Handler) -> Route:
         if verdict and not verdict.allowed:
             happened, response = "limit", _refuse(request, RefusalError(429))
         elif fault := lago.faults.hit(asked):
-            happened, response = fault.kind, await play(fault, _partly(lago, fault, answer))
+            happened, response = fault.kind, await play(fault, lago.faults.turn, _partly(lago, fault, answer))
         else:
             happened, response = None, answer()
         if verdict:
@@ -207,13 +207,18 @@ def _organization(lago: Lago, request: Request) -> str | None:
 
 
 def _partly(lago: Lago, fault: Fault, answer: Callable[[], Response]) -> Callable[[], Response]:
-    """Return the answer, or one that takes effect for the first events only, which a ClickHouse store can do."""
+    """Return the answer as a fault lets it take effect.
+
+    That is for the first events only, which a ClickHouse store can do, or without a word to the worker.
+    """
     store, events = lago.store, fault.events
-    if events is None or not isinstance(store, ClickHouseStore):
-        return answer
 
     def partly() -> Response:
-        with store.only(events):
+        with ExitStack() as told:
+            if events is not None and isinstance(store, ClickHouseStore):
+                told.enter_context(store.only(events))
+            if not fault.worker:
+                told.enter_context(lago.cache.unheard())
             return answer()
 
     return partly

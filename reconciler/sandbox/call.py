@@ -1,6 +1,6 @@
 """One request as the handlers see it, and the Lago that answers it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
@@ -13,7 +13,8 @@ from reconciler.sandbox.reckoning.cache import UsageCache
 from reconciler.sandbox.refusals import missing_parameter
 from reconciler.sandbox.schedule.agenda import Agenda
 from reconciler.sandbox.schedule.clock import Clock
-from reconciler.sandbox.stores.store import Store
+from reconciler.sandbox.schedule.worker import Worker
+from reconciler.sandbox.stores.store import Event, Store
 from reconciler.sandbox.trouble.faults import Faults
 from reconciler.sandbox.trouble.limits import Limits
 from reconciler.sandbox.trouble.permissions import Permissions
@@ -38,8 +39,9 @@ class Lago:
         limits: how much may be asked.
         permissions: what may be asked.
         log: what was asked.
-        cache: usage that has been reckoned, and the worker that drops it.
+        cache: usage that has been reckoned.
         agenda: what is due when.
+        worker: what drops the one and does the other.
     """
 
     store: Store
@@ -52,10 +54,16 @@ class Lago:
     log: RequestLog
     cache: UsageCache = field(default_factory=UsageCache)
     agenda: Agenda = field(default_factory=Agenda)
+    worker: Worker = field(default_factory=Worker)
 
     def now(self) -> int:
         """Return Lago's time, in microseconds since 1970."""
         return self.clock.now()
+
+    def stored(self, events: Sequence[Event]) -> None:
+        """Give the worker what follows from events that have been stored."""
+        now = self.now()
+        self.cache.outdate([(self.worker.take(now), event) for event in events], now)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@
 | `POST /sandbox/clickhouse/release` | lets it see all that waits: `{"released": 3}` |
 | `POST /sandbox/clickhouse/merge` | merges the copies of each event: `{"merged": 1}` |
 | `POST /sandbox/worker` with `{"paused": true}` | the same; until it is false again, cached usage goes stale |
+| `POST /sandbox/worker` with `{"seconds": 0.03}` | the same; each event takes it so long, and billing waits behind |
 | `POST /sandbox/biller` with `{"paused": true}` | the same; until it is false again, what becomes due waits |
 | `POST /sandbox/biller` without a body | bills what is over at once: `{"invoices": ["..."]}`, new or final ones |
 | `POST /sandbox/forget` with `{"code": "llm_usage"}` | `{"forgotten": 3}`: gone, their ids taken; 409 on ClickHouse |
@@ -87,9 +88,21 @@ class Weather(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Switch(msgspec.Struct, forbid_unknown_fields=True):
-    """What pauses or resumes what Lago does by itself."""
+    """What `POST /sandbox/biller` takes: whether what becomes due waits."""
 
     paused: bool
+
+
+class Work(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """What `POST /sandbox/worker` takes; what is not given stays as it is.
+
+    Attributes:
+        paused: whether what outdates cached usage waits.
+        seconds: how long each event takes it, by Lago's clock.
+    """
+
+    paused: bool | msgspec.UnsetType = msgspec.UNSET
+    seconds: Annotated[float, msgspec.Meta(ge=0)] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Forget(msgspec.Struct, forbid_unknown_fields=True):
@@ -195,6 +208,7 @@ class Control:
         self._lago.log.clear()
         self._lago.cache.clear()
         self._lago.agenda.clear()
+        self._lago.worker.clear()
         return await self._health(request)
 
     async def _list_requests(self, _request: Request) -> Response:
@@ -242,19 +256,20 @@ class Control:
         return json_response(do(store))
 
     async def _set_worker(self, request: Request) -> Response:
-        return await self._pause(request, self._lago.cache.pause, self._lago.cache.resume)
+        work = msgspec.json.decode(await request.body(), type=Work)
+        if work.paused is True:
+            self._lago.cache.pause()
+        elif work.paused is False:
+            self._lago.cache.resume(self._lago.now())
+        if work.seconds is not msgspec.UNSET:
+            self._lago.worker.cost = int(work.seconds * SECOND)
+        return json_response(work)
 
     async def _set_biller(self, request: Request) -> Response:
         if not await request.body():
             return json_response({"invoices": run_now(self._lago)})
-        return await self._pause(request, lambda: hold(self._lago), lambda: let_go(self._lago))
-
-    async def _pause(self, request: Request, pause: Callable[[], None], resume: Callable[[], None]) -> Response:
-        try:
-            switch = msgspec.json.decode(await request.body(), type=Switch)
-        except msgspec.MsgspecError as error:
-            return json_response({"error": str(error)}, 400)
-        (pause if switch.paused else resume)()
+        switch = msgspec.json.decode(await request.body(), type=Switch)
+        (hold if switch.paused else let_go)(self._lago)
         return json_response(switch)
 
     async def _forget(self, request: Request) -> Response:

@@ -172,9 +172,9 @@ class Sandbox:
         params = {"api_key": api_key or self.api_key}
         return int(self._control("POST", "/forget", json={"code": code}, params=params).json()["forgotten"])
 
-    def worker(self, *, paused: bool) -> None:
-        """Pause the worker that keeps cached usage fresh, or let it catch up."""
-        self._control("POST", "/worker", json={"paused": paused})
+    def worker(self, **work: Any) -> None:
+        """Pause the worker that keeps cached usage fresh (`paused=True`), or let each event take it some `seconds`."""
+        self._control("POST", "/worker", json=work)
 
     def biller(self, *, paused: bool) -> None:
         """Let what becomes due wait, invoices of upgrades and ends as well, as behind a worker's backlog, or do it."""

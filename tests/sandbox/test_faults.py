@@ -5,6 +5,7 @@ import httpx
 import pytest
 
 from reconciler.sandbox import Sandbox
+from reconciler.sandbox.trouble.faults import Faults
 from tests.sandbox.conftest import Api, event
 
 
@@ -50,11 +51,20 @@ def test_a_hanging_request_ends_without_answer(lago: Sandbox, api: Api) -> None:
         api.send(event())
 
 
-def test_a_slow_answer_is_the_true_one_and_others_do_not_wait(lago: Sandbox, api: Api) -> None:
-    lago.faults({"kind": "slow", "seconds": 0.1})
+@pytest.mark.parametrize("kind", ["slow", "busy"])
+def test_a_slow_answer_is_the_true_one(lago: Sandbox, api: Api, kind: str) -> None:
+    lago.faults({"kind": kind, "seconds": 0.1})
     started = time.monotonic()
     assert api.send(event()).status_code == 200
     assert time.monotonic() - started >= 0.1
+
+
+def test_who_is_busy_works_at_one_request_at_a_time() -> None:
+    times = iter([100.0, 100.0, 100.5, 200.0, 200.1])
+    faults = Faults(clock=times.__next__)
+    assert [round(faults.turn(0.4), 3) for _ in range(4)] == [0.4, 0.8, 0.7, 0.4]
+    faults.clear()
+    assert faults.turn(0.4) == pytest.approx(0.4)
 
 
 def test_a_gateway_answers_200_in_html(lago: Sandbox, api: Api) -> None:

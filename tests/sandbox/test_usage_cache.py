@@ -1,10 +1,12 @@
 """Current usage is cached until the period ends; a worker, which can be paused, drops what events outdate."""
 
+from datetime import datetime
+
 import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.sandbox.clock import Clock
-from tests.sandbox.conftest import Api
+from tests.sandbox.conftest import Api, event
 from tests.sandbox.support import charge, charge_usage, make_metric, make_plan, send, subscribe, units
 
 AT = "2026-05-15T10:00:00Z"
@@ -32,6 +34,17 @@ def test_without_the_worker_usage_is_stale_until_it_catches_up(cached: Api) -> N
     assert units(cached) == "1.0"
     cached.lago.worker(paused=False)
     assert units(cached) == "11.0"
+
+
+def test_what_the_worker_never_hears_of_leaves_usage_stale_until_the_next_event(cached: Api) -> None:
+    cached.lago.worker(paused=False)
+    cached.lago.faults({"kind": "commit_then_500", "worker": False})  # its queue, Redis, is away
+    at = datetime.fromisoformat(AT).timestamp()
+    lost = event("lost", code="tokens", timestamp=at, properties={"value": 10})
+    assert [cached.post("events", {"event": lost}).status_code for _ in range(2)] == [500, 422]
+    assert units(cached) == "1.0"
+    send(cached, 100, at=AT)
+    assert units(cached) == "111.0"
 
 
 def test_stale_usage_ends_with_the_period(cached: Api, clock: Clock) -> None:

@@ -1,10 +1,13 @@
-"""A worker with a backlog: what becomes due is invoiced late, and usage that comes meanwhile is in the invoice."""
+"""A worker with a backlog: what becomes due is invoiced late, and usage that comes meanwhile is in the invoice.
+
+It has one if it is paused, or if events cost it time and many came before.
+"""
 
 import pytest
 
 from tests.sandbox.clock import Clock
 from tests.sandbox.conftest import Api
-from tests.sandbox.support import charge, invoices, make_metric, make_plan, past_usage, send, subscribe
+from tests.sandbox.support import charge, invoices, make_metric, make_plan, past_usage, send, subscribe, units
 
 
 @pytest.fixture
@@ -76,3 +79,33 @@ def test_one_invoice_can_be_made_out_of_turn(subscribed: Api, clock: Clock) -> N
     (made,) = subscribed.lago.bill()
     (invoice,) = invoices(subscribed)
     assert (invoice["lago_id"], invoice["created_at"]) == (made, "2026-05-15T12:05:00Z")
+
+
+def test_events_that_cost_the_worker_time_delay_the_invoices_behind_them(subscribed: Api, clock: Clock) -> None:
+    subscribed.lago.worker(seconds=30)
+    send(subscribed, 10, 100, at="2026-05-15T11:58:00Z")  # a minute's work
+    subscribed.client.delete("subscriptions/sub")
+    clock.forward(seconds=59)
+    send(subscribed, 1000, at="2026-05-15T11:59:00Z")  # behind the end
+    assert invoices(subscribed) == []
+    clock.forward(seconds=1)
+    (invoice,) = invoices(subscribed)
+    assert (invoice["total_amount_cents"], invoice["created_at"]) == (111_100, "2026-05-15T12:01:00Z")
+    assert past_usage(subscribed)[0]["to_datetime"] == "2026-05-15T12:00:00Z"
+
+
+def test_what_was_due_before_its_backlog_came_is_done_at_its_time(subscribed: Api, clock: Clock) -> None:
+    subscribed.lago.worker(seconds=3600)
+    subscribed.client.delete("subscriptions/sub")
+    send(subscribed, 10, at="2026-05-15T11:58:00Z")
+    assert [one["total_amount_cents"] for one in invoices(subscribed)] == [100]
+
+
+def test_cached_usage_is_stale_until_the_worker_gets_to_what_outdates_it(subscribed: Api, clock: Clock) -> None:
+    assert units(subscribed) == "1.0"
+    subscribed.lago.worker(seconds=2)
+    send(subscribed, 10, 100, at="2026-05-15T11:58:00Z")
+    clock.forward(seconds=1)
+    assert units(subscribed) == "1.0"
+    clock.forward(seconds=1)
+    assert units(subscribed) == "111.0"

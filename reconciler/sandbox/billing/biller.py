@@ -5,8 +5,8 @@ end, at ten past periods that are over are billed, at twenty past drafts whose g
 subscription that was terminated or replaced is billed at once. Only periods whose billing day the subscription
 has seen are billed: one that is made today with a start in May has its earlier months in no invoice.
 
-Lago's clock gives the work to a worker. While that has a backlog (here it is paused) nothing of it happens; then
-it is done as of the time at which it was due, from the events that have come by then.
+Lago's clock gives the work to a worker. While that has a backlog (events that came before, or it is paused) nothing
+of it happens; then it is done as of the time at which it was due, from the events that have come by then.
 """
 
 from collections import defaultdict
@@ -31,11 +31,11 @@ _DAY = 24 * _HOUR
 
 
 def catch_up(lago: Lago) -> None:
-    """Do all that Lago's clock would have done by now, in its order; nothing while it is paused."""
+    """Do all that Lago's clock and worker would have done by now, in order; nothing while they are paused."""
     if lago.agenda.paused:
         return
     _refresh(lago)
-    while jobs := lago.agenda.due(lago.now()):
+    while (jobs := lago.agenda.due(lago.now())) and lago.worker.done_at(jobs[0].at) <= lago.now():
         _run(lago, jobs, jobs[0].at)
         _refresh(lago)
 
@@ -166,7 +166,7 @@ def _is_billed_to_the_end(subscription: Thing) -> bool:
 def _run(lago: Lago, jobs: Iterable[Job], at: int) -> list[str]:
     """Run jobs of one instant; return the invoices that they made or made final."""
     touched = []
-    worked_at = lago.agenda.worked_at(at, lago.now())
+    worked_at = max(lago.agenda.worked_at(at, lago.now()), min(lago.worker.done_at(at), lago.now()))
     closings: dict[tuple[str, str, str], list[Closing]] = defaultdict(list)
     for job in jobs:
         call = _account(lago, job.organization)

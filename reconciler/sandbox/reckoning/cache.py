@@ -1,12 +1,14 @@
 """The usage cache and the worker that keeps it honest, as in Lago's Postgres setup.
 
 Current usage keeps the fees of each charge and filter until the billing period ends, unless they come to
-nothing. After each event a worker drops what the event has outdated. While the worker is paused (as when
-Lago's workers are down, or behind) usage is stale, until it catches up or the period ends.
+nothing. After each event a worker drops what the event has outdated. Until it gets to that (it is behind, or
+paused as when Lago's workers are down) usage is stale, until it catches up or the period ends. What it is never
+told of (as when its queue is away) outdates nothing.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from reconciler.sandbox.grammar import SECOND
@@ -51,12 +53,16 @@ class _Entry(NamedTuple):
 
 
 class UsageCache:
-    """Cached fees by stream and key, and the worker's queue. Like Redis, it does not outlive the process."""
+    """Cached fees by stream and key, and the events that the worker has yet to get to.
+
+    Like Redis, it does not outlive the process.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[Stream, dict[Key, _Entry]] = defaultdict(dict)
-        self._waiting: list[Event] = []
+        self._waiting: list[tuple[int, Event]] = []
         self.paused = False
+        self._unheard = False
 
     def clear(self) -> None:
         """Forget everything; the worker works."""
@@ -77,6 +83,7 @@ class UsageCache:
     ) -> list[Fee]:
         """Return cached fees, or reckon them and keep them until `expires_at`."""
         key = key_of(subscription, charge, chosen)
+        self._work(now)
         known = self._entries[stream].get(key)
         if known and now < known.expires_at:
             return known.fees
@@ -85,25 +92,43 @@ class UsageCache:
             self._entries[stream][key] = _Entry(charge, subscription["started_at"], expires_at, fees)
         return fees
 
-    def outdate(self, events: Iterable[Event]) -> None:
-        """Tell the worker of events that have been stored, as Lago's post-processing does once they are committed."""
-        self._waiting += events
-        if not self.paused:
-            self._work()
+    def outdate(self, events: Iterable[tuple[int, Event]], now: int) -> None:
+        """Tell the worker of events that have been stored, as Lago's post-processing does once they are committed.
+
+        Args:
+            events: what was stored, each with the instant at which the worker is done with it.
+            now: Lago's time.
+        """
+        if not self._unheard:
+            self._waiting += events
+            self._work(now)
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Let the worker never hear of what is stored in the block."""
+        self._unheard = True
+        try:
+            yield
+        finally:
+            self._unheard = False
 
     def pause(self) -> None:
         """Let events pile up."""
         self.paused = True
 
-    def resume(self) -> None:
+    def resume(self, now: int) -> None:
         """Work off what has piled up."""
         self.paused = False
-        self._work()
+        self._work(now)
 
-    def _work(self) -> None:
+    def _work(self, now: int) -> None:
+        if self.paused:
+            return
         waiting, self._waiting = self._waiting, []
-        for event in waiting:
-            if entries := self._entries.get(Stream(event.organization, event.subscription, event.code or "")):
+        for done, event in waiting:
+            if done > now:
+                self._waiting.append((done, event))
+            elif entries := self._entries.get(Stream(event.organization, event.subscription, event.code or "")):
                 _drop_outdated(entries, event)
 
 

@@ -58,7 +58,7 @@ def create(call: Call) -> dict[str, Any]:
         (event,) = call.store.add([draft])
         if event is None:
             raise invalid(_DUPLICATE)
-    call.lago.cache.outdate([event])
+    call.lago.stored([event])
     return {"event": render(event)}
 
 
@@ -88,8 +88,9 @@ def create_batch(call: Call) -> dict[str, Any]:
         events = call.store.add(drafts)
         if taken := [str(position) for position, event in enumerate(events) if event is None]:
             raise invalid(dict.fromkeys(taken, _DUPLICATE))
-    call.lago.cache.outdate(filter(None, events))
-    return {"events": [render(event) for event in events if event]}
+    stored = [event for event in events if event]
+    call.lago.stored(stored)
+    return {"events": [render(event) for event in stored]}
 
 
 def show(call: Call) -> dict[str, Any]:

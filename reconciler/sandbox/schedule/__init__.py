@@ -1,1 +1,4 @@
-"""When things happen: `clock.py` tells the time, `periods.py` when billing periods begin, `agenda.py` what is due."""
+"""When things happen: `clock.py` tells the time, `periods.py` when billing periods begin, `agenda.py` what is due.
+
+`worker.py` tells when Lago gets to it.
+"""

@@ -12,12 +12,14 @@ effect nevertheless.
 | `hang` | nothing for `seconds`, then the connection closes |
 | `refuse` | the connection closes, and new ones are refused for `seconds` |
 | `slow` | the true answer, `seconds` late; without `commit` the request takes effect only then |
+| `busy` | the same, but behind all requests that are hit and came before: the more at once, the longer each waits |
 | `truncate` | the true status and half of the true JSON; the request always takes effect |
 
 `commit_then_500` is `status` with `commit`, `commit_then_drop` is `drop` with `commit`.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Annotated, Literal
@@ -30,7 +32,9 @@ from reconciler.sandbox.refusals import body_of
 from reconciler.sandbox.trouble.chance import Chance, Chances, Positive
 from reconciler.sandbox.trouble.requests import Asked, PathPattern
 
-Kind = Literal["status", "html", "drop", "hang", "refuse", "slow", "truncate", "commit_then_500", "commit_then_drop"]
+Kind = Literal[
+    "status", "html", "drop", "hang", "refuse", "slow", "busy", "truncate", "commit_then_500", "commit_then_drop"
+]
 
 _GATEWAY_PAGE = "<!DOCTYPE html><html><head><title>Gateway</title></head><body>Please wait ...</body></html>"
 
@@ -45,9 +49,10 @@ class Fault(Chance, kw_only=True):
         status: the status of kinds `status` and `html`.
         headers: further headers of these.
         body: the body of these.
-        seconds: how long `hang`, `refuse` and `slow` take.
+        seconds: how long `hang`, `refuse`, `slow` and `busy` take.
         commit: whether the request takes effect before the client gets what it gets.
         events: with `commit` on ClickHouse, how many of the request's events take effect.
+        worker: whether Lago's worker hears of what takes effect; it doesn't while its queue (Redis) is away.
     """
 
     kind: Kind
@@ -59,6 +64,7 @@ class Fault(Chance, kw_only=True):
     seconds: Annotated[float, msgspec.Meta(ge=0)] = 30.0
     commit: bool = False
     events: Positive | None = None
+    worker: bool = True
 
     @property
     def commits(self) -> bool:
@@ -74,6 +80,22 @@ class Fault(Chance, kw_only=True):
 
 class Faults(Chances[Fault]):
     """The faults still to come, in the order given."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._busy_until = 0.0
+
+    def clear(self) -> None:
+        """Let nothing go wrong any more; nobody waits for a turn."""
+        super().clear()
+        self._busy_until = 0.0
+
+    def turn(self, seconds: float) -> float:
+        """Queue a request that takes so long; return in how many seconds it is done, behind those before it."""
+        now = self._clock()
+        self._busy_until = max(now, self._busy_until) + seconds
+        return self._busy_until - now
 
     def hit(self, asked: Asked) -> Fault | None:
         """Return the fault that hits this request, if any, and count it."""
@@ -113,17 +135,18 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def play(fault: Fault, answer: Callable[[], Response]) -> Response:
+async def play(fault: Fault, turn: Callable[[float], float], answer: Callable[[], Response]) -> Response:
     """Return what the client gets instead of the true answer, or that one in another way.
 
     Args:
         fault: what goes wrong.
+        turn: queues a request, see `Faults.turn`.
         answer: lets the request take effect and returns its true answer.
     """
     answered = answer() if fault.commits else None
     match fault.kind:
-        case "slow":
-            await asyncio.sleep(fault.seconds)
+        case "slow" | "busy":
+            await asyncio.sleep(turn(fault.seconds) if fault.kind == "busy" else fault.seconds)
             return answered or answer()
         case "truncate":
             answered = answered or answer()
