@@ -7,7 +7,10 @@ import httpcore
 import pytest
 import sqlalchemy.dialects.postgresql.psycopg
 
-import reconciler.cli.show
+import reconciler.cli.show.events
+import reconciler.cli.show.progress
+import reconciler.cli.show.status
+import reconciler.cli.show.summary
 import reconciler.delivery.deliver
 import reconciler.ledger.schema
 import reconciler.passes.run

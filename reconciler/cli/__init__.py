@@ -1,6 +1,5 @@
 """The command line: `reconcile` and its commands. Heavy imports wait until a command needs them."""
 
-import json
 import logging
 import secrets
 import signal
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reconciler import __version__
-from reconciler.cli import alarm, ledger, outputs, quarantine
+from reconciler.cli import alarm, ledger, outputs, quarantine, terminal
 from reconciler.cli.shared import (
     AsJson,
     Config,
@@ -33,7 +32,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    add_completion=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(alarm.app, name="alarm")
@@ -46,9 +46,9 @@ def reconcile(
     context: typer.Context,
     since: Annotated[
         str | None,
-        typer.Option(help="Bill from here on: a date, a time (UTC) or an age such as 36h or 7d.", show_default=False),
+        typer.Option(metavar="WHEN", help="Bill from here on: a date, a time (UTC) or an age such as 36h or 7d."),
     ] = None,
-    until: Annotated[str | None, typer.Option(help="Backfill up to here, exclusive.", show_default=False)] = None,
+    until: Annotated[str | None, typer.Option(metavar="WHEN", help="Backfill up to here, exclusive.")] = None,
     meter: MeterName = None,
     config: Config = None,
     dry_run: Annotated[
@@ -92,7 +92,8 @@ def _pass(
 ) -> int:
     from datetime import UTC, datetime
 
-    from reconciler.cli import show
+    from reconciler.cli.show.progress import progress
+    from reconciler.cli.show.summary import summary as show_summary
     from reconciler.model.when import parse_when
     from reconciler.passes.run import Pass, Request
     from reconciler.report.log import configure
@@ -114,8 +115,8 @@ def _pass(
         settings = settings_of(config, meter)
         meters = settings.meters
         warn(settings)
-        with show.progress() as bar:
-            summaries = Pass(settings).run(request, bar, run_id=run_id)
+        with progress(backfilling=since is not None) as shown:
+            summaries = Pass(settings).run(request, shown, run_id=run_id)
     except ReconcileError as error:
         if as_json:  # a program gets its object whatever happens
             _print_json(run_id, [Summary(each.name, run_id, error=error) for each in meters], error)
@@ -123,30 +124,30 @@ def _pass(
     if as_json:
         _print_json(run_id, summaries)
     for summary in summaries:
-        show.summary(summary, to_stderr=as_json)
+        show_summary(summary, to_stderr=as_json)
     return exit_code(summaries)
 
 
 def _print_json(run_id: str, summaries: "Sequence[Summary]", error: ReconcileError | None = None) -> None:
     """Print a pass's one object; `error` is what kept it from all meters."""
     meters = [summary.as_json() for summary in summaries]
-    print(json.dumps({"run_id": run_id, "error": str(error) if error else None, "meters": meters}))  # noqa: T201
+    terminal.json_object({"run_id": run_id, "error": str(error) if error else None, "meters": meters})
 
 
 @app.command()
 def status(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
     """Show how far each meter has come, what is on its way and what is stuck."""
     with plainly():
-        from reconciler.cli import show
+        from reconciler.cli.show.status import status as show_status
         from reconciler.report.status import read_status
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         statuses = read_status(settings, meter or given_meter(context))
         if as_json:
-            print(json.dumps({"meters": [each.as_json() for each in statuses]}))  # noqa: T201
+            terminal.json_object({"meters": [each.as_json() for each in statuses]})
         else:
             for each in statuses:
-                show.status(each)
+                show_status(each)
         raise typer.Exit(max((each.exit_code for each in statuses), default=0))
 
 

@@ -1,10 +1,10 @@
 """`reconcile alarm`: list alarms, acknowledge one."""
 
-import json
 from typing import Annotated
 
 import typer
 
+from reconciler.cli import terminal
 from reconciler.cli.shared import AsJson, Config, MeterName, given_config, plainly, settings_of
 
 app = typer.Typer(help="Alarms: what a person should look at.", no_args_is_help=False)
@@ -21,14 +21,14 @@ def alarm(context: typer.Context) -> None:
 def alarm_list(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
     """List the alarms that stand."""
     with plainly():
-        from reconciler.cli import show
+        from reconciler.cli.show.alarms import alarms
         from reconciler.report.status import read_alarms
 
         found = read_alarms(settings_of(config or given_config(context), None, require_lago=False), meter)
         if as_json:
-            print(json.dumps({"alarms": found}))  # noqa: T201
+            terminal.json_object({"alarms": found})
         else:
-            show.alarms(found)
+            alarms(found)
 
 
 @app.command("ack")
@@ -43,4 +43,4 @@ def alarm_ack(
         from reconciler.report.status import acknowledge
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
-        typer.echo(acknowledge(settings, alarm_id, reason))
+        terminal.say(acknowledge(settings, alarm_id, reason))

@@ -1,12 +1,13 @@
 """`reconcile quarantine`: see the events that Lago refuses for good, send them again, or give them up."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from reconciler.cli import terminal
 from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
+from reconciler.model.words import count
 
 app = typer.Typer(help="Quarantined events: those that Lago refuses for good.", no_args_is_help=False)
 
@@ -41,13 +42,13 @@ def quarantine_show(
 ) -> None:
     """Show one quarantined event: what it bills, what was sent, what Lago said."""
     with plainly():
-        from reconciler.cli import show
+        from reconciler.cli.show import events as show
         from reconciler.report import quarantine as work
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         event = work.find(settings, event_id, meter or given_meter(context))
         if as_json:
-            print(json.dumps(event.as_json()))  # noqa: T201
+            terminal.json_object(event.as_json())
         else:
             show.quarantined_event(event)
 
@@ -69,7 +70,9 @@ def quarantine_retry(
             raise UsageError("Say which: `reconcile quarantine retry ID…`, or `--all`.")
         settings = settings_of(config or given_config(context), None, require_lago=False)
         done = work.retry(settings, event_ids or None, meter or given_meter(context))
-        typer.echo(f"{_count(len(done))} planned again; the next pass sends {'it' if len(done) == 1 else 'them'}.")
+        terminal.say(
+            f"{count(len(done), 'event')} planned again; the next pass sends {'it' if len(done) == 1 else 'them'}."
+        )
 
 
 @app.command("discard")
@@ -89,21 +92,17 @@ def quarantine_discard(
             raise UsageError("Say which: `reconcile quarantine discard ID… --reason TEXT`.")
         settings = settings_of(config or given_config(context), None, require_lago=False)
         done = work.discard(settings, event_ids, reason, meter or given_meter(context))
-        typer.echo(f"{_count(len(done))} discarded: {reason.strip()}")
+        terminal.say(f"{count(len(done), 'event')} discarded: {reason.strip()}")
 
 
 def _list(context: typer.Context, meter: str | None, config: Path | None, *, as_json: bool) -> None:
     with plainly():
-        from reconciler.cli import show
+        from reconciler.cli.show import events as show
         from reconciler.report import quarantine as work
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         found = work.read(settings, meter or given_meter(context))
         if as_json:
-            print(json.dumps({"quarantined": [event.as_json() for event in found]}))  # noqa: T201
+            terminal.json_list("quarantined", (event.as_json() for event in found))
         else:
             show.quarantine(found)
-
-
-def _count(number: int) -> str:
-    return f"{number:,} event{'' if number == 1 else 's'}"

@@ -1,6 +1,5 @@
 """What the commands share: options, settings, and errors that reach people as a sentence and an exit code."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,17 +7,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.model.errors import ReconcileError, UsageError
+from reconciler.cli import terminal
+from reconciler.model.errors import ReconcileError, SettingsError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.settings.load import Settings
 
 Config = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file with settings (env: RECONCILE_CONFIG).", show_default=False),
+    typer.Option(
+        "--config", metavar="FILE", help="TOML file with settings (env: RECONCILE_CONFIG).", show_default=False
+    ),
 ]
 MeterName = Annotated[
-    str | None, typer.Option("--meter", help="Only this meter (env: RECONCILE_METER).", show_default=False)
+    str | None,
+    typer.Option("--meter", metavar="NAME", help="Only this meter (env: RECONCILE_METER).", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
@@ -48,7 +51,7 @@ def settings_of(config: Path | None, meter: str | None, *, require_lago: bool = 
 def warn(settings: "Settings") -> None:
     """Say on standard error what works and is not safe."""
     for sentence in settings.warnings:
-        print(f"reconcile: warning: {sentence}", file=sys.stderr)  # noqa: T201
+        terminal.say(f"reconcile: warning: {sentence}", terminal.LOOK, stderr=True)
 
 
 def understood(arguments: Sequence[str]) -> None:
@@ -83,9 +86,10 @@ def plainly() -> Iterator[None]:
     try:
         yield
     except ReconcileError as error:
-        for line in str(error).splitlines():
-            print(f"reconcile: {line}", file=sys.stderr)  # noqa: T201
+        # A fault of the settings is a line of its own; whatever else breaks a line is text from outside.
+        for line in str(error).split("\n") if isinstance(error, SettingsError) else [str(error)]:
+            terminal.complain(line)
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        print("reconcile: stopped; nothing is lost, run again.", file=sys.stderr)  # noqa: T201
+        terminal.complain("stopped; nothing is lost, run again.")
         raise typer.Exit(130) from None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from threading import Event
 
@@ -20,7 +21,7 @@ from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
 from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span
-from reconciler.report.progress import Progress
+from reconciler.report.progress import Kind, Progress
 from reconciler.report.summary import Summary
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
@@ -96,7 +97,11 @@ class Work:
         planner = Planner(
             self.wanted, self.source, self.sight, self.ledger, one_database=settings.one_database, batch=limits.batch
         )
-        return Looks(
+
+        def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
+            self.progress.looked(kind, since, until, position, looks.seen.tally.events_planned)
+
+        looks = Looks(
             meter,
             planner,
             Chunks(meter.name, planner, self.ledger, turn=turn, seconds=limits.chunk, stopping=self.stopping),
@@ -107,8 +112,9 @@ class Work:
             lookback=settings.lookback,
             horizon=settings.horizon,
             oldest=self.source.oldest_row,
-            progress=self.progress.looked,
+            progress=looked,
         )
+        return looks
 
     def _pull_back(self, meter: Meter) -> Meter:
         """A watermark in the future came from a clock that ran ahead: pull it back and say so."""

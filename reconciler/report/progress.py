@@ -1,4 +1,4 @@
-"""How a pass tells what it is at: to a bar on a terminal, or to nobody."""
+"""How a pass tells what it is at: to whoever shows it, or to nobody."""
 
 from datetime import datetime
 from typing import Literal, Protocol
@@ -10,8 +10,8 @@ Kind = Literal["fresh", "probe", "deep", "backfill"]
 class Progress(Protocol):
     """Is told how a pass gets on."""
 
-    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
-        """A look over `[since, until)` has come to the position."""
+    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime, events: int = 0) -> None:
+        """A look over `[since, until)` has come to the position; so many events were planned by this pass."""
 
     def delivering(self, events: int) -> None:
         """So many events are about to be delivered."""
@@ -20,10 +20,10 @@ class Progress(Protocol):
         """Lago has answered to so many more."""
 
 
-class Silent:
+class Silent(Progress):
     """Shows nothing."""
 
-    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
+    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime, events: int = 0) -> None:
         """Do nothing."""
 
     def delivering(self, events: int) -> None:

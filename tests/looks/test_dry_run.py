@@ -1,6 +1,6 @@
 """`--dry-run` compares and counts; it writes nothing at all and sends nothing."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
-from reconciler.report.progress import Kind, Silent
+from reconciler.report.progress import Silent
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests import process
@@ -93,7 +93,7 @@ def test_the_command_says_what_it_would_plan(proxy_db: Database, lago: Sandbox) 
     environ = environment(proxy_db, lago)
     said = process.run(environ, "--dry-run", "--since", "1d")
     assert (said.returncode, said.stderr) == (0, "")
-    assert "1 row newly billed, would plan 1 event of 0.5 USD" in said.stdout
+    assert "1 row newly billed, would plan 1 event of 0.50 USD" in said.stdout
     printed = process.run(environ, "--dry-run", "--since", "1d", "--json")
     [meter] = process.only_object(printed)["meters"]
     assert (meter["dry_run"], meter["rows"], meter["events_planned"], meter["cost_planned"]) == (True, 1, 1, "0.5")
@@ -106,7 +106,7 @@ class _PassMeanwhile(Silent):
         self._environ = environ
         self.accepted: list[int] = []
 
-    def looked(self, kind: Kind, since: datetime, until: datetime, position: datetime) -> None:  # noqa: ARG002
+    def looked(self, *_: object) -> None:
         if not self.accepted:
             self.accepted.append(reconcile(self._environ).delivered.accepted)
 

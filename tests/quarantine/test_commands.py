@@ -42,7 +42,7 @@ def test_it_lists_them_for_people_and_for_programs(environ: dict[str, str]) -> N
     assert {event["answer"] for event in found} == {"422 {'timestamp': ['invalid_format']}"}
     shown = run(environ, "quarantine")
     assert shown.returncode == 0
-    assert "2 events, 0.5 USD" in shown.stdout
+    assert "2 events, 0.50 USD" in shown.stdout
     for event in found:
         assert event["transaction_id"][:10] in shown.stdout
         assert event["customer"] in shown.stdout

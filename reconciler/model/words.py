@@ -1,0 +1,22 @@
+"""Numbers and times in sentences."""
+
+from datetime import UTC, datetime, timedelta
+
+
+def count(number: int, noun: str) -> str:
+    """So many of them: `1 event`, `2 events`, `1,000 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def moment(at: datetime | None) -> str:
+    """A time to the minute, in UTC."""
+    return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def length(span: timedelta) -> str:
+    """About how long it is: `0.4 s`, `45 s`, `3 min`, `5 h`, `3 d`."""
+    seconds = max(span.total_seconds(), 0)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
