@@ -13,7 +13,9 @@ from typing import Any, NamedTuple
 import httpx
 
 from reconciler import __version__
+from reconciler.lago import surroundings
 from reconciler.lago.answers import Away, Unknown
+from reconciler.model.errors import SettingsError
 from reconciler.settings.limits import Limits
 
 _PIECE = 2**16
@@ -33,7 +35,8 @@ class Reply(NamedTuple):
 class Transport:
     """Connections to one Lago; several threads may use them.
 
-    Certificates are verified; `SSL_CERT_FILE`, `SSL_CERT_DIR`, `HTTPS_PROXY` and such are httpx's usual settings.
+    Certificates are verified. Proxies and authorities are those of the environment; what is wrong with them is said
+    with the first request, since a pass can do much without Lago.
     Redirects are not followed: the key goes to the address that the operator named, and nowhere else.
     """
 
@@ -50,11 +53,24 @@ class Transport:
             "User-Agent": f"reconciler/{__version__} httpx/{httpx.__version__} Python/{platform.python_version()}",
         }
         pool = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._client = httpx.Client(limits=pool, follow_redirects=False)
+        self._proxy: surroundings.Proxy | None = None
+        self._client: httpx.Client | SettingsError
+        try:
+            self._proxy = surroundings.proxy_to(base)
+            self._client = httpx.Client(
+                limits=pool,
+                follow_redirects=False,
+                trust_env=False,
+                verify=surroundings.trust(base, self._proxy),
+                proxy=self._proxy and self._proxy.proxy,
+            )
+        except SettingsError as error:
+            self._client = error
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if isinstance(self._client, httpx.Client):
+            self._client.close()
 
     def request(
         self, path: str, seconds: float, *, query: Mapping[str, Any] | None = None, body: bytes | None = None
@@ -64,7 +80,12 @@ class Transport:
         Returns:
             The answer, if it is whole within the seconds and no larger than `Limits.answer`; else what the lack of it
             means for a batch.
+
+        Raises:
+            SettingsError: a variable of the environment is in the way.
         """
+        if isinstance(self._client, SettingsError):
+            raise self._client
         method, headers = ("GET", self._headers) if body is None else ("POST", self._headers | _JSON)
         self._deadline.at = time.monotonic() + seconds
         timeout = dict.fromkeys(("read", "write", "pool"), seconds) | {"connect": min(self._limits.connect, seconds)}
@@ -75,7 +96,7 @@ class Transport:
             )
             with contextlib.closing(self._client.send(request, stream=True)) as response:
                 content = self._read(response)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return self._meaning(error, seconds)
         headers = {name.decode("latin-1").lower(): self._text(value) for name, value in response.headers.raw}
         return Reply(response.status_code, headers, self._without_key(content))
@@ -90,12 +111,22 @@ class Transport:
         return b"".join(pieces)
 
     def _meaning(self, error: Exception, seconds: float) -> Away | Unknown:
-        words = f" ({self._text(str(error).encode())[:500]})" if str(error) else ""
+        said = self._text(str(error).encode("utf-8", "replace"))[:500]
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            said += f": {surroundings.untrusted()}"
+        words = f" ({said})" if said else ""
         match error:
             case _TooLargeError():
                 return Unknown(f"it answers with more than {self._limits.answer / 2**20:g} MB")
-            case httpx.ConnectTimeout() | httpx.ConnectError() | httpx.PoolTimeout() | httpx.ProxyError():
-                return Away(f"no connection{words}")
+            case (
+                httpx.ConnectTimeout()
+                | httpx.ConnectError()
+                | httpx.PoolTimeout()
+                | httpx.ProxyError()
+                | httpx.InvalidURL()
+                | UnicodeError()
+            ):
+                return Away(f"no connection{f' through {self._proxy}' if self._proxy else ''}{words}")
             case httpx.TimeoutException():
                 return Unknown(f"no answer within {seconds:g} s")
             case _:

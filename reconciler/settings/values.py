@@ -185,6 +185,8 @@ def lago_base(value: object) -> str:
     try:
         parts = urlsplit(text)
         sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        if text.isascii():
+            (parts.hostname or "").encode("idna")  # what has an empty or endless part is no host
     except ValueError:
         sound = False
     if not sound or any(character.isspace() or not character.isprintable() for character in text):

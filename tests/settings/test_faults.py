@@ -26,6 +26,8 @@ def faults(environ: dict[str, str], **overrides: object) -> list[str]:
         ("LAGO_API_BASE", "http://lago:port", "https://api.getlago.com"),
         ("LAGO_API_BASE", "http://lago example", "https://api.getlago.com"),
         ("LAGO_API_BASE", "http://[::1", "https://api.getlago.com"),
+        ("LAGO_API_BASE", f"https://{'a' * 64}.example", "https://api.getlago.com"),
+        ("LAGO_API_BASE", "https://lago..example", "https://api.getlago.com"),
         ("LAGO_API_BASE", "https://lago.example?a=b", "https://api.getlago.com"),
         ("LAGO_API_KEY", "two words", "00000000-0000"),
         ("LAGO_API_KEY", "two\nlines", "00000000-0000"),
