@@ -154,7 +154,7 @@ def _route(methods: list[str], path: str, handler: Handler) -> Route:
             return Response()  # half a request has no effect, and nobody waits for the answer
         try:
             body: Mapping[str, Any] | None = read_body(request.headers.get("content-type", ""), content)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             body = None
 
         asked = Asked(request.method, target, events.sent(body or {}))

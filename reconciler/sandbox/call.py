@@ -118,6 +118,7 @@ def read_body(content_type: str, content: bytes) -> Mapping[str, Any]:
 
     Raises:
         msgspec.DecodeError: it is no JSON.
+        UnicodeDecodeError: it is no UTF-8.
         RecursionError: it is nested too deep.
     """
     media_type = content_type.partition(";")[0].strip().lower()

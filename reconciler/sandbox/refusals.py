@@ -55,7 +55,7 @@ def malformed() -> RefusalError:
 
 def crashed() -> RefusalError:
     """Return the 500 of an exception inside Lago."""
-    return BareRefusalError(500)
+    return RefusalError(500)
 
 
 def unauthorized() -> RefusalError:

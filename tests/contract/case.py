@@ -31,7 +31,7 @@ class Ask:
     method: str
     path: str
     json: Any = None
-    content: str | None = None
+    content: str | bytes | None = None
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     status: int = 200

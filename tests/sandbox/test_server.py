@@ -71,7 +71,7 @@ def test_it_stops_at_once_though_a_request_hangs() -> None:
 
 def test_what_it_can_not_cope_with_is_a_500_and_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     response = api.post("customers", {"customer": {"external_id": "acme", "metadata": ["no object"]}})
-    assert (response.status_code, response.content) == (500, b"")
+    assert (response.status_code, response.json()) == (500, {"status": 500, "error": "Internal Server Error"})
     assert "the sandbox failed on POST /api/v1/customers" in caplog.text
 
 

@@ -134,4 +134,13 @@ CASES = [
         source="run on Postgres 15",
         only="postgres",
     ),
+    Case(
+        "of a batch with an event that fails in the database nothing is stored",
+        get("events/$run-0"),
+        404,
+        AtLeast({"code": "event_not_found"}),
+        before=[replace(send(THREE[0], event("$run-1", properties={"model": "a\0b"})), status=500)],
+        source="seen on lago-api v1.51",
+        only="postgres",
+    ),
 ]

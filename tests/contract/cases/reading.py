@@ -111,6 +111,14 @@ CASES = [
         source="api app/controllers/concerns/pagination.rb:11-36",
     ),
     Case(
+        "a page may be of any length",
+        get("events", MINE | {"per_page": "100000"}),
+        200,
+        first_and_second(page(1, 1, 2)),
+        before=TWO,
+        source="seen on lago-api v1.51",
+    ),
+    Case(
         "events are found by code",
         get("events", {"code": "$run-code"}),
         200,

@@ -346,8 +346,9 @@ CASES = [
         "usage of an unknown customer is not found",
         CURRENT,
         404,
-        AtLeast({"status": 404, "error": "Not Found"}),
-        source="api spec/requests/api/v1/customers/usage_controller_spec.rb",
+        error(404, "Not Found", "resource_not_found"),
+        source="seen on lago-api v1.51",
+        since="1.51",
     ),
     *(
         Case(name, CURRENT, 405, NO_SUBSCRIPTION, before=before, source="api usage_controller.rb")
