@@ -21,7 +21,7 @@ from unittest.mock import patch
 import httpx
 import psycopg
 
-from bench.ground import Ground, make_metric
+from bench.ground import CODE, Ground
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.model.money import total
 from reconciler.passes.run import Pass, Request
@@ -143,7 +143,7 @@ def side_by_side(server: EmbeddedPostgres, rows: int, doing: Callable[[str], Non
                 doing(f"side by side, {share:.0%} faults: {who}")
                 ground.drop_ledger()
                 lago.reset()
-                make_metric(lago)
+                lago.make_metric(CODE)
                 lago.faults(*_faults(share))
                 wire = _alone(bill)
                 hits, events = _hits(lago.pending_faults()), lago.events()

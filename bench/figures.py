@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from bench import backlog, delivery
 from bench.delivery import Sent
 from bench.figure import Figure
-from bench.ground import WINDOW, Ground, drop_database, make_database, make_metric
+from bench.ground import CODE, WINDOW, Ground, drop_database, make_database
 from bench.process import reconcile
 from bench.responder import Responder
 from bench.volume import Kind
@@ -167,7 +167,7 @@ def _memory(server: EmbeddedPostgres, large: Ground, small: Ground, doing: Calla
 def _sending(ground: Ground) -> float:
     ground.drop_ledger()
     with Sandbox() as lago:
-        make_metric(lago)
+        lago.make_metric(CODE)
         there = {"LAGO_API_BASE": lago.url, "LAGO_API_KEY": lago.api_key}
         ended = reconcile({**ground.environ, **there}, "--since", ground.since.isoformat())
     ended.expect(0)

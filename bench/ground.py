@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from threading import Event
 from types import MappingProxyType
 
-import httpx
 import psycopg
 from psycopg import sql
 
@@ -25,7 +24,6 @@ from reconciler.ledger.store import open_ledger
 from reconciler.model import windows
 from reconciler.model.errors import SourceError
 from reconciler.report.progress import Silent
-from reconciler.sandbox import Sandbox
 from reconciler.settings.limits import Limits
 from reconciler.settings.load import load_settings
 
@@ -65,18 +63,6 @@ _BILLED = """
     SELECT (SELECT sum(spend::text::numeric) FROM public."LiteLLM_SpendLogs" WHERE end_user <> ''),
            (SELECT sum(cost) FROM reconciler.event)
 """
-
-
-def make_metric(lago: Sandbox) -> None:
-    """Give the stand-in what a pass asks for before it sends: a metric of the benchmark's code."""
-    metric = {"name": CODE, "code": CODE, "aggregation_type": "sum_agg", "field_name": "response_cost"}
-    answer = httpx.post(
-        f"{lago.url}/api/v1/billable_metrics",
-        headers={"Authorization": f"Bearer {lago.api_key}"},
-        json={"billable_metric": metric},
-        trust_env=False,
-    )
-    answer.raise_for_status()
 
 
 def make_database(server: EmbeddedPostgres, name: str) -> str:

@@ -8,7 +8,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-import httpx
 import pytest
 from psycopg import sql
 
@@ -88,9 +87,7 @@ def reconcile(
 
 def make_metric(lago: Sandbox, code: str = CODE, *, api_key: str | None = None) -> None:
     """Give Lago a billable metric of that code, unless it has one; in the organization of that key."""
-    metric = {"name": code, "code": code, "aggregation_type": "sum_agg", "field_name": "response_cost"}
-    key = {"Authorization": f"Bearer {api_key or lago.api_key}"}
-    httpx.post(f"{lago.url}/api/v1/billable_metrics", headers=key, json={"billable_metric": metric})
+    lago.make_metric(code, api_key=api_key)
 
 
 def customers(source: Database, count: int) -> None:
@@ -100,18 +97,7 @@ def customers(source: Database, count: int) -> None:
 
 def compute_cost(lago: Sandbox) -> None:
     """Give Lago a metric whose expression overwrites the cost of our events, rounded to cents."""
-    metric = {
-        "name": "Cost",
-        "code": CODE,
-        "aggregation_type": "sum_agg",
-        "field_name": "response_cost",
-        "expression": "round(event.properties.response_cost, 2)",
-    }
-    httpx.post(
-        f"{lago.url}/api/v1/billable_metrics",
-        headers={"Authorization": f"Bearer {lago.api_key}"},
-        json={"billable_metric": metric},
-    ).raise_for_status()
+    lago.make_metric(CODE, expression="round(event.properties.response_cost, 2)")
 
 
 def backlog(source: Database, lago: Sandbox, events: int, **more: str) -> dict[str, str]:
