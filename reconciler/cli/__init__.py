@@ -139,7 +139,7 @@ def status(context: typer.Context, meter: MeterName = None, config: Config = Non
     """Show how far each meter has come, what is on its way and what is stuck."""
     with plainly():
         from reconciler.cli.show.status import status as show_status
-        from reconciler.report.status import read_status
+        from reconciler.report.status import exit_code, read_status
 
         settings = settings_of(config or given_config(context), None, require_lago=False)
         statuses = read_status(settings, meter or given_meter(context))
@@ -148,7 +148,7 @@ def status(context: typer.Context, meter: MeterName = None, config: Config = Non
         else:
             for each in statuses:
                 show_status(each)
-        raise typer.Exit(max((each.exit_code for each in statuses), default=0))
+        raise typer.Exit(exit_code(statuses))
 
 
 @app.command()

@@ -3,35 +3,50 @@
 What kinds there are and what each says is in `kinds`.
 """
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
 from reconciler.database.postgres import execute
 from reconciler.ledger import kinds, tables
-from reconciler.ledger.balance import Balance
+from reconciler.ledger.balance import Balance, balance
 from reconciler.ledger.kinds import INCIDENTS, Alarm
+from reconciler.ledger.passes import Passes, Patience, passes
 from reconciler.model.errors import UsageError
 from reconciler.model.money import plain
 
 table = tables.alarm
 
 
-def review(connection: Connection, meter: str, balance: Balance) -> None:
-    """Raise, refresh and clear the alarms that follow from how the meter stands.
+def review(connection: Connection, meter: str, figures: Balance, gone: Passes, patience: Patience) -> None:
+    """Raise, refresh and clear the alarms that follow from how the meter stands and how its passes have gone.
 
     In the order of kinds, so that passes which end at once can't lock each other out.
     """
     standing = (table.c.meter == meter) & table.c.cleared_at.is_(None)
     connection.execute(select(table.c.kind).where(standing).order_by(table.c.kind).with_for_update())
-    ringing = sorted(kinds.of(balance), key=lambda alarm: alarm.kind)
+    ringing = sorted(kinds.of(figures, gone, patience), key=lambda alarm: alarm.kind)
     for alarm in ringing:
         ring(connection, meter, alarm)
     kept = [*(alarm.kind for alarm in ringing), *INCIDENTS, "foreign"]
     connection.execute(
         update(table).where(standing, table.c.kind.not_in(kept)).values(cleared_at=func.clock_timestamp())
     )
+
+
+def see_behind(connection: Connection, meter: str, patience: Patience) -> None:
+    """Ring if passes that don't work leave the meter behind; for a pass that could not even see how the meter stands.
+
+    A meter that is not there yet has no alarms.
+    """
+    known = tables.meter.c
+    watermark: datetime | None = connection.scalar(select(known.watermark).where(known.name == meter))
+    if watermark is None:
+        return
+    figures, gone = balance(connection, meter, watermark), passes(connection, meter)
+    for alarm in kinds.behind(figures, gone, patience, failing=kinds.BEHIND):
+        ring(connection, meter, alarm)
 
 
 def ring(connection: Connection, meter: str, alarm: Alarm) -> None:

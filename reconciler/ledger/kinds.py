@@ -6,16 +6,18 @@ person acknowledges them.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from reconciler.ledger.balance import Balance
+from reconciler.ledger.passes import Passes, Patience
 from reconciler.model.money import plain
+from reconciler.model.words import count, moment
 
 INCIDENTS = ("overtaken", "clock")
 
 BEHIND = timedelta(hours=1)
-"""What is planned and Lago has not had for so long needs a person's look: passes alone don't get it there."""
+"""What is planned and Lago has not had for so long needs a person's look, and so do passes that fail for so long."""
 
 LONGEST_NAME = 60
 """So much of a name stands in a sentence."""
@@ -38,12 +40,12 @@ class Alarm:
     cost: Decimal = Decimal(0)
 
 
-def of(balance: Balance) -> Iterator[Alarm]:
-    """The alarms that follow from how a meter stands."""
+def of(balance: Balance, passes: Passes, patience: Patience) -> Iterator[Alarm]:
+    """The alarms that follow from how a meter stands, and from how the passes over it have gone."""
+    yield from behind(balance, passes, patience, failing=BEHIND)
     for kind in (
         _quarantined,
         _conflict,
-        _behind,
         _held,
         _frozen,
         _unmapped,
@@ -55,29 +57,52 @@ def of(balance: Balance) -> Iterator[Alarm]:
         yield from kind(balance)
 
 
-def count(number: int, noun: str) -> str:
-    """So many of something, such as `1 event` or `1,200 events`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def behind(
+    balance: Balance, passes: Passes, patience: Patience, *, failing: timedelta = timedelta(0)
+) -> Iterator[Alarm]:
+    """The alarm that passes don't do their work, or don't get to deliver.
+
+    Args:
+        balance: how the meter stands.
+        passes: how they have gone.
+        patience: from when on they are not as they should be.
+        failing: for how long they may fail.
+    """
+    why = [*passes.troubles(patience, failing=failing), *_undelivered(balance)]
+    if not why:
+        return
+    waiting = balance.planned_events > 0
+    yield Alarm(
+        "behind",
+        " ".join([*why, "Nothing is lost: the next pass that works makes up for it."]),
+        Decimal(balance.planned_events) if waiting else Decimal(1),
+        balance.planned_cost,
+    )
 
 
-def usd(amount: Decimal) -> str:
-    """An amount as a sentence has it, exact."""
+def _undelivered(balance: Balance) -> Iterator[str]:
+    if balance.planned_since is None or balance.planned_for is None or balance.planned_for <= BEHIND:
+        return
+    why = f"at last: {balance.planned_failure}" if balance.planned_failure else "none was tried in vain"
+    wait = "waits" if balance.planned_events == 1 else "wait"
+    yield (
+        f"{count(balance.planned_events, 'event')} ({_usd(balance.planned_cost)}) {wait} to be delivered, the oldest "
+        f"since {moment(balance.planned_since)} UTC ({why}). If Lago refuses or throttles us, mend that there; if there "
+        "is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or RECONCILE_CONNECTIONS."
+    )
+
+
+def _usd(amount: Decimal) -> str:
+    """An amount, exact: who reads an alarm may have to invoice it."""
     return f"{plain(amount)} USD"
 
 
-def minute(moment: datetime) -> str:
-    """A time as a sentence has it."""
-    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
-def whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
+def _whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
     """The first few by their cost, such as `acme (62.5 USD), globex (1 USD)`."""
-    pairs = zip(names, costs, strict=True)
-    return ", ".join(f"{brief(name)} ({usd(cost)})" for name, cost in pairs)
+    return ", ".join(f"{_brief(name)} ({_usd(cost)})" for name, cost in zip(names, costs, strict=True))
 
 
-def brief(name: str) -> str:
-    """A name as a sentence has it: a huge one is cut."""
+def _brief(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
 
 
@@ -85,7 +110,7 @@ def _quarantined(balance: Balance) -> Iterator[Alarm]:
     if number := balance.quarantined_events - balance.conflicting_events:
         yield Alarm(
             "quarantined",
-            f"Lago refuses {count(number, 'event')} for good ({usd(balance.quarantined_cost)} with those in conflict): "
+            f"Lago refuses {count(number, 'event')} for good ({_usd(balance.quarantined_cost)} with those in conflict): "
             "`reconcile quarantine` says why.",
             Decimal(number),
             balance.quarantined_cost,
@@ -102,29 +127,14 @@ def _conflict(balance: Balance) -> Iterator[Alarm]:
         )
 
 
-def _behind(balance: Balance) -> Iterator[Alarm]:
-    if balance.planned_since is None or balance.planned_for is None or balance.planned_for <= BEHIND:
-        return
-    why = f"at last: {balance.planned_failure}" if balance.planned_failure else "none was tried in vain"
-    yield Alarm(
-        "behind",
-        f"{count(balance.planned_events, 'event')} ({usd(balance.planned_cost)}) wait to be delivered, the oldest "
-        f"since {minute(balance.planned_since)} ({why}). Nothing is lost. If Lago refuses or throttles us, mend that "
-        "there; if there is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or "
-        "RECONCILE_CONNECTIONS.",
-        Decimal(balance.planned_events),
-        balance.planned_cost,
-    )
-
-
 def _held(balance: Balance) -> Iterator[Alarm]:
     if not balance.held_events:
         return
     why = balance.held_answer or "an earlier event of their bucket is in conflict"
     yield Alarm(
         "held",
-        f"{count(balance.held_events, 'event')} are held back ({usd(balance.held_cost)}), most of them of "
-        f"{whose(balance.held_subscriptions, balance.held_costs)}. Why: {why}. docs/operations.md says how to have "
+        f"{count(balance.held_events, 'event')} are held back ({_usd(balance.held_cost)}), most of them of "
+        f"{_whose(balance.held_subscriptions, balance.held_costs)}. Why: {why}. docs/operations.md says how to have "
         "them billed.",
         Decimal(balance.held_events),
         balance.held_cost,
@@ -135,7 +145,7 @@ def _frozen(balance: Balance) -> Iterator[Alarm]:
     if number := balance.frozen_buckets:
         yield Alarm(
             "frozen",
-            f"{count(number, 'bucket')} hold less in the source than was billed ({usd(balance.frozen_cost)} less): "
+            f"{count(number, 'bucket')} hold less in the source than was billed ({_usd(balance.frozen_cost)} less): "
             "rows were deleted or lowered. Nothing is credited by itself.",
             Decimal(number),
             balance.frozen_cost,
@@ -148,7 +158,7 @@ def _unmapped(balance: Balance) -> Iterator[Alarm]:
     yield Alarm(
         "unmapped",
         f"RECONCILE_MAPPING lacks the customers of {count(balance.unmapped_buckets, 'bucket')} "
-        f"({usd(balance.unmapped_cost)}), the oldest of {minute(balance.unmapped_since)}: add them, and the next daily "
+        f"({_usd(balance.unmapped_cost)}), the oldest of {moment(balance.unmapped_since)} UTC: add them, and the next daily "
         "look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then; what retention has "
         "reached stays unbilled.",
         Decimal(balance.unmapped_buckets),
@@ -170,7 +180,7 @@ def _purged(balance: Balance) -> Iterator[Alarm]:
     if balance.purge_mark is not None:
         yield Alarm(
             "purged",
-            f"Retention has deleted spend rows up to {minute(balance.purge_mark)}: windows up to there are no longer "
+            f"Retention has deleted spend rows up to {moment(balance.purge_mark)} UTC: windows up to there are no longer "
             "compared.",
         )
 
@@ -179,7 +189,7 @@ def _late(balance: Balance) -> Iterator[Alarm]:
     if balance.late_rows or balance.late_cost:
         yield Alarm(
             "late",
-            f"{count(balance.late_rows, 'row')} ({usd(balance.late_cost)}), or more, arrived in windows that retention "
+            f"{count(balance.late_rows, 'row')} ({_usd(balance.late_cost)}), or more, arrived in windows that retention "
             "has reached: they are not billed.",
             Decimal(balance.late_rows),
             balance.late_cost,
@@ -199,8 +209,8 @@ def overtaken(mark: datetime, watermark: datetime) -> Alarm:
     """The incident that retention has come to where no pass had looked."""
     return Alarm(
         "overtaken",
-        f"Retention has come to the window of {minute(mark)} before it was billed: passes had come to "
-        f"{minute(watermark)} only. What is deleted from there on can't be billed, what is left up to that window's "
+        f"Retention has come to the window of {moment(mark)} UTC before it was billed: passes had come to "
+        f"{moment(watermark)} UTC only. What is deleted from there on can't be billed, what is left up to that window's "
         "end is not billed (the alarm `late` says how much it is). Run passes more often, or let retention keep rows "
         "longer.",
     )

@@ -12,6 +12,7 @@ from reconciler.database.postgres import SET_BASED, Postgres, execute
 from reconciler.ledger import alarms, schema
 from reconciler.ledger.balance import Balance
 from reconciler.ledger.kinds import Alarm
+from reconciler.ledger.passes import Passes, Patience
 from reconciler.model.errors import LedgerError
 from reconciler.settings.load import Settings
 
@@ -71,10 +72,10 @@ class Ledger:
         if not self.is_dry:
             alarms.ring(connection, meter, alarm)
 
-    def review(self, connection: Connection, meter: str, balance: Balance) -> None:
+    def review(self, connection: Connection, meter: str, balance: Balance, passes: Passes, patience: Patience) -> None:
         """Ring and clear the alarms that follow from how a meter stands; a dry ledger leaves them."""
         if not self.is_dry:
-            alarms.review(connection, meter, balance)
+            alarms.review(connection, meter, balance, passes, patience)
 
     def plain_errors(self) -> AbstractContextManager[None]:
         """Turn what the ledger's Postgres says in a block into one sentence that names its setting."""

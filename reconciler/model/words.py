@@ -3,9 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 
-def count(number: int, noun: str) -> str:
-    """So many of them: `1 event`, `2 events`, `1,000 events`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, nouns: str | None = None) -> str:
+    """So many of them: `1 event`, `2 events`, `1,000 events`; `nouns` where an `s` is not enough."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
 
 
 def moment(at: datetime | None) -> str:

@@ -2,15 +2,17 @@
 
 import secrets
 import threading
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from reconciler.capture.source import Sight, Source
 from reconciler.database.postgres import Postgres
 from reconciler.delivery.deliver import Delivery
+from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import NoTurnError, ReconcileError, SourceError, UsageError
+from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span, When
 from reconciler.passes.work import Work
 from reconciler.report.progress import Progress, Silent
@@ -74,7 +76,7 @@ class Pass:
         try:
             with self._ledger.dry() if request.dry_run else nullcontext():
                 self._ledger.upgrade()
-                sight = self._source.sight()
+                sight = self._sight(run_id)
                 shown = progress or Silent()
                 return [self._one(meter, request, sight, delivery, shown, run_id) for meter in self._settings.meters]
         finally:
@@ -82,6 +84,19 @@ class Pass:
                 delivery.close()
             self._source.close()
             self._ledger.close()
+
+    def _sight(self, run_id: str) -> Sight:
+        """Look at the source; if that fails, the ledger keeps that the pass of each meter has failed."""
+        try:
+            return self._source.sight()
+        except ReconcileError:
+            for meter in self._settings.meters:
+                with suppress(ReconcileError), self._recorded(Summary(meter.name, run_id)):
+                    raise
+            raise
+
+    def _recorded(self, summary: Summary) -> AbstractContextManager[None]:
+        return runs.recorded(self._ledger, summary, Patience.of(self._settings))
 
     def _one(
         self,
@@ -94,11 +109,11 @@ class Pass:
     ) -> Summary:
         summary = Summary(wanted.name, run_id, dry_run=request.dry_run)
         try:
-            self._source.check(sight, wanted.terms)
-            work = Work(
-                self._settings, wanted, self._source, sight, self._ledger, delivery, self._stopping, progress, summary
-            )
-            work.bill(self._agreement(wanted, request, sight))
+            agreement = self._agreement(wanted, request, sight)
+            with self._recorded(summary):
+                self._source.check(sight, wanted.terms)
+                ways = self._source, sight, self._ledger, delivery
+                Work(self._settings, wanted, *ways, self._stopping, progress, summary).bill(agreement)
         except UsageError:
             raise
         except NoTurnError as error:

@@ -6,9 +6,10 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, insert, update
 
-from reconciler.ledger import tables
+from reconciler.ledger import alarms, tables
+from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import NoTurnError, ReconcileError
+from reconciler.model.errors import NoTurnError, ReconcileError, StoppedError
 from reconciler.report.summary import Summary
 
 KEEP_RUNS = timedelta(days=35)
@@ -16,8 +17,8 @@ KEEP_RUNS = timedelta(days=35)
 
 
 @contextmanager
-def recorded(ledger: Ledger, summary: Summary) -> Iterator[None]:
-    """Record the run: that it began, and how it ended."""
+def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[None]:
+    """Record the run: that it began, and how it ended; one that did not do its work may be one too many."""
     table = tables.run
     run_id = f"{summary.run_id}-{summary.meter}"
     with ledger.transaction() as connection:
@@ -28,14 +29,17 @@ def recorded(ledger: Ledger, summary: Summary) -> Iterator[None]:
     except NoTurnError:
         outcome, summary.skipped = "skipped", True
         raise
+    except StoppedError as error:
+        outcome, summary.error = "stopped", error
+        raise
     except ReconcileError as error:
         outcome, summary.error = f"failed: {error}", error
         raise
     finally:
-        _close_run(ledger, run_id, outcome, summary)
+        _close_run(ledger, run_id, outcome, summary, patience)
 
 
-def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary) -> None:
+def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary, patience: Patience) -> None:
     table = tables.run
     with ledger.transaction() as connection:
         connection.execute(
@@ -45,3 +49,5 @@ def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary) -> N
         )
         old = func.clock_timestamp() - KEEP_RUNS
         connection.execute(delete(table).where(table.c.meter == summary.meter, table.c.started_at < old))
+        if outcome not in {"done", "stopped"} and not ledger.is_dry:
+            alarms.see_behind(connection, summary.meter, patience)

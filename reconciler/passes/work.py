@@ -17,9 +17,9 @@ from reconciler.ledger import alarms, meters
 from reconciler.ledger.balance import balance
 from reconciler.ledger.kinds import Alarm
 from reconciler.ledger.meters import Meter
+from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
-from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span
 from reconciler.report.progress import Kind, Progress
 from reconciler.report.summary import Summary
@@ -62,14 +62,13 @@ class Work:
         """
         agreed = agreement.reach(self.ledger)
         self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
-        with runs.recorded(self.ledger, self.summary):
-            meter = self._pull_back(agreed.meter)
-            looks = self._looks(meter, agreement.turn)
-            with self._concluded(meter, looks):
-                looks.fresh()
-                self._backfill(looks, agreed.backfill)
-                if self.delivery is not None:
-                    self._deliver(self.delivery, meter, looks, adopt=agreement.adopt)
+        meter = self._pull_back(agreed.meter)
+        looks = self._looks(meter, agreement.turn)
+        with self._concluded(meter, looks):
+            looks.fresh()
+            self._backfill(looks, agreed.backfill)
+            if self.delivery is not None:
+                self._deliver(self.delivery, meter, looks, adopt=agreement.adopt)
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
         if span is not None:
@@ -142,11 +141,11 @@ class Work:
             yield
         except ReconcileError:
             with suppress(ReconcileError):
-                self._conclude(meter, looks)
+                self._conclude(meter, looks, worked=False)
             raise
-        self._conclude(meter, looks)
+        self._conclude(meter, looks, worked=True)
 
-    def _conclude(self, meter: Meter, looks: Looks) -> None:
+    def _conclude(self, meter: Meter, looks: Looks, *, worked: bool) -> None:
         """Take the looks' figures, see how the meter stands now, and ring what has to ring."""
         summary, name = self.summary, meter.name
         summary.tally = looks.seen.tally
@@ -154,7 +153,9 @@ class Work:
         horizon = meter.timeline.floor(self.sight.now - self.settings.horizon)
         with self.ledger.transaction() as connection:
             summary.balance = balance(connection, name, horizon)
-            self.ledger.review(connection, name, summary.balance)
+            gone = passes(connection, name)
+            gone = gone.after_a_good_one if worked else gone
+            self.ledger.review(connection, name, summary.balance, gone, Patience.of(self.settings))
             summary.alarms = [alarms.as_json(row) for row in alarms.list_standing(connection, name)]
             after = meter if self.ledger.is_dry else meters.load(connection, name)
             assert after is not None

@@ -16,6 +16,7 @@ from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.balance import balance
 from reconciler.ledger.outbox import Part, split_off
+from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.model.money import plain
@@ -138,7 +139,8 @@ def _decide(settings: Settings, wanted: Sequence[str] | None, meter: str | None,
         decided = [batch for event in _by_batch(events) for batch in _part(connection, event, fate)]
         _let_later_go(connection, sorted({event.meter for event in events}), decided)
         for name in {event.meter for event in events}:
-            alarms.review(connection, name, balance(connection, name, _horizon(settings)))
+            figures = balance(connection, name, _horizon(settings))
+            alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
         return events
 
 

@@ -1,5 +1,6 @@
 """What `reconcile status` tells: how far each meter has come, what is on its way, what is stuck."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -9,13 +10,15 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Row, func, select
 
 from reconciler.database.postgres import execute
-from reconciler.ledger import alarms, lagos, meters, schema, tables
+from reconciler.ledger import alarms, kinds, lagos, meters, schema, tables
 from reconciler.ledger.balance import Balance, balance
+from reconciler.ledger.kinds import Alarm
 from reconciler.ledger.lagos import KnownLago
 from reconciler.ledger.meters import Meter
+from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LedgerError
-from reconciler.model.money import plain
+from reconciler.model.money import plain, total
 from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
@@ -35,7 +38,8 @@ class Status:
         accepted_cost: their cost, USD.
         days: usage billed per day, newest first: day, events, input and output tokens, cost.
         runs: the last runs, newest first.
-        alarms: those that stand.
+        alarms: those that stand, as plain values; `behind` as it is now, whether a pass has rung it or not.
+        behind: whether passes do not do their work, or do not get to deliver.
         stalled: since when passes begin and do not finish, for longer than three intervals and than one may send.
     """
 
@@ -47,7 +51,8 @@ class Status:
     accepted_cost: Decimal
     days: list[Any]
     runs: list[Row[Any]]
-    alarms: list[Row[Any]]
+    alarms: list[dict[str, Any]]
+    behind: bool
     stalled: datetime | None
 
     @property
@@ -57,8 +62,10 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """3 if a person should look, else 0."""
-        return 3 if self.stalled or any(row.acknowledged_at is None for row in self.alarms) else 0
+        """1 if passes do not do their work, 3 if a person should look, else 0."""
+        if self.behind:
+            return 1
+        return 3 if any(not alarm["acknowledged"] for alarm in self.alarms) else 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: times as ISO text in UTC, money as decimal text in USD."""
@@ -113,7 +120,7 @@ class Status:
                 }
                 for row in self.runs
             ],
-            "alarms": [alarms.as_json(row) for row in self.alarms],
+            "alarms": self.alarms,
         }
 
 
@@ -131,10 +138,23 @@ def read_status(settings: Settings, only: str | None = None) -> list[Status]:
             raise LedgerError(
                 f"The ledger has no meter {only!r}; it has {', '.join(names) or 'none yet: run `reconcile` once'}."
             )
-        return [_status(connection, name, settings) for name in names if only in {None, name}]
+        described = {each.name for each in settings.meters}
+        # Of a meter that was given up no passes are expected; a machine without a meter's settings knows of none.
+        expected = described if described & set(names) else set(names)
+        return [
+            _status(connection, name, settings, expected=name in expected or name == only)
+            for name in names
+            if only in {None, name}
+        ]
 
 
-def _status(connection: Connection, name: str, settings: Settings) -> Status:
+def exit_code(statuses: Iterable[Status]) -> int:
+    """The first that applies: 1 passes do not do their work, 3 a person should look, 0."""
+    codes = {status.exit_code for status in statuses}
+    return next((code for code in (1, 3) if code in codes), 0)
+
+
+def _status(connection: Connection, name: str, settings: Settings, *, expected: bool) -> Status:
     meter = meters.load(connection, name)
     now = connection.scalar(select(func.clock_timestamp()))
     assert meter is not None
@@ -146,24 +166,46 @@ def _status(connection: Connection, name: str, settings: Settings) -> Status:
     runs = connection.execute(
         select(table).where(table.c.meter == name).order_by(table.c.started_at.desc()).limit(5)
     ).all()
+    figures, gone, patience = (
+        balance(connection, name, now - settings.horizon),
+        passes(connection, name),
+        Patience.of(settings),
+    )
+    behind = next(kinds.behind(figures, gone, patience), None) if expected else None
     return Status(
         meter=meter,
         lago=lagos.load(connection, meter.lago),
         now=now,
-        balance=balance(connection, name, now - settings.horizon),
+        balance=figures,
         accepted_events=sum(row.accepted for row in days),
-        accepted_cost=sum((row.accepted_cost for row in days), Decimal()),
+        accepted_cost=total(row.accepted_cost for row in days),
         days=list(days),
         runs=list(runs),
-        alarms=alarms.list_standing(connection, name),
-        stalled=_stalled(connection, name, now - max(3 * settings.interval, settings.deadline + settings.interval)),
+        alarms=_alarms(connection, name, behind),
+        behind=behind is not None,
+        stalled=gone.stalled(patience) if expected else None,
     )
 
 
-def _stalled(connection: Connection, name: str, before: datetime) -> datetime | None:
-    """Since when passes begin and do not finish, if that was before `before`."""
-    row = execute(connection, "report/stalled", {"meter": name, "before": before}).fetchone()
-    return row[0] if row else None
+def _alarms(connection: Connection, name: str, behind: Alarm | None) -> list[dict[str, Any]]:
+    """The alarms that stand; where passes do not happen, none of them could ring `behind`, so that it has no number."""
+    standing = [alarms.as_json(row) for row in alarms.list_standing(connection, name)]
+    if behind is None:
+        return standing
+    words: dict[str, Any] = {"message": behind.message, "extent": plain(behind.extent), "cost": plain(behind.cost)}
+    for alarm in standing:
+        if alarm["kind"] == behind.kind:
+            alarm.update(words)
+            return standing
+    unnumbered = {
+        "id": None,
+        "meter": name,
+        "kind": behind.kind,
+        "raised_at": None,
+        "acknowledged": False,
+        "reason": None,
+    }
+    return [*standing, unnumbered | words]
 
 
 def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ def _state(ledger: Database) -> list[tuple[Any, ...]]:
         *ledger.fetch("SELECT count(*), max(window_start) FROM reconciler.event"),
         *ledger.fetch("SELECT start, watermark, source::text, lago FROM reconciler.meter"),
         *ledger.fetch("SELECT count(*) FROM reconciler.terms"),
-        *ledger.fetch("SELECT count(*) FROM reconciler.run"),
+        *ledger.fetch("SELECT count(*) FROM reconciler.run WHERE outcome NOT LIKE 'failed: %'"),
     ]
 
 

@@ -34,10 +34,11 @@ def status(now: Status) -> None:
     if now.runs:
         terminal.heading("Last passes (UTC)")
         terminal.table(("began", "took", "outcome"), _runs(now))
-    for row in now.alarms:
-        quiet = " (acknowledged)" if row.acknowledged_at else ""
-        style = "" if row.acknowledged_at else terminal.LOOK
-        terminal.say(f"alarm {row.id} ({row.kind}){quiet}: {row.message}", style)
+    for alarm in now.alarms:
+        quiet = " (acknowledged)" if alarm["acknowledged"] else ""
+        style = "" if alarm["acknowledged"] else terminal.LOOK
+        name = "alarm" if alarm["id"] is None else f"alarm {alarm['id']}"
+        terminal.say(f"{name} ({alarm['kind']}){quiet}: {alarm['message']}", style)
 
 
 def _usage(now: Status) -> Iterator[Row]:
