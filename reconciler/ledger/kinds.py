@@ -12,7 +12,7 @@ from decimal import Decimal
 from reconciler.ledger.balance import Balance
 from reconciler.ledger.passes import Passes, Patience
 from reconciler.model.money import plain
-from reconciler.model.words import count, moment
+from reconciler.model.words import count, minute
 
 INCIDENTS = ("overtaken", "clock")
 
@@ -87,7 +87,7 @@ def _undelivered(balance: Balance) -> Iterator[str]:
     wait = "waits" if balance.planned_events == 1 else "wait"
     yield (
         f"{count(balance.planned_events, 'event')} ({_usd(balance.planned_cost)}) {wait} to be delivered, the oldest "
-        f"since {moment(balance.planned_since)} UTC ({why}). If Lago refuses or throttles us, mend that there; if there "
+        f"since {minute(balance.planned_since)} ({why}). If Lago refuses or throttles us, mend that there; if there "
         "is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or RECONCILE_CONNECTIONS."
     )
 
@@ -110,8 +110,8 @@ def _quarantined(balance: Balance) -> Iterator[Alarm]:
     if number := balance.quarantined_events - balance.conflicting_events:
         yield Alarm(
             "quarantined",
-            f"Lago refuses {count(number, 'event')} for good ({_usd(balance.quarantined_cost)} with those in conflict): "
-            "`reconcile quarantine` says why.",
+            f"Lago refuses {count(number, 'event')} for good ({_usd(balance.quarantined_cost)} with those in "
+            "conflict): `reconcile quarantine` says why.",
             Decimal(number),
             balance.quarantined_cost,
         )
@@ -158,9 +158,9 @@ def _unmapped(balance: Balance) -> Iterator[Alarm]:
     yield Alarm(
         "unmapped",
         f"RECONCILE_MAPPING lacks the customers of {count(balance.unmapped_buckets, 'bucket')} "
-        f"({_usd(balance.unmapped_cost)}), the oldest of {moment(balance.unmapped_since)} UTC: add them, and the next daily "
-        "look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then; what retention has "
-        "reached stays unbilled.",
+        f"({_usd(balance.unmapped_cost)}), the oldest of {minute(balance.unmapped_since)}: add them, and the next "
+        "daily look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then; what retention "
+        "has reached stays unbilled.",
         Decimal(balance.unmapped_buckets),
         balance.unmapped_cost,
     )
@@ -180,7 +180,7 @@ def _purged(balance: Balance) -> Iterator[Alarm]:
     if balance.purge_mark is not None:
         yield Alarm(
             "purged",
-            f"Retention has deleted spend rows up to {moment(balance.purge_mark)} UTC: windows up to there are no longer "
+            f"Retention has deleted spend rows up to {minute(balance.purge_mark)}: windows up to there are no longer "
             "compared.",
         )
 
@@ -189,8 +189,8 @@ def _late(balance: Balance) -> Iterator[Alarm]:
     if balance.late_rows or balance.late_cost:
         yield Alarm(
             "late",
-            f"{count(balance.late_rows, 'row')} ({_usd(balance.late_cost)}), or more, arrived in windows that retention "
-            "has reached: they are not billed.",
+            f"{count(balance.late_rows, 'row')} ({_usd(balance.late_cost)}), or more, arrived in windows that "
+            "retention has reached: they are not billed.",
             Decimal(balance.late_rows),
             balance.late_cost,
         )
@@ -209,8 +209,8 @@ def overtaken(mark: datetime, watermark: datetime) -> Alarm:
     """The incident that retention has come to where no pass had looked."""
     return Alarm(
         "overtaken",
-        f"Retention has come to the window of {moment(mark)} UTC before it was billed: passes had come to "
-        f"{moment(watermark)} UTC only. What is deleted from there on can't be billed, what is left up to that window's "
+        f"Retention has come to the window of {minute(mark)} before it was billed: passes had come to "
+        f"{minute(watermark)} only. What is deleted from there on can't be billed, what is left up to that window's "
         "end is not billed (the alarm `late` says how much it is). Run passes more often, or let retention keep rows "
         "longer.",
     )

@@ -9,7 +9,7 @@ from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
-from reconciler.model.words import count, moment
+from reconciler.model.words import count, minute
 from reconciler.settings.load import Settings
 
 LONGEST_WAIT = timedelta(hours=2)
@@ -84,21 +84,21 @@ class Passes:
         """
         if self.now - self.begun_at > patience.apart:
             yield (
-                f"No pass has begun since {moment(self.begun_at)} UTC: see whether cron or `reconcile serve` runs "
+                f"No pass has begun since {minute(self.begun_at)}: see whether cron or `reconcile serve` runs "
                 "(RECONCILE_INTERVAL says how far passes may be apart)."
             )
         if since := self.stalled(patience):
-            yield f"Passes begin and do not finish since {moment(since)} UTC: see what ends them, or what they wait for."
+            yield f"Passes begin and do not finish since {minute(since)}: see what ends them, or what they wait for."
         if self.failed_since is not None and self.now - self.failed_since > failing:
-            yield f"{count(self.failures, 'pass', 'passes')} failed since {moment(self.failed_since)} UTC: {self.failure}"
+            yield f"{count(self.failures, 'pass', 'passes')} failed since {minute(self.failed_since)}: {self.failure}"
         if self.skipped_since is not None and self.now - self.skipped_since > max(failing, patience.long):
             yield (
-                f"Each pass since {moment(self.skipped_since)} UTC ({self.skips:,}) has found another one running: see "
+                f"Each pass since {minute(self.skipped_since)} ({self.skips:,}) has found another one running: see "
                 "whether that one hangs, and end it."
             )
         if self.lag > patience.settle + patience.apart:
             yield (
-                f"What was used from {moment(self.watermark)} UTC on is not billed yet, "
+                f"What was used from {minute(self.watermark)} on is not billed yet, "
                 f"{self.lag / timedelta(hours=1):.0f} hours behind: run passes more often, or see why they end early."
             )
 

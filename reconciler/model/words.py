@@ -13,6 +13,11 @@ def moment(at: datetime | None) -> str:
     return "never" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
+def minute(at: datetime) -> str:
+    """A time to the minute as a sentence has it, with its zone."""
+    return f"{moment(at)} UTC"
+
+
 def length(span: timedelta) -> str:
     """About how long it is: `0.4 s`, `45 s`, `3 min`, `5 h`, `3 d`."""
     seconds = max(span.total_seconds(), 0)
