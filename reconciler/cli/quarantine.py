@@ -6,30 +6,50 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import terminal
-from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
+from reconciler.cli.events import list_events, show_event
+from reconciler.cli.shared import (
+    AsCsv,
+    AsJson,
+    Config,
+    EventIds,
+    Limit,
+    MeterName,
+    given_config,
+    given_meter,
+    plainly,
+    settings_of,
+    which,
+)
 from reconciler.model.words import count
 
 app = typer.Typer(help="Quarantined events: those that Lago refuses for good.", no_args_is_help=False)
 
-EventIds = Annotated[
-    list[str] | None,
-    typer.Argument(metavar="ID…", help="As `reconcile quarantine` shows them; a unique beginning is enough."),
-]
-
 
 @app.callback(invoke_without_command=True)
-def quarantine(context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False) -> None:
+def quarantine(
+    context: typer.Context,
+    limit: Limit = None,
+    meter: MeterName = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """List quarantined events, show one, send some again or discard them."""
     if context.invoked_subcommand is None:
-        _list(context, meter, config, as_json=as_json)
+        _list(context, limit, meter, config, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("list")
 def quarantine_list(
-    context: typer.Context, meter: MeterName = None, config: Config = None, as_json: AsJson = False
+    context: typer.Context,
+    limit: Limit = None,
+    meter: MeterName = None,
+    config: Config = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List the quarantined events, with Lago's words."""
-    _list(context, meter, config, as_json=as_json)
+    _list(context, limit, meter, config, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("show")
@@ -41,16 +61,7 @@ def quarantine_show(
     as_json: AsJson = False,
 ) -> None:
     """Show one quarantined event: what it bills, what was sent, what Lago said."""
-    with plainly():
-        from reconciler.cli.show import events as show
-        from reconciler.report import quarantine as work
-
-        settings = settings_of(config or given_config(context), None, require_lago=False)
-        event = work.find(settings, event_id, meter or given_meter(context))
-        if as_json:
-            terminal.json_object(event.as_json())
-        else:
-            show.quarantined_event(event)
+    show_event(context, event_id, "quarantined", meter, config, as_json=as_json)
 
 
 @app.command("retry")
@@ -63,46 +74,47 @@ def quarantine_retry(
 ) -> None:
     """Plan quarantined events again, once their cause is mended; the next pass sends the same bytes."""
     with plainly():
-        from reconciler.model.errors import UsageError
-        from reconciler.report import quarantine as work
+        from reconciler.report import decisions
 
-        if everything == bool(event_ids):
-            raise UsageError("Say which: `reconcile quarantine retry ID…`, or `--all`.")
+        wanted = which(event_ids, everything=everything, command="quarantine retry")
         settings = settings_of(config or given_config(context), None, require_lago=False)
-        done = work.retry(settings, event_ids or None, meter or given_meter(context))
-        terminal.say(
-            f"{count(len(done), 'event')} planned again; the next pass sends {'it' if len(done) == 1 else 'them'}."
-        )
+        done = decisions.retry(settings, wanted, meter or given_meter(context))
+        them = "it" if done.events == 1 else "them"
+        terminal.say(f"{count(done.events, 'event')} planned again; the next pass sends {them}.")
 
 
 @app.command("discard")
 def quarantine_discard(
     context: typer.Context,
     event_ids: EventIds = None,
-    reason: Annotated[str, typer.Option(help="Why; kept in the ledger.")] = "",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; kept in the ledger.")] = "",
     meter: MeterName = None,
     config: Config = None,
 ) -> None:
     """Give quarantined events up: they stay in the ledger with the reason, and are never sent."""
     with plainly():
         from reconciler.model.errors import UsageError
-        from reconciler.report import quarantine as work
+        from reconciler.report import decisions
 
         if not event_ids:
             raise UsageError("Say which: `reconcile quarantine discard ID… --reason TEXT`.")
         settings = settings_of(config or given_config(context), None, require_lago=False)
-        done = work.discard(settings, event_ids, reason, meter or given_meter(context))
-        terminal.say(f"{count(len(done), 'event')} discarded: {reason.strip()}")
+        done = decisions.discard(settings, "quarantined", event_ids, reason, meter or given_meter(context))
+        terminal.say(f"{count(done.events, 'event')} discarded: {reason.strip()}")
 
 
-def _list(context: typer.Context, meter: str | None, config: Path | None, *, as_json: bool) -> None:
+def _list(
+    context: typer.Context,
+    limit: int | None,
+    meter: str | None,
+    config: Path | None,
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
     with plainly():
-        from reconciler.cli.show import events as show
-        from reconciler.report import quarantine as work
-
-        settings = settings_of(config or given_config(context), None, require_lago=False)
-        found = work.read(settings, meter or given_meter(context))
-        if as_json:
-            terminal.json_list("quarantined", (event.as_json() for event in found))
-        else:
-            show.quarantine(found)
+        list_events(
+            context, "quarantined", meter, config, limit=limit, none="No event is quarantined.",
+            name="quarantined",
+            command="quarantine", as_json=as_json, as_csv=as_csv,
+        )  # fmt: skip

@@ -24,6 +24,12 @@ MeterName = Annotated[
     typer.Option("--meter", metavar="NAME", help="Only this meter (env: RECONCILE_METER).", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV on standard output.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="List at most so many.")]
+EventIds = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID…", help="As the list shows them; a beginning that no other has is enough."),
+]
 
 
 def settings_of(config: Path | None, meter: str | None, *, require_lago: bool = True) -> "Settings":
@@ -66,6 +72,23 @@ def understood(arguments: Sequence[str]) -> None:
                 argument.encode()
             except UnicodeEncodeError:
                 raise UsageError(f"The argument {argument!r} is not text in UTF-8: write it again.") from None
+
+
+def one_format(*, as_json: bool, as_csv: bool) -> None:
+    """See that a program asks for one format."""
+    if as_json and as_csv:
+        raise UsageError("--json and --csv are two formats: choose one.")
+
+
+def which(event_ids: "Sequence[str] | None", *, everything: bool, command: str) -> "Sequence[str] | None":
+    """The events that a decision is about, None for all of them.
+
+    Raises:
+        UsageError: that is not said, or said twice.
+    """
+    if everything == bool(event_ids):
+        raise UsageError(f"Say which: `reconcile {command} ID…`, or `--all`.")
+    return None if everything else event_ids
 
 
 def given_config(context: typer.Context) -> Path | None:

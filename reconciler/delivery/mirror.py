@@ -135,6 +135,11 @@ class Mirror:
                 known[row.external_id].append(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public way
         return known
 
+    def ask(self, external_id: str) -> list[dict[str, Any]]:
+        """The present or the last subscription of an external id, asked for now; as `subscriptions` has it."""
+        found = self._lago.subscription(external_id) or self._lago.subscription(external_id, terminated=True)
+        return self._rows(external_id, [found] if found else [])
+
     def all_of(self, external_id: str, customer: str) -> list[dict[str, Any]]:
         """All subscriptions that an external id has and had, asked for now; kept, and as `subscriptions` has them."""
         if customer not in self._customers:

@@ -102,7 +102,7 @@ def test_what_is_asked_for_must_be_there_and_nothing_is_done_otherwise(
     for arguments, said in {
         ("show", "r1_nothing"): "No quarantined event has an id that begins with 'r1_nothing'",
         ("retry", event["transaction_id"], "r1_nothing"): "Nothing was done",
-        ("retry", "r1_"): "2 quarantined events have an id that begins with 'r1_'",
+        ("retry", "r1_"): "More than one quarantined event has an id that begins with 'r1_'",
         ("retry",): "Say which",
         ("retry", "--all", event["transaction_id"]): "Say which",
         ("discard", "--reason", "x"): "Say which",

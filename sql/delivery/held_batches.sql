@@ -1,0 +1,17 @@
+-- held_batches: the events of batches that are held for a closed period, by whose they are.
+--
+-- Reads   these batches. What was once on its way is left out: Lago may have it with the timestamp that it has now.
+-- Returns one row a batch and external id: the batch, its attempt, how many events it has, why it is held, the external
+--         id, the places of its events.
+SELECT batch.id, batch.attempts, batch.events, batch.answer, placed.subscription, array_agg(placed.place)
+FROM reconciler.batch,
+     LATERAL (SELECT subscription, row_number() OVER (ORDER BY window_start, bucket, revision) - 1 AS place
+              FROM reconciler.event
+              WHERE event.batch = batch.id) AS placed
+WHERE batch.id = ANY(%(batches)s)
+  AND batch.meter = %(meter)s
+  AND batch.state = 'held'
+  AND batch.held_for = 'closed period'
+  AND batch.open_since IS NULL
+GROUP BY batch.id, placed.subscription
+ORDER BY batch.id

@@ -1,0 +1,5 @@
+"""The Lago of the periods' tests."""
+
+from tests.periods.conftest import billing
+
+__all__ = ["billing"]
