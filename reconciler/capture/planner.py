@@ -1,8 +1,7 @@
 """One chunk: compare a span of windows with the source and plan what differs, in one ledger transaction.
 
 The order is what makes concurrent passes safe: the meter's turn first, then the source's totals, then how far
-retention has come and what is billed. In one database the last three are one statement, so of one snapshot; in two,
-each statement sees all that was committed before it.
+retention has come, then what is billed. Each statement sees all that was committed before it.
 """
 
 from datetime import UTC, datetime
@@ -12,10 +11,11 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
-from reconciler.capture.source import Sight, Source, copy, values
+from reconciler.capture.bring import Bringer
+from reconciler.capture.source import Sight, Source, values
 from reconciler.capture.subscriptions import Subscriptions
 from reconciler.database.postgres import cursor, execute
-from reconciler.database.statements import identifier, statement
+from reconciler.database.statements import statement
 from reconciler.ledger import kinds
 from reconciler.ledger.store import Ledger
 from reconciler.model.durations import iso_duration
@@ -39,10 +39,8 @@ class Planner:
     ) -> None:
         """Take what a pass has found out; nothing is read yet."""
         self._meter = meter
-        self._source = source
-        self._sight = sight
         self._ledger = ledger
-        self._one_database = one_database
+        self._bring = Bringer(source, sight, ledger, one_database=one_database)
         self._batch = batch
         self._subscriptions = Subscriptions(meter)
 
@@ -56,11 +54,10 @@ class Planner:
         Returns:
             The chunk's figures. That retention has overtaken the watermark is rung in the same transaction.
         """
+        oldest = self._bring.totals(connection, stretch)
         self._subscriptions.load(connection)
-        totals, oldest, brought = self._totals(connection, stretch)
-        whole = self._statement(totals, oldest)
-        given = values(stretch) | self._plan_values(stretch.terms) | brought
-        row = cursor(connection, dict_row).execute(whole, given).fetchone()
+        given = values(stretch) | self._plan_values(stretch.terms) | {"oldest": oldest}
+        row = cursor(connection, dict_row).execute(self._statement(), given).fetchone()
         assert row is not None
         mark, watermark = row.pop("overtaken"), row.pop("watermark")
         if mark is not None:
@@ -75,44 +72,15 @@ class Planner:
             stretch: whole settled windows.
             scope: from here on also windows count that the ledger has not looked at.
         """
-        counts: sql.Composable = self._source.counts()
-        if not self._one_database:
-            counts = self._bring(connection, stretch, "counts", self._source.counts())
-        whole = statement("capture/differing_windows").format(counts=counts)
+        self._bring.counts(connection, stretch)
         given = values(stretch) | {"meter": self._meter.name, "scope": scope}
-        rows = cursor(connection).execute(whole, given).fetchall()
+        rows = execute(connection, "capture/differing_windows", given).fetchall()
         return [start.astimezone(UTC) for (start,) in rows]
 
-    def _totals(
-        self, connection: Connection, stretch: Stretch
-    ) -> tuple[sql.Composable, sql.Composable, dict[str, Any]]:
-        """The totals, and the start of the oldest row: as SQL for the ledger's transaction, with further values.
-
-        Where the source is another database, how far retention has come is asked after the totals: so what it deleted
-        before them is known for deleted.
-        """
-        totals = self._source.totals(self._sight, stretch.terms)
-        if self._one_database:
-            return totals, self._source.oldest(), {}
-        brought = self._bring(connection, stretch, "totals", totals)
-        with self._source.transaction() as read:
-            row = cursor(read).execute(self._source.oldest(), {}).fetchone()
-        assert row is not None
-        return brought, sql.SQL("SELECT %(oldest)s::timestamptz"), {"oldest": row[0]}
-
-    def _bring(self, connection: Connection, stretch: Stretch, name: str, read: sql.Composed) -> sql.Composable:
-        """Copy what the source says into the temp table of that name; return the SQL that reads it."""
-        table = identifier("pg_temp", name)
-        execute(connection, f"capture/{name}_table")
-        with self._source.transaction() as source:
-            copy(read, values(stretch), table, source, connection, errors_of_write=self._ledger.plain_errors)
-        return sql.SQL("TABLE {}").format(table)
-
-    def _statement(self, totals: sql.Composable, oldest: sql.Composable) -> sql.Composed:
+    def _statement(self) -> sql.Composed:
         """The chunk's statement, put together from those in sql/."""
         return statement("capture/chunk").format(
-            totals=totals,
-            purge_mark=statement("capture/purge_mark").format(oldest=oldest),
+            purge_mark=statement("capture/purge_mark"),
             compare=statement("capture/compare").format(
                 subscription=self._subscriptions.expression, mapping=self._subscriptions.join
             ),

@@ -4,13 +4,14 @@ LiteLLM's versions differ in columns, operators differ in what they grant: the s
 Facts: the column `spend` is a double, "startTime" a timestamp without zone that holds UTC and is indexed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import sql
+from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import SET_BASED, Postgres, cursor, execute
@@ -21,10 +22,33 @@ from reconciler.model.terms import Stretch, Terms
 TABLE = "LiteLLM_SpendLogs"
 ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
 READ_IF_THERE = frozenset({"status", "cache_hit"})
-BLOCK = 2**20
-"""Bytes that go to another database at once."""
-
 EXCLUSION_COLUMN = {"user": "user", "team": "team_id", "key": "api_key"}
+
+
+TABLES = ("r", "p")
+"""The kinds of relation that are tables: plain ones and partitioned ones."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """What sql/capture/relation.sql says of a table of others.
+
+    Attributes:
+        kind: as pg_class has it.
+        readable: the columns that may be read.
+        hidden: those that may not.
+        foreign_part: a partition or child that is no table; None if all are.
+    """
+
+    kind: str
+    readable: list[str]
+    hidden: list[str]
+    foreign_part: str | None
+
+    @property
+    def what(self) -> str:
+        """Its kind in words."""
+        return {"v": "a view", "m": "a materialized view", "f": "a foreign table"}.get(self.kind, "no table")
 
 
 @dataclass(frozen=True)
@@ -81,12 +105,15 @@ class Source:
         schema = self._postgres.database.schema
         with self._postgres.transaction(read_only=True) as connection:
             clock = execute(connection, "capture/clock").fetchone()
-            found = execute(connection, "capture/columns", {"schema": schema}).fetchall()
-        if not found:
+            found = execute(
+                connection, "capture/relation", {"schema": schema, "name": TABLE}, class_row(Relation)
+            ).fetchone()
+        if found is None:
             raise SourceError(
                 f'DATABASE_URL ({self._postgres.database.display}) has no table "{TABLE}" in schema '
                 f'"{schema}": point it at the proxy\'s database, or name the schema, as in ?schema=litellm.'
             )
+        self._check_kind(found)
         assert clock is not None
         identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
         if not isinstance(now, datetime):
@@ -94,9 +121,24 @@ class Source:
                 f"DATABASE_URL ({self._postgres.database.display}) is a replica that has replayed nothing since it "
                 "started, so nobody knows how far it has come: run again once its primary has written something."
             )
-        columns = frozenset(str(name) for name, readable in found if readable)
-        hidden = frozenset(str(name) for name, readable in found if not readable)
-        return Sight(Place(identifier, database, schema), now.astimezone(UTC), columns, hidden)
+        place = Place(identifier, database, schema)
+        return Sight(place, now.astimezone(UTC), frozenset(found.readable), frozenset(found.hidden))
+
+    def _check_kind(self, found: Relation) -> None:
+        """See that it is a table: whatever else runs its owner's code, or shows what is elsewhere."""
+        where = (
+            f'DATABASE_URL ({self._postgres.database.display}): "{TABLE}" in schema "{self._postgres.database.schema}"'
+        )
+        if found.kind not in TABLES:
+            raise SourceError(
+                f"{where} is {found.what}. Only a table is read, as LiteLLM makes it: what else has that name runs its "
+                "owner's code for whoever reads it. Name the schema of the table itself, as in ?schema=litellm."
+            )
+        if found.foreign_part is not None:
+            raise SourceError(
+                f"{where} has the partition {found.foreign_part}, which is no table but a foreign one. Detach it, or "
+                "attach its rows as a table: what lies on another server is not of one moment with the rest."
+            )
 
     def check(self, sight: Sight, terms: Terms) -> None:
         """See that all that these terms need can be read.
@@ -145,42 +187,6 @@ def values(stretch: Stretch) -> dict[str, Any]:
     return {"since": stretch.since, "until": stretch.until, "length": stretch.terms.window, **patterns}
 
 
-def copy(
-    statement_: sql.Composed,
-    values: Mapping[str, Any],
-    table: sql.Identifier,
-    read: Connection,
-    write: Connection,
-    *,
-    errors_of_write: Callable[[], AbstractContextManager[None]],
-) -> None:
-    """Stream the rows of a SELECT in one database into a table of another; memory stays flat.
-
-    Block by block, each a COPY of its own: the server that is written to waits between them as in any transaction, and
-    ends it should this program be frozen. Within a COPY it would wait for ever. `errors_of_write` turns the errors of
-    the one that is written to into sentences, which else would name the one that is read.
-    """
-    reading, writing = cursor(read), cursor(write)
-    out = sql.SQL("COPY ({}) TO STDOUT").format(statement_)
-    into = sql.SQL("COPY {} FROM STDIN").format(table)
-    with reading.copy(out, values) as rows:
-        for block in _blocks(rows):
-            with errors_of_write(), writing.copy(into) as target:
-                target.write(block)
-
-
-def _blocks(rows: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
-    """Whole rows, joined to a megabyte or so."""
-    block = bytearray()
-    for row in rows:
-        block += row
-        if len(block) >= BLOCK:
-            yield bytes(block)
-            block.clear()
-    if block:
-        yield bytes(block)
-
-
 def _excluded(terms: Terms) -> dict[str, list[str]]:
     """The patterns of RECONCILE_EXCLUDE, as LIKE takes them, by what they are matched with."""
     patterns: dict[str, list[str]] = {}
@@ -200,7 +206,7 @@ def _exclusion_column(terms: Terms, kind: str) -> str:
 
 def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:
     conditions: list[sql.Composable] = [
-        sql.SQL("coalesce({} LIKE ANY ({}::text[]), false)").format(
+        sql.SQL('coalesce({}::text COLLATE "C" LIKE ANY ({}::text[]), false)').format(
             identifier(_exclusion_column(terms, kind)), sql.Placeholder(_exclusion(kind))
         )
         for kind in _excluded(terms)

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from psycopg import sql
-from sqlalchemy import Connection, text
+from psycopg.rows import class_row
+from sqlalchemy import Connection
 
-from reconciler.database.postgres import cursor
-from reconciler.database.statements import identifier, statement
+from reconciler.capture.source import TABLES, Relation
+from reconciler.database.postgres import cursor, execute, guarded
+from reconciler.database.statements import statement
 from reconciler.model.errors import SettingsError
 from reconciler.settings.meter import MeterSettings
 from reconciler.settings.values import MappingFile, MappingTable
@@ -28,18 +30,24 @@ class Subscriptions:
         self._meter = meter
 
     def load(self, connection: Connection) -> None:
-        """Bring a CSV file into this transaction, as the temp table mapping.
+        """Bring the mapping into this transaction, after its totals: as the temp table mapping, a customer once.
 
         Raises:
             SettingsError: the file can't be read, or says two things about a customer.
         """
-        if not isinstance(self._meter.mapping, MappingFile):
+        if self._meter.mapping is None:
             return
         writing = cursor(connection)
         writing.execute(statement("capture/mapping_table"))
-        with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
-            for pair in read_csv(self._meter.mapping.path):
-                rows.write_row(pair)
+        match self._meter.mapping:
+            case MappingFile(path):
+                with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
+                    for pair in read_csv(path):
+                        rows.write_row(pair)
+            case MappingTable(schema, name):
+                read = statement("capture/mapping").format(mapping=sql.Identifier(schema, name))
+                with guarded(connection):
+                    writing.execute(sql.SQL("INSERT INTO pg_temp.mapping {}").format(read))
 
     @property
     def expression(self) -> sql.Composable:
@@ -54,14 +62,7 @@ class Subscriptions:
     @property
     def join(self) -> sql.Composable:
         """SQL that joins the mapping, one row at most a customer."""
-        match self._meter.mapping:
-            case None:
-                return sql.SQL("")
-            case MappingFile():
-                table = identifier("pg_temp", "mapping")
-            case MappingTable(schema, name):
-                table = identifier(schema, name)
-        return statement("capture/join_mapping").format(mapping=table)
+        return sql.SQL("LEFT JOIN pg_temp.mapping USING (customer)" if self._meter.mapping else "")
 
     def check(self, connection: Connection) -> None:
         """See that the operator's table is there and readable, before anything is planned.
@@ -72,14 +73,13 @@ class Subscriptions:
         if not isinstance(self._meter.mapping, MappingTable):
             return
         schema, name = self._meter.mapping
-        found = connection.execute(
-            text(
-                "SELECT column_name FROM information_schema.columns WHERE table_schema = :schema AND table_name = :name"
-            ),
-            {"schema": schema, "name": name},
-        )
-        columns = set(found.scalars())
-        if missing := [column for column in COLUMNS if column not in columns]:
+        row = execute(connection, "capture/relation", {"schema": schema, "name": name}, class_row(Relation)).fetchone()
+        if row is not None and row.kind not in {*TABLES, "m"}:
+            raise SettingsError(
+                f"RECONCILE_MAPPING: {schema}.{name} in the ledger's database is {row.what}, which runs its owner's "
+                "code for whoever reads it: give a table or a materialized view."
+            )
+        if missing := [column for column in COLUMNS if row is None or column not in row.readable]:
             raise SettingsError(
                 f"RECONCILE_MAPPING: the table {schema}.{name} in the ledger's database lacks {' and '.join(missing)}, "
                 "or the role may not read it; it needs text columns customer and subscription, such as "

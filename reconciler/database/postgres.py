@@ -59,6 +59,8 @@ SET_BASED = {
     "enable_nestloop": "off",
 }
 
+_PINNED = "reconciler: settings of the transaction"
+
 IDLE_SECONDS = 1.0
 """A connection that has idled for longer is tried before it is used."""
 
@@ -148,7 +150,8 @@ class Postgres:
             **(local or {}),
         }
         connection.begin()
-        cursor(connection).execute(_beginning(read_only, tuple(settings.items())))
+        connection.info[_PINNED] = pinned = tuple(settings.items())
+        cursor(connection).execute(_beginning(read_only, pinned))
 
     @contextmanager
     def plain_errors(self) -> Iterator[None]:
@@ -186,6 +189,20 @@ def execute(
 ) -> psycopg.Cursor[Any]:
     """Execute `sql/<name>.sql` with these values in the connection's transaction; `row` makes its rows."""
     return cursor(connection, row).execute(statement(name), values)
+
+
+@contextmanager
+def guarded(connection: Connection) -> Iterator[None]:
+    """Let the block read what other roles own, and write temporary tables at most.
+
+    Reading a table may run code of its owner: a function of an index's expression, of a domain, of a cast. It runs as
+    our role; in here it can't write the ledger, nor leave settings behind for what comes after the block.
+    """
+    run = cursor(connection).execute
+    run("SAVEPOINT guarded; SET LOCAL transaction_read_only = on")
+    yield
+    # Postgres lets nothing inside end the savepoint or take read_only back; its release does.
+    run(sql.SQL("RELEASE SAVEPOINT guarded; {}").format(_pin(connection.info[_PINNED])))
 
 
 def _pin_search_path(driver: psycopg.Connection, _record: object) -> None:

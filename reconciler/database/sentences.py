@@ -30,6 +30,12 @@ def sentence(where: str, error: BaseException | None, *, statement_timeout: time
             )
         case pg.InsufficientPrivilege():
             return f"{where}: {said}; the grants that the role needs are in sql/grants/*.sql."
+        case pg.ReadOnlySqlTransaction() if error.diag.context:  # our own statements call no functions of others
+            return (
+                f"{where}: reading a table runs somebody's code, which tries to write ({said}; "
+                f"{error.diag.context.splitlines()[-1]}). Nothing was done. Find out who put it there: functions of "
+                "indexes, statistics, domains and partitions run for whoever reads the table."
+            )
         case pg.ReadOnlySqlTransaction():
             return _read_only(where, said)
         case pg.FeatureNotSupported() if function == "call_bool_check_hook":  # BEGIN READ WRITE on a replica

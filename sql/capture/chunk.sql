@@ -1,13 +1,12 @@
--- chunk: compares, plans and records a chunk, all in one statement and so of one snapshot, taken after the meter's turn.
+-- chunk: compares, plans and records a chunk, all in one statement and so of one snapshot,
+--         taken after the meter's turn and the source's totals.
 --
--- Reads   totals: what totals.sql says where source and ledger are one database, else what COPY has brought.
+-- Reads   the temp table totals: what the source says. No table that others own is read here.
 -- Writes  the meter's purge mark (purge_mark.sql), its events and their batches (place.sql, batches.sql,
 --         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql).
 -- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
 --         that mark and the watermark.
-WITH totals AS (
-{totals}
-), moved AS (
+WITH moved AS (
 {purge_mark}
 ), mark AS MATERIALIZED (
     SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark

@@ -30,7 +30,7 @@ WITH billed AS (
     GROUP BY window_start, customer, model
 ), source AS (
     SELECT window_start, customer, model, input_tokens, output_tokens, cost, requests
-    FROM totals
+    FROM pg_temp.totals
     WHERE verdict = 'billable'
 ), differing AS (
     SELECT window_start, customer, model,

@@ -1,12 +1,9 @@
 -- differing_windows: the windows whose row count is not the one that the ledger recorded. The probe's finding.
 --
--- Reads   counts: what counts.sql says where source and ledger are one database, else what COPY has brought; and the ledger's windows in [since, until).
+-- Reads   the temp table counts: what the source says; and the ledger's windows in [since, until).
 -- Returns the starts of differing windows in scope: recorded ones, and any from the meter's start on.
-WITH counts AS (
-{counts}
-)
 SELECT coalesce(counts.window_start, recorded.start) AS start
-FROM counts
+FROM pg_temp.counts
      FULL JOIN (SELECT start, rows
                 FROM reconciler."window"
                 WHERE meter = %(meter)s AND start >= %(since)s AND start < %(until)s) AS recorded

@@ -13,7 +13,7 @@ WITH seen AS (
            sum(requests) FILTER (WHERE verdict = 'unattributed')::bigint AS unattributed_rows,
            sum(cost) FILTER (WHERE verdict = 'unattributed') AS unattributed_cost,
            sum(requests) FILTER (WHERE verdict = 'suspect')::bigint AS suspect_rows
-    FROM totals
+    FROM pg_temp.totals
     GROUP BY window_start
 ), differing AS (
     SELECT window_start,

@@ -6,7 +6,7 @@
 UPDATE reconciler.meter
 SET purge_mark = oldest.window_start
 FROM (SELECT date_bin(make_interval(secs => window_seconds), start, timestamptz '1970-01-01 00:00Z') AS window_start
-      FROM ({oldest}) AS oldest (start) JOIN reconciler.terms ON since <= start
+      FROM (SELECT %(oldest)s::timestamptz) AS oldest (start) JOIN reconciler.terms ON since <= start
       WHERE meter = %(meter)s
       ORDER BY since DESC
       LIMIT 1) AS oldest

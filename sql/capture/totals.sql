@@ -10,7 +10,8 @@
 --   requests counts rows. Every row is in exactly one verdict, so a window's count and its totals agree.
 --
 -- spend is a double: its shortest round-trip text is what LiteLLM computed; spend::numeric would round to
--- 15 digits, and sum(spend) would depend on the order of the rows.
+-- 15 digits, and sum(spend) would depend on the order of the rows. Names are told apart by their bytes, whatever type or
+-- collation their columns have.
 SELECT window_start AT TIME ZONE 'UTC' AS window_start,
        customer,
        model,
@@ -22,8 +23,8 @@ SELECT window_start AT TIME ZONE 'UTC' AS window_start,
        cost,
        requests
 FROM (SELECT date_bin(%(length)s::interval, "startTime", timestamp '2000-01-01') AS window_start,
-             coalesce({customer}, '') AS customer,
-             coalesce({model}, '') AS model,
+             coalesce({customer}::text, '') COLLATE "C" AS customer,
+             coalesce({model}::text, '') COLLATE "C" AS model,
              -- The common case first: it decides what a look costs.
              CASE WHEN spend > 0 AND spend < 'Infinity' AND (prompt_tokens | completion_tokens) >= 0
                        AND NOT {excluded} THEN 'billable'

@@ -1,5 +1,5 @@
--- totals_table: where source and ledger are two databases, the totals of a chunk wait here to be compared. Filled by
--- totals.sql through COPY.
+-- totals_table: where the totals of a chunk wait to be compared. Filled by totals.sql, through COPY where the source is
+-- another database. Its types are Postgres's own, whatever the source's are.
 CREATE TEMP TABLE totals (
     window_start timestamptz NOT NULL,
     customer text NOT NULL,

@@ -13,8 +13,8 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 from sqlalchemy import create_engine
 
-from reconciler.capture import source as capture
-from reconciler.capture.source import _blocks, copy
+from reconciler.capture import bring
+from reconciler.capture.bring import _blocks, copy
 from reconciler.database.postgres import cursor
 from reconciler.sandbox import Sandbox
 from reconciler.settings.limits import Limits
@@ -100,7 +100,7 @@ def test_between_blocks_of_rows_the_ledger_waits_as_in_any_transaction(proxy_db:
                 yield block
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(capture, "_blocks", lambda rows: waiting(_blocks(rows)))
+            patch.setattr(bring, "_blocks", lambda rows: waiting(_blocks(rows)))
             table = sql.Identifier("brought")
             copy(rows.format(), {"least": 500}, table, read, write, errors_of_write=nullcontext)
 

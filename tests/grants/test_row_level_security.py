@@ -37,11 +37,13 @@ def test_row_level_security_is_refused_until_the_role_bypasses_it(granted: Datab
     with pytest.raises(ReconcileError, match=rf'"subs".*{CURE}'):
         reconcile(environ, since="1d")
 
+    granted.fetch("ALTER TABLE crm.subs DISABLE ROW LEVEL SECURITY")
     granted.fetch("ALTER TABLE reconciler.window ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     with pytest.raises(ReconcileError, match=rf'"window".*{CURE}'):
         reconcile(environ, since="1d")
 
     granted.fetch('ALTER TABLE "LiteLLM_SpendLogs" ENABLE ROW LEVEL SECURITY')
+    granted.fetch("ALTER TABLE crm.subs ENABLE ROW LEVEL SECURITY")
     granted.fetch(f'ALTER ROLE "{ROLE}" BYPASSRLS')
     reconcile(environ, since="1d")
     assert_exact(granted, lago)

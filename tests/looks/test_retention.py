@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from reconciler.capture.bring import copy
 from reconciler.capture.looks import Seen
-from reconciler.capture.source import copy
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -254,7 +254,7 @@ def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_
         _delete_before(proxy_db, moments[2])
 
     with monkeypatch.context() as patch:
-        patch.setattr("reconciler.capture.planner.copy", then_delete)
+        patch.setattr("reconciler.capture.bring.copy", then_delete)
         during = _deep(empty_db, environ)
     after = _deep(empty_db, environ)
     for done in (during, after):
