@@ -187,7 +187,6 @@ class Ground:
                 watermark=self.since,
                 source=asdict(self._sight.place),
                 lago=self._lago,
-                adopt=False,
             )
 
     def bill(self) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from threading import Event
 
+from sqlalchemy import Connection
+
 from reconciler.capture.bookmarks import Bookmark
 from reconciler.capture.planner import Planner
 from reconciler.database.postgres import timed_out
 from reconciler.ledger import meters
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import ReconcileError, StoppedError
+from reconciler.model.errors import MeterChangedError, ReconcileError, StoppedError
 from reconciler.model.terms import Stretch
 from reconciler.report.figures import Tally
 
@@ -51,6 +53,7 @@ class Chunks:
             done: told of each chunk and its figures; None where another pass had done the chunk.
 
         Raises:
+            MeterChangedError: another pass has changed the meter's terms.
             NoTurnError: another pass has the meter's turn.
             StoppedError: the pass was told to stop.
         """
@@ -60,12 +63,23 @@ class Chunks:
             with self._ledger.transaction(planning=True) as connection:
                 meters.take_turn(connection, self._meter, seconds=self._turn)
                 self._working_since = time.monotonic()
+                self._see_terms(connection, chunk)
                 if not bookmark.is_past(connection, chunk.until):
                     tally = self._planner.plan(connection, chunk)
                     bookmark.move(connection, chunk.until)
             done(chunk, tally)
 
         self.each(stretch, plan)
+
+    def _see_terms(self, connection: Connection, chunk: Stretch) -> None:
+        """See that the chunk's terms still hold: another pass may have given the meter other settings meanwhile."""
+        if self._ledger.is_dry:
+            return  # what it has agreed on is nowhere in the ledger
+        if meters.terms_at(connection, self._meter, chunk.since) != chunk.terms:
+            raise MeterChangedError(
+                f"Another pass has given meter {self._meter!r} other settings while this one was running, which has "
+                "stopped. Run again."
+            )
 
     def each(self, stretch: Stretch, work: Callable[[Stretch], None]) -> None:
         """Do the work on chunks whose size follows from how long each took; one that takes too long is cut.

@@ -22,8 +22,6 @@ from reconciler.model.terms import Stretch, Terms
 TABLE = "LiteLLM_SpendLogs"
 ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
 READ_IF_THERE = frozenset({"status", "cache_hit"})
-EXCLUSION_COLUMN = {"user": "user", "team": "team_id", "key": "api_key"}
-
 
 TABLES = ("r", "p")
 """The kinds of relation that are tables: plain ones and partitioned ones."""
@@ -147,7 +145,7 @@ class Source:
             SourceError: which column lacks, and what to grant or change.
         """
         needed = {*ALWAYS_READ, terms.customer_column} | ({terms.bucket_column} if terms.bucket_column else set())
-        needed |= {_exclusion_column(terms, kind) for kind in _excluded(terms)}
+        needed |= {terms.exclusion_column(kind) for kind in _excluded(terms)}
         needed |= READ_IF_THERE & sight.hidden  # what an old LiteLLM lacks is one thing, what it hides another
         if missing := sorted(needed - sight.columns):
             names = ", ".join(f'"{name}"' for name in missing)
@@ -200,14 +198,10 @@ def _exclusion(kind: str) -> str:
     return f"excluded_{kind}"
 
 
-def _exclusion_column(terms: Terms, kind: str) -> str:
-    return {"customer": terms.customer_column, "model": terms.excluded_model_column, **EXCLUSION_COLUMN}[kind]
-
-
 def _excluded_condition(sight: Sight, terms: Terms) -> sql.Composable:
     conditions: list[sql.Composable] = [
         sql.SQL('coalesce({}::text COLLATE "C" LIKE ANY ({}::text[]), false)').format(
-            identifier(_exclusion_column(terms, kind)), sql.Placeholder(_exclusion(kind))
+            identifier(terms.exclusion_column(kind)), sql.Placeholder(_exclusion(kind))
         )
         for kind in _excluded(terms)
     ]

@@ -5,6 +5,7 @@ same Lago as ever, with a metric for our events. Then what it holds already, can
 """
 
 from collections import defaultdict
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
@@ -15,7 +16,7 @@ from reconciler.delivery.periods import Periods
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.lago.stores import Store
-from reconciler.ledger import lagos, meters, tables
+from reconciler.ledger import lagos, meters, tables, twins
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import Part, hold_later_revisions, split_off
 from reconciler.ledger.store import Ledger
@@ -92,7 +93,7 @@ class Gate:
         """See that the meter sends to the organization that it has always sent to (invariant 10).
 
         Raises:
-            MeterChangedError: Lago says another; says the choices.
+            MeterChangedError: Lago says another, or it is one to which another meter bills the same; says the choices.
         """
         known = self._meter.organization
         if organization is None or organization == known:
@@ -105,9 +106,12 @@ class Gate:
                 "`reconcile --adopt` once."
             )
         table = tables.meter
+        declared, why = adopt and known is None, twins.ORGANIZATION if known is None else twins.CHANGED
         with self._ledger.transaction() as connection:
             known_here = table.c.name == self._meter.name
-            connection.execute(update(table).where(known_here).values(organization=organization))
+            twins.one_at_a_time(connection)
+            with nullcontext() if declared else twins.no_new_one(connection, self._meter.name, why):
+                connection.execute(update(table).where(known_here).values(organization=organization))
             if known is not None:
                 meters.forget_metrics(connection, self._meter.name)
 

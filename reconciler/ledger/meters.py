@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from psycopg.errors import LockNotAvailable
-from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 
-from reconciler.database.postgres import execute
 from reconciler.ledger import tables
 from reconciler.model import windows
-from reconciler.model.errors import MeterChangedError, NoTurnError
+from reconciler.model.errors import NoTurnError
 from reconciler.model.terms import BEGINNING, Terms, Timeline
 
 
@@ -113,7 +111,6 @@ def create(
     watermark: datetime,
     source: dict[str, str],
     lago: str,
-    adopt: bool,
 ) -> bool:
     """Make a meter that bills from the window `start` on, and take its turn.
 
@@ -126,20 +123,10 @@ def create(
         watermark: in the window where the first look begins.
         source: where it reads.
         lago: where it sends.
-        adopt: whether the operator means it, should another meter bill the same usage.
 
     Returns:
         False if another pass has made it meanwhile.
-
-    Raises:
-        MeterChangedError: another meter does; says the choices.
     """
-    if not adopt and (twin := _twin(connection, terms, source, lago)):
-        raise MeterChangedError(
-            f"Meter {name!r} is new and would bill what meter {twin!r} bills already, from the same database to the "
-            f"same event code, so all of it twice. Nothing was done. Choose: use RECONCILE_METER={twin}; give this "
-            "meter another LAGO_API_EVENT_CODE; or, if that is meant, run `reconcile --adopt` once."
-        )
     made = connection.execute(
         upsert(tables.meter)
         .values(
@@ -154,7 +141,7 @@ def create(
         .returning(tables.meter.c.name)
     ).one_or_none()
     if made is not None:
-        _agree(connection, name, terms, BEGINNING)
+        agree(connection, name, terms, BEGINNING)
     return made is not None
 
 
@@ -171,67 +158,9 @@ def move_watermark(connection: Connection, name: str, watermark: datetime) -> No
     connection.execute(update(table).where(table.c.name == name).values(watermark=watermark))
 
 
-def hold_to(
-    connection: Connection,
-    meter: Meter,
-    terms: Terms,
-    *,
-    source: dict[str, str],
-    lago: str,
-    now: datetime,
-    adopt: bool,
-) -> list[str]:
-    """See that a meter still is what it was, or adopt a declared change.
-
-    Args:
-        connection: the ledger's transaction, which holds the meter's turn.
-        meter: as the ledger knows it.
-        terms: what the settings ask for.
-        source: where the settings read.
-        lago: where the settings send.
-        now: the source's clock.
-        adopt: whether the operator declared the change.
-
-    Returns:
-        What was adopted, one sentence each.
-
-    Raises:
-        MeterChangedError: something differs and was not declared; says the choices.
-    """
-    changed = meter.timeline.latest.differences(terms)
-    moved = [
-        f"the source's {part.replace('_', ' ')} was {meter.source.get(part)}, now {source[part]}"
-        for part in source
-        if meter.source.get(part) != source[part]
-    ]
-    if meter.lago != lago:
-        moved.append(f"LAGO_API_BASE was {meter.lago}, now {lago}")
-    if not changed and not moved:
-        return []
-    if not adopt:
-        raise MeterChangedError(_refusal(meter.name, changed, moved))
-
-    adopted = []
-    if changed:
-        boundary = meter.timeline.next_boundary(terms, max(now, meter.watermark))
-        _agree(connection, meter.name, terms, boundary)
-        adopted.append(f"From {boundary:%Y-%m-%d %H:%M} UTC on: {'; '.join(changed)}.")
-    if moved:
-        connection.execute(
-            update(tables.meter).where(tables.meter.c.name == meter.name).values(source=source, lago=lago)
-        )
-        adopted.append(f"From now on: {'; '.join(moved)}.")
-    return adopted
-
-
-def _twin(connection: Connection, terms: Terms, source: dict[str, str], lago: str) -> str | None:
-    """A meter that has billed, and by which the same usage counts for the same billable metric."""
-    values = {"source": Jsonb(source), "lago": lago}
-    for (name,) in execute(connection, "ledger/twins", values).fetchall():
-        latest = _timeline(connection, str(name)).latest
-        if (latest.code, latest.charge_by, latest.exclude) == (terms.code, terms.charge_by, terms.exclude):
-            return str(name)
-    return None
+def terms_at(connection: Connection, name: str, moment: datetime) -> Terms:
+    """By which terms a meter bills the window that holds the moment, as the ledger has it now."""
+    return _timeline(connection, name).at(moment)
 
 
 def _timeline(connection: Connection, name: str) -> Timeline:
@@ -257,7 +186,7 @@ def _timeline(connection: Connection, name: str) -> Timeline:
     )
 
 
-def _agree(connection: Connection, name: str, terms: Terms, since: datetime) -> None:
+def agree(connection: Connection, name: str, terms: Terms, since: datetime) -> None:
     """Let terms hold from a moment on; what was agreed from the same moment has not begun and is replaced."""
     agreed = {
         "code": terms.code,
@@ -272,20 +201,6 @@ def _agree(connection: Connection, name: str, terms: Terms, since: datetime) -> 
         upsert(table)
         .values(meter=name, since=since, **agreed)
         .on_conflict_do_update(index_elements=[table.c.meter, table.c.since], set_=agreed)
-    )
-
-
-def _refusal(name: str, changed: list[str], moved: list[str]) -> str:
-    choices = ["set it back"]
-    if moved:
-        choices.append(f"if another proxy or another Lago is meant, give it its own RECONCILE_METER (not {name!r})")
-        choices.append("if the same database or the same Lago has moved, run `reconcile --adopt` once")
-    else:
-        choices.append("to bill so from the next window on, run `reconcile --adopt` once")
-        choices.append(f"to bill both ways, give the second its own RECONCILE_METER (not {name!r}) and event code")
-    return (
-        f"Meter {name!r} was billed with other settings: {'; '.join(changed + moved)}. Nothing was done. "
-        f"Choose: {'; '.join(choices)}."
     )
 
 

@@ -56,10 +56,25 @@ class Terms:
         """The spend table's column that names a bucket's model; None if one bucket holds all of a customer's models."""
         return None if self.model_column == "none" else self.model_column
 
+    def exclusion_column(self, kind: str) -> str:
+        """The spend table's column that exclusions of that kind are matched with."""
+        own = {"customer": self.customer_column, "model": self.bucket_column or "model"}
+        return {**own, "user": "user", "team": "team_id", "key": "api_key"}[kind]
+
+    def may_share_usage(self, other: "Terms") -> bool:
+        """Whether one row may be billed by both, under one code: then Lago counts it twice.
+
+        Who is charged by it, the window and the model make no difference. Nor do exclusions, unless one side leaves out
+        all that the other's charge-by may bill, as `team:*` does beside a meter that bills teams.
+        """
+        billed = {self.customer_column, other.customer_column}
+        return self.code == other.code and billed.isdisjoint(self.left_out | other.left_out)
+
     @property
-    def excluded_model_column(self) -> str:
-        """The spend table's column that exclusions of models are matched with."""
-        return self.bucket_column or "model"
+    def left_out(self) -> set[str]:
+        """The columns that no billed row has a value in, since an exclusion leaves out all of them."""
+        named = (text.partition(":") for text in self.exclude)
+        return {self.exclusion_column(kind) for kind, _, pattern in named if set(pattern) == {"*"}}
 
     def differences(self, other: "Terms") -> list[str]:
         """What differs, one phrase a field: ours, then the other's."""
@@ -98,6 +113,11 @@ class Timeline:
     def latest(self) -> Terms:
         """The terms agreed last, perhaps for windows to come."""
         return self._agreed[-1][1]
+
+    @property
+    def latest_since(self) -> datetime:
+        """From when on they hold."""
+        return self._agreed[-1][0]
 
     def at(self, moment: datetime) -> Terms:
         """The terms of the window that holds the moment."""

@@ -1,6 +1,7 @@
 """What a pass and the ledger agree on before anything is looked at: the meter, its start, what to backfill."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 
@@ -8,11 +9,11 @@ from sqlalchemy import Connection
 
 from reconciler.capture.source import Sight
 from reconciler.capture.subscriptions import Subscriptions
-from reconciler.ledger import meters
+from reconciler.ledger import changes, meters, twins
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model import windows
-from reconciler.model.errors import LedgerError, UsageError
+from reconciler.model.errors import LedgerError, MeterChangedError, UsageError
 from reconciler.report.summary import iso
 from reconciler.settings.meter import MeterSettings
 
@@ -59,13 +60,15 @@ class Agreed:
         meter: as the ledger has it now.
         backfill: what is left to backfill besides what is new.
         begun: whether the meter is new and begins with the current window.
-        adopted: the declared changes, one sentence each.
+        adopted: the changes that were taken, one sentence each.
+        warnings: what a person should know of the windows asked for.
     """
 
     meter: Meter
     backfill: Span | None
     begun: bool = False
     adopted: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -111,23 +114,15 @@ class Agreement:
             if not meters.take_turn(connection, self.wanted.name, seconds=self.turn):
                 return None
             Subscriptions(self.wanted).check(connection)
+            adopted = self._change(connection, self._load(connection), alone=not ledger.is_dry)
+            self._begin_earlier(connection, self._load(connection))
             meter = self._load(connection)
-            adopted = meters.hold_to(
-                connection,
-                meter,
-                self.wanted.terms,
-                source=asdict(self.sight.place),
-                lago=self.lago,
-                now=self.sight.now,
-                adopt=self.adopt,
-            )
-            self._begin_earlier(connection, meter)
-            meter = self._load(connection)
+            warnings = self._by_earlier_terms(meter)
         if self.span is None:
             return Agreed(meter, None, adopted=adopted)
         floor = meter.timeline.floor
         until = floor(self.span.until) if self.span.until else None
-        return Agreed(meter, Span(floor(self.span.since), until), adopted=adopted)
+        return Agreed(meter, Span(floor(self.span.since), until), adopted=adopted, warnings=warnings)
 
     def _make(self, ledger: Ledger) -> Agreed | None:
         """Make the meter; None if another pass has made it meanwhile."""
@@ -135,21 +130,79 @@ class Agreement:
         begin = self.sight.now if chosen is None else chosen
         with ledger.transaction(making=True) as connection:
             Subscriptions(self.wanted).check(connection)
-            made = meters.create(
-                connection,
-                self.wanted.name,
-                self.wanted.terms,
-                start=begin,
-                chosen=chosen is not None,
-                watermark=begin if chosen is None else max(chosen, self._first_settled_row()),
-                source=asdict(self.sight.place),
-                lago=self.lago,
-                adopt=self.adopt,
-            )
+            with self._no_new_twin(connection, twins.NEW, alone=not ledger.is_dry, declared=self.adopt):
+                made = meters.create(
+                    connection,
+                    self.wanted.name,
+                    self.wanted.terms,
+                    start=begin,
+                    chosen=chosen is not None,
+                    watermark=begin if chosen is None else max(chosen, self._first_settled_row()),
+                    source=self._place,
+                    lago=self.lago,
+                )
             if not made:
                 return None
             meter = self._load(connection)
         return Agreed(meter, self.span if chosen is None else None, begun=chosen is None)
+
+    def _change(self, connection: Connection, meter: Meter, *, alone: bool) -> list[str]:
+        """Take what the settings change, and a scope that reaches further back; return what was adopted."""
+        found = changes.changes(meter, self.wanted.terms, source=self._place, lago=self.lago)
+        if not found and self.span is None:
+            return []
+        places: changes.Places = {"source": self._place, "lago": self.lago}
+        if not found:
+            with self._no_new_twin(connection, twins.EARLIER, alone=alone, declared=self.adopt):
+                return []
+        if not changes.has_events(connection, meter.name):
+            with self._no_new_twin(connection, twins.EMPTY, alone=alone, declared=self.adopt):
+                first_row = self._first_settled_row()
+                changes.start_over(connection, meter.name, self.wanted.terms, first_row=first_row, **places)
+            return [f"Nothing was billed yet, so from its start on: {'; '.join(found.terms + found.moved)}."]
+        if not self.adopt:
+            raise MeterChangedError(changes.refusal(meter.name, found))
+        with self._no_new_twin(connection, twins.CHANGED, alone=alone, declared=False):
+            return changes.adopt(connection, meter, self.wanted.terms, found, now=self.sight.now, **places)
+
+    @contextmanager
+    def _no_new_twin(self, connection: Connection, why: str, *, alone: bool, declared: bool) -> Iterator[None]:
+        """Let the body change what the meter bills, unless another bills the same and the operator did not declare it.
+
+        A dry run changes nothing, so it need not be alone at it and keeps nobody waiting.
+        """
+        if alone:
+            twins.one_at_a_time(connection)
+        since = self.span.since if self.span else None
+        with nullcontext() if declared else twins.no_new_one(connection, self.wanted.name, why, since=since):
+            yield
+
+    def _by_earlier_terms(self, meter: Meter) -> list[str]:
+        """What a person should know of a `--since` for windows that have other terms than the settings.
+
+        Raises:
+            MeterChangedError: the same command declares the settings, which may seem to concern these windows.
+        """
+        if self.span is None:
+            return []
+        span = meter.timeline.stretches(self.span.since, self.span.until or self.sight.now)
+        other = [stretch.terms for stretch in span if stretch.terms != self.wanted.terms]
+        if not other:
+            return []
+        begin = f"{meter.timeline.latest_since:%Y-%m-%d %H:%M} UTC"
+        what = "; ".join(other[0].differences(self.wanted.terms))
+        if self.adopt:
+            raise MeterChangedError(
+                f"What --adopt declares holds from {begin} on ({what}), and --since asks for windows before, which are "
+                "billed as they were. Nothing was done. Choose: run `reconcile --adopt` alone; and if earlier windows "
+                f"are to be billed as before, run `reconcile --since {iso(self.span.since)}` after it."
+            )
+        return [f"Windows before {begin} are billed by the settings that they had: {what}."]
+
+    @property
+    def _place(self) -> dict[str, str]:
+        """Where the settings read."""
+        return asdict(self.sight.place)
 
     @property
     def _start(self) -> datetime | None:

@@ -62,6 +62,7 @@ class Work:
         """
         agreed = agreement.reach(self.ledger)
         self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
+        self.summary.warnings = agreed.warnings
         meter = self._pull_back(agreed.meter)
         looks = self._looks(meter, agreement.turn)
         with self._concluded(meter, looks):
@@ -80,7 +81,7 @@ class Work:
         def deliver() -> ReconcileError | None:
             done = delivery.run(self.wanted, meter, now=self.sight.now, progress=self.progress, adopt=adopt)
             self.summary.delivered.add(done.delivered)
-            self.summary.warnings = done.warnings or self.summary.warnings
+            self.summary.warnings = list(dict.fromkeys(self.summary.warnings + done.warnings))
             return done.error
 
         away = deliver()

@@ -1,10 +1,8 @@
--- twins: the meters that have billed from one source to one Lago.
+-- twins: which meters there are, each with the first window that is in its scope.
 --
--- Reads   reconciler.meter, reconciler.batch.
--- Returns their names.
-SELECT name
+-- Reads   reconciler.meter, and the windows that were looked at: some may have been backfilled before the start.
+-- Returns name and moment, in the order of names.
+SELECT name,
+       least(start, (SELECT min("window".start) FROM reconciler."window" WHERE "window".meter = meter.name)) AS since
 FROM reconciler.meter
-WHERE source = %(source)s
-  AND lago = %(lago)s
-  AND EXISTS (SELECT FROM reconciler.batch WHERE batch.meter = meter.name AND batch.state = 'accepted')
 ORDER BY name

@@ -91,6 +91,7 @@ def test_earlier_windows_keep_their_terms_and_later_ones_have_the_new(
 
 def test_the_boundary_is_one_of_both_lengths_of_window(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, RECONCILE_WINDOW="10m")
+    proxy_db.insert(spend_row(startTime=window(2)))
     reconcile(environ, since="1d")
     reconcile(environ | {"RECONCILE_WINDOW": "15m"}, adopt=True)
     assert _boundary(proxy_db).minute in {0, 30}
@@ -101,6 +102,7 @@ def test_after_adopting_the_new_settings_are_the_meters_and_the_old_are_refused(
     proxy_db: Database, lago: Sandbox
 ) -> None:
     environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(startTime=window(2)))
     reconcile(environ, since="1d")
     changed = environ | {"RECONCILE_MODEL_COLUMN": "model_group"}
     reconcile(changed, adopt=True)
@@ -155,7 +157,9 @@ def test_retention_after_a_change_of_length_purges_by_each_window_s_own(proxy_db
 
 def test_a_start_chosen_later_is_a_boundary_of_the_windows_that_were_there(proxy_db: Database, lago: Sandbox) -> None:
     hourly = environment(proxy_db, lago, RECONCILE_WINDOW="1h")
-    reconcile(hourly)
+    long_ago = datetime.now(UTC) - timedelta(days=4)
+    proxy_db.insert(spend_row(startTime=long_ago))
+    reconcile(hourly, since="5d", until="3d")
     quarterly = environment(proxy_db, lago, RECONCILE_WINDOW="15m")
     reconcile(quarterly, adopt=True)
     hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=30)
@@ -163,6 +167,6 @@ def test_a_start_chosen_later_is_a_boundary_of_the_windows_that_were_there(proxy
 
     reconcile(quarterly, since=f"{hour + timedelta(minutes=15):%Y-%m-%dT%H:%M}")
     assert proxy_db.fetch("SELECT start FROM reconciler.meter") == [(hour,)]
-    assert {key[3]: requests for key, requests in _billed(lago).items()} == {"PT1H": 2}
+    assert {key[3]: requests for key, requests in _billed(lago).items()} == {"PT1H": 3}
     let_time_pass(proxy_db, "2 days")
     assert reconcile(quarterly).tally.events_planned == 0
