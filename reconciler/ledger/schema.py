@@ -8,7 +8,8 @@ from psycopg.errors import DuplicateSchema, InsufficientPrivilege, UniqueViolati
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-from reconciler.ledger.tables import SCHEMA
+from reconciler.database.postgres import execute
+from reconciler.ledger.tables import SCHEMA, metadata
 from reconciler.model.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,25 @@ def upgrade(connection: Connection) -> bool:
     return True
 
 
+def check_owners(connection: Connection, source_schema: str) -> None:
+    """See that the ledger belongs to nobody who could change what was billed.
+
+    Raises:
+        LedgerError: it does; says to whom, and what to do.
+    """
+    names = [*(table.name for table in metadata.sorted_tables), "alembic_version", "batch_id"]
+    values = {"names": names, "source_schema": source_schema}
+    stranger = execute(connection, "ledger/strangers", values).fetchone()
+    if stranger is not None:
+        thing, owner = stranger
+        raise LedgerError(
+            f'The ledger\'s {thing} belongs to the role "{owner}", who could change or drop what was billed. If the '
+            f"reconciler has never billed here, drop the schema and run sql/grants/grant_ledger.sql. Else give all of "
+            "it to the reconciler's role (ALTER SCHEMA … OWNER TO, ALTER TABLE … OWNER TO), or to a DBA's role that "
+            "does not own the spend table. Nothing was done."
+        )
+
+
 def make(connection: Connection) -> None:
     """Make the schema unless it is there. Of those that come at once one makes it, the others wait for its end."""
     try:
@@ -87,7 +107,7 @@ def ddl(since: str | None = None) -> str:
     command.upgrade(config, f"{since}:head" if since else "head", sql=True)
     script = printed.getvalue()
     if since is None:
-        script = script.replace("BEGIN;\n", f"BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS {SCHEMA};\n", 1)
+        script = script.replace("BEGIN;\n", f"BEGIN;\n\nCREATE SCHEMA {SCHEMA};\n", 1)
     return script.strip() + "\n"
 
 

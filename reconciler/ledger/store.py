@@ -24,9 +24,10 @@ class Ledger:
     for it; only the making of what was not there is seen by the rest of the dry run, and by nobody else.
     """
 
-    def __init__(self, postgres: Postgres) -> None:
-        """Use the ledger that `postgres` reaches."""
+    def __init__(self, postgres: Postgres, source_schema: str) -> None:
+        """Use the ledger that `postgres` reaches, perhaps beside a spend table in `source_schema`."""
         self._postgres = postgres
+        self._source_schema = source_schema
         self._dry: Connection | None = None
 
     @property
@@ -35,15 +36,22 @@ class Ledger:
         return self._dry is not None
 
     def upgrade(self) -> bool:
-        """Make or upgrade the schema; say whether anything was done."""
+        """Make or upgrade the schema; say whether anything was done.
+
+        Raises:
+            LedgerError: it belongs to somebody else, or is not of this program's version.
+        """
         with self.transaction() as connection:
+            schema.check_owners(connection, self._source_schema)
             if schema.version(connection) == schema.HEAD:
                 return False
         with self.transaction(making=True) as connection:
             schema.make(connection)
         # Who has waited for another's schema sees it for sure in a new transaction only.
         with self.transaction(making=True) as connection:
-            return schema.upgrade(connection)
+            done = schema.upgrade(connection)
+            schema.check_owners(connection, self._source_schema)
+        return done
 
     @contextmanager
     def transaction(self, *, planning: bool = False, making: bool = False) -> Iterator[Connection]:
@@ -105,5 +113,6 @@ def open_ledger(settings: Settings) -> Ledger:
             variable="DATABASE_URL" if settings.one_database else "RECONCILE_LEDGER_URL",
             statement_timeout=settings.statement_timeout,
             idle=timedelta(seconds=settings.limits.idle),
-        )
+        ),
+        settings.source.schema,
     )

@@ -12,6 +12,7 @@
 --         The role exists: CREATE ROLE reconciler LOGIN PASSWORD '…'.
 \set ON_ERROR_STOP on
 BEGIN;
+SET LOCAL search_path = pg_catalog;
 GRANT CONNECT, TEMPORARY ON DATABASE :"DBNAME" TO :"role";
 GRANT USAGE ON SCHEMA reconciler TO :"role";
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA reconciler TO :"role";

@@ -8,6 +8,7 @@
 --         "LiteLLM_SpendLogs". Of a partitioned table the parent is enough. To undo it, REVOKE the same.
 \set ON_ERROR_STOP on
 BEGIN;
+SET LOCAL search_path = pg_catalog;
 GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
 GRANT USAGE ON SCHEMA :"schema" TO :"role";
 GRANT SELECT ON :"schema"."LiteLLM_SpendLogs" TO :"role";

@@ -9,6 +9,7 @@
 --         The role exists: CREATE ROLE reconciler LOGIN PASSWORD '…'. Run it again after LiteLLM was upgraded.
 \set ON_ERROR_STOP on
 BEGIN;
+SET LOCAL search_path = pg_catalog;
 GRANT CONNECT ON DATABASE :"DBNAME" TO :"role";
 GRANT USAGE ON SCHEMA :"schema" TO :"role";
 SELECT format('GRANT SELECT (%s) ON %s TO %I', string_agg(quote_ident(attname), ', '), attrelid::regclass, :'role')
