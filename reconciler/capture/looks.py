@@ -8,17 +8,15 @@
 Each but the probe records with every chunk how far it came, so that a killed look goes on where it was.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-
-from sqlalchemy import select
 
 from reconciler.capture.agenda import Agenda, Kept, Look
 from reconciler.capture.bookmarks import Bookmark, NoBookmark, Position, Watermark
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.planner import Planner
-from reconciler.ledger import tables
+from reconciler.capture.scope import in_scope, spans
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.terms import Stretch
@@ -131,7 +129,7 @@ class Looks:
         if look.kind == "backfill":
             self._walk("backfill", self._from_oldest(position), until, Position(look.id))
         else:
-            for since, end in self._in_scope(position, until):
+            for since, end in in_scope(self._ledger, self._meter, position, until):
                 self._walk(look.kind, since, end, Position(look.id))
         self._agenda.finish(look)
 
@@ -165,44 +163,9 @@ class Looks:
 
             self._chunks.plan(stretch, bookmark, done)
 
-    def _in_scope(self, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-        """The parts of `[since, until)` in scope: windows backfilled, and those from the meter's start on."""
-        start = self._meter.start
-        if since < start:
-            table = tables.window
-            with self._ledger.transaction() as connection:
-                backfilled = connection.execute(
-                    select(table.c.start)
-                    .where(
-                        table.c.meter == self._meter.name,
-                        table.c.start >= since,
-                        table.c.start < min(start, until),
-                    )
-                    .order_by(table.c.start)
-                ).scalars()
-                earlier = [moment.astimezone(UTC) for moment in backfilled]
-            for stretch in self._meter.timeline.stretches(since, min(start, until)):
-                inside = [moment for moment in earlier if stretch.since <= moment < stretch.until]
-                yield from spans(inside, stretch.terms.window)
-        if max(since, start) < until:
-            yield max(since, start), until
-
     def _begin(self, kind: Kept, unfinished: Sequence[Look]) -> Look:
         """The look of that kind that was cut off, or a new one over the horizon."""
         for look in unfinished:
             if look.kind == kind:
                 return look
         return self._agenda.begin(kind, self._horizon, max(self._horizon, self.fresh_since))
-
-
-def spans(starts: list[datetime], length: timedelta) -> Iterator[tuple[datetime, datetime]]:
-    """Join windows that follow one another."""
-    since = until = None
-    for start in starts:
-        if start != until:
-            if since is not None and until is not None:
-                yield since, until
-            since = start
-        until = start + length
-    if since is not None and until is not None:
-        yield since, until

@@ -4,11 +4,12 @@ The order is what makes concurrent passes safe: the meter's turn first, then the
 retention has come, then what is billed. Each statement sees all that was committed before it.
 """
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import sql
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, namedtuple_row
 from sqlalchemy import Connection
 
 from reconciler.capture.bring import Bringer
@@ -54,9 +55,7 @@ class Planner:
         Returns:
             The chunk's figures. That retention has overtaken the watermark is rung in the same transaction.
         """
-        oldest = self._bring.totals(connection, stretch)
-        self._subscriptions.load(connection)
-        given = values(stretch) | self._plan_values(stretch.terms) | {"oldest": oldest}
+        given = self._compared(connection, stretch)
         row = cursor(connection, dict_row).execute(self._statement(), given).fetchone()
         assert row is not None
         mark, watermark = row.pop("overtaken"), row.pop("watermark")
@@ -77,13 +76,40 @@ class Planner:
         rows = execute(connection, "capture/differing_windows", given).fetchall()
         return [start.astimezone(UTC) for (start,) in rows]
 
+    def differences(self, connection: Connection, stretch: Stretch, further: Mapping[str, Any]) -> list[Any]:
+        """What sql/verify/differences.sql finds in the stretch; nothing is changed.
+
+        Args:
+            connection: the ledger's transaction, which holds the meter's turn.
+            stretch: whole settled windows in scope.
+            further: values of the statement beside those that compare.
+        """
+        with connection.begin_nested() as savepoint:
+            given = {**self._compared(connection, stretch), **further}
+            whole = statement("verify/differences").format(**self._comparison())
+            rows = cursor(connection, namedtuple_row).execute(whole, given).fetchall()
+            savepoint.rollback()
+        return rows
+
+    def _compared(self, connection: Connection, stretch: Stretch) -> dict[str, Any]:
+        """Bring what is compared into the transaction; return the values of the statement that compares it."""
+        oldest = self._bring.totals(connection, stretch)
+        self._subscriptions.load(connection)
+        return values(stretch) | self._plan_values(stretch.terms) | {"oldest": oldest}
+
+    def _comparison(self) -> dict[str, sql.Composable]:
+        """The parts of a statement that compares: how far retention has come, and what differs."""
+        return {
+            "purge_mark": statement("capture/purge_mark"),
+            "compare": statement("capture/compare").format(
+                subscription=self._subscriptions.expression, mapping=self._subscriptions.join
+            ),
+        }
+
     def _statement(self) -> sql.Composed:
         """The chunk's statement, put together from those in sql/."""
         return statement("capture/chunk").format(
-            purge_mark=statement("capture/purge_mark"),
-            compare=statement("capture/compare").format(
-                subscription=self._subscriptions.expression, mapping=self._subscriptions.join
-            ),
+            **self._comparison(),
             place=statement("capture/place"),
             batches=statement("capture/batches"),
             record_batches=sql.SQL("TABLE delta") if self._ledger.is_dry else statement("capture/record_batches"),

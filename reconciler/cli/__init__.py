@@ -23,6 +23,7 @@ from reconciler.cli.shared import (
     understood,
     warn,
 )
+from reconciler.cli.verify import verify
 from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(held.app, name="held")
 app.add_typer(alarm.app, name="alarm")
 app.add_typer(ledger.app, name="ledger")
+app.command()(verify)
 
 
 @app.callback(invoke_without_command=True)

@@ -131,8 +131,8 @@ class AskFirst:
 
     def _planned(self, held: Sequence[dict[str, Any]]) -> list[tuple[dict[str, Any], Planned | None]]:
         """Events under this meter's name that this ledger has not been to send, each with the one that it plans."""
-        ours = [event for event in held if _is_of(event, self._meter.name)]
-        keys = [(event, _key(event)) for event in ours]
+        ours = [event for event in held if is_of(event, self._meter.name)]
+        keys = [(event, key_of(event)) for event in ours]
         readable = [(event, key) for event, key in keys if key is not None]
         values = {
             "meter": self._meter.name,
@@ -196,13 +196,14 @@ def _slices(lago: Lago, code: str, since: datetime, until: datetime) -> Iterator
         position, width = end + _MILLISECOND, max(2 * width, _MILLISECOND)
 
 
-def _is_of(event: dict[str, Any], meter: str) -> bool:
+def is_of(event: dict[str, Any], meter: str) -> bool:
+    """Whether an event that Lago holds is under a meter's name."""
     properties = event.get("properties")
     named = str(event.get("transaction_id", "")).startswith(PREFIX)
     return named and isinstance(properties, dict) and properties.get("meter") == meter
 
 
-def _key(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:
+def key_of(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:
     """The ledger's key of an event as its properties say it: window, bucket, revision; None if they don't say it."""
     properties = event["properties"]
     revision = whole(properties.get("revision"))
@@ -210,6 +211,8 @@ def _key(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:
         return None
     try:
         start = datetime.fromisoformat(str(properties["window"]).partition("/")[0])
+        if start.tzinfo is None:
+            return None
         return start, bucket_hash(properties["customer"], properties["model"]), revision
     except (KeyError, ValueError, AttributeError, TypeError):
         return None

@@ -4,6 +4,7 @@ Asked for where an answer leaves a question: a duplicate (does Lago hold this ev
 attempt whose end nobody knows, on a store that would count a repetition twice.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -23,6 +24,12 @@ _ASKED_ONE_BY_ONE = 3
 
 _LONGEST_NAME = 500
 """Characters; a subscription with a longer name is not asked for by name."""
+
+_LONGEST_NUMBER = 1000
+"""Characters; a cost is a few dozen."""
+
+_COUNTED = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+"""What Lago takes for a number (facts: lago section 6.3)."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -53,7 +60,7 @@ class Readback:
             duplicates: whether Lago said that it has their ids. Then one that is not in its place is looked for by its
                 id. Lago may show another subscription's event, and can't say whether ours was deleted: a conflict.
         """
-        held = self._held(payloads, keep)
+        held = self.held(payloads, keep)
         verdicts = []
         for ours in payloads:
             id_, subscription = ours["transaction_id"], ours.get("external_subscription_id")
@@ -67,8 +74,13 @@ class Readback:
             verdicts.append(Verdict(kind, str(others[0])[:2000] if others else ""))
         return verdicts
 
-    def _held(self, payloads: Sequence[Payload], keep: Callable[[], None]) -> dict[str, list[dict[str, Any]]]:
-        """All that Lago holds under the events' ids, read by code and moment: `GET /events` has no filter for ids."""
+    def held(self, payloads: Sequence[Payload], keep: Callable[[], None]) -> dict[str, list[dict[str, Any]]]:
+        """All that Lago holds under the events' ids, read by code and moment: `GET /events` has no filter for ids.
+
+        Args:
+            payloads: the events.
+            keep: is called before each question; it raises if there is no time for one.
+        """
         ids = {event["transaction_id"] for event in payloads}
         found: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for code, moment, subscription in _places(payloads):
@@ -120,6 +132,13 @@ def whole(value: object) -> int | None:
     """The number that an event of Lago's shows, such as its revision; None if it is none that we send."""
     text = str(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
+def amount(event: Mapping[str, Any]) -> Decimal:
+    """The cost that an event of Lago's shows, as Lago counts it; 0 if it counts none."""
+    properties = event.get("properties")
+    text = str(properties.get("response_cost")) if isinstance(properties, dict) else ""
+    return Decimal(text) if len(text) < _LONGEST_NUMBER and _COUNTED.fullmatch(text) else Decimal()
 
 
 def timestamp_of(event: Mapping[str, Any]) -> datetime | None:

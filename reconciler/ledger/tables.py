@@ -162,6 +162,7 @@ batch = Table(
     Column("decided_at", MOMENT),
     Column("decided_by", Text),
     Column("reason", Text),
+    Column("verified_at", MOMENT),
     CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="batch_state"),
     CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", name="batch_held_for"),
     Index("batch_of_window", "meter", "first_window"),
@@ -175,6 +176,12 @@ Index(
     batch.c.state,
     batch.c.first_window,
     postgresql_where=text("state <> 'accepted'"),
+)
+Index(
+    "batch_not_verified",
+    batch.c.meter,
+    batch.c.first_window,
+    postgresql_where=text("state = 'accepted' AND verified_at IS NULL"),
 )
 Index("batch_accepted_at", batch.c.answered_at, postgresql_where=text("state = 'accepted'"))
 

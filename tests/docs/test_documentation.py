@@ -118,7 +118,7 @@ def test_every_column_of_the_ledger_is_described(name: str) -> None:
     assert all(cells[0] for cells in described.values())
 
 
-@pytest.mark.parametrize("page", ["ledger.md", "operations.md"])
+@pytest.mark.parametrize("page", ["ledger.md", "operations.md", "verify.md"])
 def test_the_queries_run(page: str, proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row())
     reconcile(environment(proxy_db, lago), since="3h")

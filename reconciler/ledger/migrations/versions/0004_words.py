@@ -1,4 +1,4 @@
-"""Keep what alarms need, whose usage waits for a mapping or a subscription, and what a person has credited in Lago."""
+"""Keep what alarms need, whose usage waits, what a person has credited, what was verified."""
 
 from alembic import op
 
@@ -72,9 +72,17 @@ CREATE TABLE reconciler.unsubscribed (
 COMMENT ON TABLE reconciler.unsubscribed IS 'Usage that was sent for an external id of which Lago knows no subscription.';
 """
 
+_VERIFIED = """
+ALTER TABLE reconciler.batch ADD COLUMN verified_at TIMESTAMP WITH TIME ZONE;
+
+CREATE INDEX batch_not_verified ON reconciler.batch (meter, first_window)
+    WHERE state = 'accepted' AND verified_at IS NULL;
+"""
+
 
 def upgrade() -> None:
     """Add them."""
     op.execute(_CREDITS)
     op.execute(_ALARMS)
     op.execute(_CUSTOMERS)
+    op.execute(_VERIFIED)

@@ -1,0 +1,73 @@
+"""How a verification is shown to people: a line a leg, then where it differs, the worst first. Amounts are exact."""
+
+from collections.abc import Iterator, Sequence
+
+from reconciler.cli import terminal
+from reconciler.cli.terminal import Row
+from reconciler.model.money import plain
+from reconciler.model.words import moment
+from reconciler.verify.findings import Leg, Report
+
+SHOWN = 20
+"""So many days or customers of a leg are listed; `--json` has more."""
+
+
+def verification(found: Report) -> None:
+    """Show what was found of a meter."""
+    terminal.heading(f"Meter {found.meter}")
+    terminal.table(("leg", "compared", "says>", "has>", "", "rate>", "reading"), map(_leg, found.legs))
+    for leg in found.legs:
+        _details(leg)
+    terminal.say(_conclusion(found))
+
+
+def _leg(leg: Leg) -> Row:
+    what = f"{leg.name}. {leg.of} by {leg.by}", leg.checked
+    if leg.error:
+        return Row((*what, "", "", "", "", "not done"), terminal.BAD)
+    if leg.left_out:
+        return Row((*what, "", "", "", "", "left out"))
+    sides = leg.sides
+    cells = (*what, plain(sides.expected), plain(sides.found), leg.unit, leg.rate_shown, leg.reading)
+    return Row(cells, terminal.LOOK if leg.drifts else "")
+
+
+def _details(leg: Leg) -> None:
+    if leg.left_out:
+        terminal.say(f"Leg {leg.name} is left out: {leg.left_out}")
+    for kind, (number, amount) in sorted(leg.sums.items(), key=lambda each: (not each[0].drift, -abs(each[1][1]))):
+        words = f"leg {leg.name}, {kind.name}: {number:,}, {plain(abs(amount))} {leg.unit}. {kind.means}"
+        terminal.say(f"{'!' if kind.drift else '-'} {words}", terminal.LOOK if kind.drift else "")
+    if days := list(_days(leg)):
+        terminal.table(("  day (UTC)", f"{leg.of}>", f"{leg.by}>", f"lacks, {leg.unit}>"), days[:SHOWN])
+    if leg.worst:
+        columns: Sequence[str] = ("  customer", "day (UTC)", "what", "number>", f"lacks, {leg.unit}>", "such as")
+        terminal.table(columns, _differences(leg))
+    if len(leg.worst) > SHOWN:
+        terminal.say(f"  {len(leg.worst) - SHOWN:,} more; `--json` lists up to {len(leg.worst):,}.")
+
+
+def _days(leg: Leg) -> Iterator[Row]:
+    differing = [(day, sides) for day, sides in leg.days.items() if sides.lacking]
+    for day, sides in sorted(differing, key=lambda each: -abs(each[1].lacking)):
+        yield Row((f"  {day}", plain(sides.expected), plain(sides.found), plain(sides.lacking)))
+
+
+def _differences(leg: Leg) -> Iterator[Row]:
+    for each in leg.worst[:SHOWN]:
+        day = str(each.day or "")
+        yield Row(
+            (f"  {each.customer}", day, each.kind.name, f"{each.number:,}", plain(each.amount), each.example),
+            terminal.LOOK if each.kind.drift else "",
+        )
+
+
+def _conclusion(found: Report) -> str:
+    if found.since is None:
+        return "Nothing was verified."
+    if found.verified_until is None:
+        return f"No window from {moment(found.since)} UTC on is verified as a whole yet."
+    return (
+        f"All settled windows from {moment(found.since)} to {moment(found.verified_until)} UTC are verified: billed as "
+        "the spend table has them, and held by Lago as they were sent."
+    )

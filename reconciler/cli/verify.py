@@ -1,0 +1,70 @@
+"""`reconcile verify`: does Lago count exactly what was used?"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli import terminal
+from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
+from reconciler.model.errors import ReconcileError
+
+if TYPE_CHECKING:
+    from reconciler.verify.findings import Report
+
+
+def verify(
+    context: typer.Context,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="Verify all from here on, what was verified before as well: a date, a time (UTC) or an age.",
+            show_default=False,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="WHEN", help="Verify up to here, exclusive.", show_default=False)
+    ] = None,
+    meter: MeterName = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the spend table with the ledger, and the ledger with what Lago holds. Mends nothing."""
+    with plainly():
+        from datetime import UTC, datetime
+
+        from reconciler.cli.show.verification import verification
+        from reconciler.model.when import parse_when
+        from reconciler.report.log import configure
+        from reconciler.verify.run import Verification
+
+        configure()
+        for when in (since, until):
+            if when is not None:
+                parse_when(when, datetime.now(UTC))
+        try:
+            settings = settings_of(config or given_config(context), meter or given_meter(context))
+            reports = Verification(settings).run(
+                (lambda now: parse_when(since, now)) if since is not None else None,
+                (lambda now: parse_when(until, now)) if until is not None else None,
+            )
+        except ReconcileError as error:
+            if as_json:  # a program gets its object whatever happens
+                _print_json([], error.exit_code, error)
+            raise
+        codes = {report.exit_code for report in reports}
+        code = next((code for code in (2, 1, 3) if code in codes), 0)
+        if as_json:
+            _print_json(reports, code)
+        for report in reports:
+            if not as_json:
+                verification(report)
+            for failed in report.errors:
+                terminal.complain(str(failed))
+        raise typer.Exit(code)
+
+
+def _print_json(reports: "list[Report]", code: int, error: ReconcileError | None = None) -> None:
+    """Print the one object; `error` is what kept it from all meters."""
+    meters = [report.as_json() for report in reports]
+    terminal.json_object({"meters": meters, "error": str(error) if error else None, "exit_code": code})

@@ -1,0 +1,212 @@
+"""Verification of all meters: leg by leg, each meter's failure its own. It changes nothing but its own marks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from reconciler.capture.planner import Planner
+from reconciler.capture.source import Sight, Source
+from reconciler.database.postgres import Postgres
+from reconciler.lago.client import Lago
+from reconciler.ledger import meters
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import open_ledger
+from reconciler.model.errors import LagoError, LedgerError, MeterChangedError, ReconcileError, SourceError, UsageError
+from reconciler.report.status import require_ledger
+from reconciler.report.summary import iso
+from reconciler.settings.load import MeterSettings, Settings
+from reconciler.verify.findings import Leg, Report
+from reconciler.verify.ledger_and_lago import LedgerAndLago
+from reconciler.verify.table_and_ledger import TableAndLedger
+
+When = Callable[[datetime], datetime]
+"""A moment, given the source's clock."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is verified of a meter.
+
+    Attributes:
+        since: from which window on the spend table is compared.
+        until: the end, exclusive.
+        events_since: from where on events are read back.
+        again: whether what was verified before is read back again.
+    """
+
+    since: datetime
+    until: datetime
+    events_since: datetime
+    again: bool
+
+
+class Verification:
+    """Verifies with one set of settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Connect to nothing yet."""
+        self._settings = settings
+        self._source = Source(
+            Postgres(
+                settings.source,
+                error=SourceError,
+                variable="DATABASE_URL",
+                statement_timeout=settings.statement_timeout,
+                idle=timedelta(seconds=settings.limits.idle),
+            )
+        )
+        self._ledger = open_ledger(settings)
+        self._lago = Lago(
+            settings.lago_api_base,
+            settings.read_key(),
+            limits=settings.limits,
+            rate=settings.rate,
+            connections=settings.connections,
+        )
+
+    def run(self, since: When | None = None, until: When | None = None) -> list[Report]:
+        """Verify every meter of the settings.
+
+        Args:
+            since: verify all from there on, what was verified before as well. None compares the horizon of the spend
+                table, and reads back what was never verified.
+            until: up to there, exclusive; None is as far as passes have looked.
+
+        Returns:
+            A report each. What could not be done is in it.
+
+        Raises:
+            ReconcileError: nothing could be done for any meter: source or ledger can't be reached or used.
+        """
+        try:
+            with self._ledger.transaction() as connection:
+                require_ledger(connection)
+            sight = self._source.sight()
+            return [self._one(wanted, sight, since, until) for wanted in self._settings.meters]
+        finally:
+            self._lago.close()
+            self._source.close()
+            self._ledger.close()
+
+    def _one(self, wanted: MeterSettings, sight: Sight, since: When | None, until: When | None) -> Report:
+        report = Report(wanted.name)
+        try:
+            meter = self._meter(wanted, sight)
+            span = self._span(meter, sight, since, until)
+            report.since, report.until = span.since, span.until
+            self._legs(wanted, meter, sight, span, report)
+        except UsageError:
+            raise
+        except ReconcileError as error:
+            report.error = error
+        return report
+
+    def _meter(self, wanted: MeterSettings, sight: Sight) -> Meter:
+        """The meter as the ledger has it, held to what the settings say.
+
+        Raises:
+            ReconcileError: there is none yet, or it is another.
+        """
+        with self._ledger.transaction() as connection:
+            meter = meters.load(connection, wanted.name)
+            if meter is None:
+                raise LedgerError(f"The ledger has no meter {wanted.name!r} yet: run `reconcile` first.")
+        moved = [
+            name
+            for name, known, given in (
+                ("DATABASE_URL", meter.source, asdict(sight.place)),
+                ("LAGO_API_BASE", meter.lago, self._settings.lago_api_base),
+            )
+            if known != given
+        ]
+        if moved:
+            raise MeterChangedError(
+                f"Meter {meter.name!r} was billed with another {' and '.join(moved)}: `reconcile` says the choices."
+            )
+        return meter
+
+    def _span(self, meter: Meter, sight: Sight, since: When | None, until: When | None) -> Span:
+        """What to verify, in whole windows that are settled and that passes have looked at.
+
+        Raises:
+            UsageError: what was asked for makes no sense.
+        """
+        floor, now = meter.timeline.floor, sight.now
+        end = min(floor(now - self._settings.settle), meter.watermark)
+        asked_end = floor(until(now)) if until else end
+        begin = floor(since(now) if since else now - self._settings.horizon)
+        if begin > now:
+            raise UsageError(f"--since {iso(begin)} is in the future; the source's clock says {iso(now)}.")
+        if until and asked_end <= begin:
+            raise UsageError(f"--until {iso(asked_end)} leaves no window after {iso(begin)}.")
+        end = max(min(end, asked_end), begin)
+        [(first,)] = self._ledger.once("verify/first_window", {"meter": meter.name})
+        oldest = self._source.oldest_row()
+        known = [floor(moment.astimezone(UTC)) for moment in (first, oldest) if moment]
+        return Span(
+            since=min(max(begin, min(known, default=begin)), end),
+            until=end,
+            events_since=begin if since else datetime.min.replace(tzinfo=UTC),
+            again=since is not None,
+        )
+
+    def _legs(self, wanted: MeterSettings, meter: Meter, sight: Sight, span: Span, report: Report) -> None:
+        settings = self._settings
+        planner = Planner(
+            wanted, self._source, sight, self._ledger, one_database=settings.one_database, batch=settings.limits.batch
+        )
+        table = TableAndLedger(
+            meter,
+            planner,
+            self._ledger,
+            fresh_since=meter.timeline.floor(meter.watermark - settings.lookback),
+            turn=settings.limits.turn,
+            limits=settings.limits,
+        )
+        with _part(report, Leg("b", "the spend table", "the ledger")) as leg:
+            for stretch in meter.timeline.stretches(span.since, span.until):
+                self._source.check(sight, stretch.terms)
+            table.run(span.since, span.until, leg)
+        with _part(report, Leg("c", "the ledger", "Lago's events")) as leg:
+            self._reading(meter, leg).run(span.events_since, span.until, again=span.again)
+        if not any(leg.error for leg in report.legs):
+            report.verified_until = self._verified_until(meter, span, table.exact_until)
+
+    def _reading(self, meter: Meter, leg: Leg) -> LedgerAndLago:
+        """Ask Lago which organization and store this is.
+
+        Raises:
+            LagoError: it is another organization, or Lago can't be asked.
+        """
+        organization = self._lago.organization()
+        if organization and meter.organization not in {None, organization.id}:
+            raise LagoError(
+                f"Meter {meter.name!r} has sent to Lago's organization {meter.organization}, and LAGO_API_KEY is a key "
+                f"of {organization.id}. Set the old key back, or run `reconcile --adopt` once if it has moved."
+            )
+        on_postgres = self._lago.store(organization) == "postgres"
+        return LedgerAndLago(
+            meter,
+            self._ledger,
+            self._lago,
+            leg,
+            counts_once=not on_postgres and self._settings.deduplication,
+            visible=timedelta(0) if on_postgres else self._settings.lag,
+        )
+
+    def _verified_until(self, meter: Meter, span: Span, exact_until: datetime | None) -> datetime | None:
+        """Up to where all is billed, and seen in Lago as it was sent."""
+        [(open_since,)] = self._ledger.once("verify/open_since", {"meter": meter.name})
+        ends = [moment.astimezone(UTC) for moment in (open_since, exact_until, span.until) if moment]
+        return end if (end := min(ends)) > span.since else None
+
+
+@contextmanager
+def _part(report: Report, leg: Leg) -> Iterator[Leg]:
+    """One leg of a report. Why it could not do its work, or not all of it, is kept in it, and the others go on."""
+    report.legs.append(leg)
+    try:
+        yield leg
+    except ReconcileError as error:
+        leg.error = error

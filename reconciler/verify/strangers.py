@@ -1,0 +1,107 @@
+"""Events in Lago that are not of this ledger: whose they are, and whether they bill what we bill, too."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from reconciler.delivery.ask_first import is_of, key_of
+from reconciler.lago.readback import amount, timestamp_of
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import Ledger
+from reconciler.model.identity import PREFIX
+from reconciler.verify.findings import Difference, Kind, Leg
+
+DISCARDED = Kind("in Lago though discarded", drift=True, means="A person gave these events up, and Lago bills them.")
+
+_CALLBACK = "LiteLLM's callback"
+_METER = "another meter"
+_LEDGER = "another ledger of this meter"
+_OTHER = "another producer"
+
+_CURES = {
+    _CALLBACK: "take `lago` out of the proxy's litellm_settings and restart it.",
+    _METER: "give one of the two meters another event code.",
+    _LEDGER: "point RECONCILE_LEDGER_URL at the newest ledger, or give the other proxy its own RECONCILE_METER.",
+    _OTHER: "find out who sends them.",
+}
+
+TWICE = {
+    who: Kind(
+        f"billed twice, by {who}",
+        drift=True,
+        means=f"Events that are not ours count for the same subscriptions in the same windows: {cure}",
+    )
+    for who, cure in _CURES.items()
+}
+"""Double billing, by who does it."""
+
+APART = {
+    who: Kind(
+        f"not ours, by {who}", drift=False, means="They count where this meter bills nothing: listed, and not compared."
+    )
+    for who in _CURES
+}
+
+_LONG = 2704
+"""Bytes; no longer name is in Lago's index."""
+
+
+class Strangers:
+    """Takes note of one meter's strangers."""
+
+    def __init__(self, meter: Meter, ledger: Ledger, leg: Leg) -> None:
+        """Note in `leg` what is taken."""
+        self._meter = meter
+        self._ledger = ledger
+        self._leg = leg
+
+    def take(self, events: Sequence[dict[str, Any]]) -> None:
+        """Take events of the meter's code that Lago holds, and that were not looked for. Our own are no strangers."""
+        places = [(event, moment.astimezone(UTC)) for event in events if (moment := timestamp_of(event))]
+        if not places:
+            return
+        keys = [key_of(event) if is_of(event, self._meter.name) else None for event, _ in places]
+        values = {
+            "meter": self._meter.name,
+            "windows": [self._meter.timeline.floor(moment) for _, moment in places],
+            "subscriptions": [_name(event.get("external_subscription_id")) for event, _ in places],
+            "ids": [_name(event.get("transaction_id")) or "" for event, _ in places],
+            "key_starts": [key[0] if key else None for key in keys],
+            "buckets": [key[1] if key else None for key in keys],
+            "revisions": [key[2] if key else None for key in keys],
+        }
+        found = self._ledger.once("verify/strangers", values)
+        shown = []
+        for (event, moment), (_, state, is_billed) in zip(places, found, strict=True):
+            if state is not None and state != "discarded":
+                continue
+            who = _producer(event, self._meter.name)
+            kind = DISCARDED if state else TWICE[who] if is_billed else APART[who]
+            shown.append(_difference(kind, event, moment))
+        for each in shown:
+            self._leg.count(each.kind, each.number, each.amount)
+        self._leg.show(shown)
+
+
+def _producer(event: Mapping[str, Any], meter: str) -> str:
+    """Who sends such events, as far as they show it."""
+    properties = event.get("properties")
+    properties = properties if isinstance(properties, dict) else {}
+    if str(event.get("transaction_id")).startswith(PREFIX):
+        return _LEDGER if properties.get("meter") == meter else _METER
+    return _CALLBACK if {"model", "response_cost", "total_tokens"} <= properties.keys() else _OTHER
+
+
+def _difference(kind: Kind, event: Mapping[str, Any], moment: datetime) -> Difference:
+    # More than is expected: so below nothing.
+    cost = amount(event)
+    customer = str(event.get("external_subscription_id"))[:200]
+    return Difference(kind, moment.date(), customer, 1, Decimal() - cost, str(event.get("transaction_id"))[:100])
+
+
+def _name(value: object) -> str | None:
+    """A name as the ledger can be asked for it: none of ours has a NUL, half a surrogate pair or a great length."""
+    if not isinstance(value, str) or "\x00" in value or len(value) > _LONG:
+        return None
+    return value if value.encode("utf-8", "replace").decode() == value else None

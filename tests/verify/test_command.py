@@ -1,0 +1,62 @@
+"""The command: what people and programs get, and the exit code."""
+
+import pytest
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.docs.test_documentation import DOCS, code_blocks
+from tests.process import only_object, run
+from tests.support import CODE, environment, reconcile
+from tests.verify.conftest import leg, verify
+
+
+def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(spend=0.5, end_user="a\x1b[31mb"))
+    reconcile(environ, since="2h")
+    finished = run(environ, "verify")
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert "All settled windows from " in finished.stdout
+
+    lago.forget(CODE)
+    finished = run(environ, "verify", "--since", "2h")
+    assert finished.returncode == 3
+    assert "! leg c, missing in Lago: 1, 0.5 USD." in finished.stdout
+    assert "a\\x1b[31mb" in finished.stdout
+
+    finished = run(environ, "verify", "--since", "2h", "--json")
+    answer = only_object(finished)
+    [meter] = answer["meters"]
+    b, c = meter["legs"][-2:]
+    assert (finished.returncode, answer["exit_code"], meter["exit_code"]) == (3, 3, 3)
+    assert (b["leg"], b["rate"], b["reading"], b["drift"]) == ("b", "1", "at 1", False)
+    assert (c["leg"], c["expected"], c["found"], c["rate"], c["reading"]) == ("c", "0.5", "0", "0", "below 1")
+    assert [(each["kind"], each["count"], each["amount"]) for each in c["differences"]] == [
+        ("missing in Lago", 1, "0.5")
+    ]
+
+
+def test_what_it_can_not_do(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    finished = run(environ, "verify", "--json")
+    assert finished.returncode == 1
+    assert "run `reconcile` first" in only_object(finished)["meters"][0]["error"]
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="2h")
+    lago.refuse()
+    finished = run(environ, "verify")
+    assert finished.returncode == 1
+    assert "can't be reached" in finished.stderr
+    assert "b. the spend table by the ledger" in finished.stdout
+    assert run(environ, "verify", "--since", "-1 fortnight").returncode == 2
+    assert run(environ, "verify", "--since", "2h", "--until", "3h").returncode == 2
+
+
+@pytest.mark.parametrize(("number", "column"), [(0, 2), (1, 2)])
+def test_the_pages_queries_give_the_same_numbers(number: int, column: int, proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(spend=1.1e-05, end_user=f"c{each}") for each in range(3)), spend_row(end_user=" "))
+    reconcile(environ, since="2h")
+    report = verify(environ)
+    found = proxy_db.fetch(code_blocks(DOCS["verify.md"], "sql")[number])
+    assert sum(row[column] for row in found) == leg(report, "bc"[number]).sides.found
