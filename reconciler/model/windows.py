@@ -29,6 +29,11 @@ def check_length(length: timedelta) -> timedelta:
     return length
 
 
+def keep_to_midnights(length: timedelta) -> bool:
+    """Return whether no window lies across a midnight, wherever: time zones differ by quarters of an hour."""
+    return not timedelta(minutes=15) % check_length(length)
+
+
 def floor(moment: datetime, length: timedelta) -> datetime:
     """Return the start, in UTC, of the window that holds the moment."""
     # The epoch is a midnight and the length divides a day, so counting from it keeps to the UTC day.

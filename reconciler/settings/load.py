@@ -20,8 +20,10 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from reconciler.database import address as database_url
 from reconciler.database.address import Database
+from reconciler.model.durations import format_duration
 from reconciler.model.errors import SettingsError
 from reconciler.model.terms import ChargeBy
+from reconciler.model.windows import keep_to_midnights
 from reconciler.settings import values as read
 from reconciler.settings.limits import Limits
 from reconciler.settings.meter import MeterKeys, MeterSettings
@@ -111,6 +113,14 @@ class Settings:
                 f"LAGO_API_BASE ({self.lago_api_base}) is plain http: whoever is on the way can read the API key and "
                 "the usage. Use https, as in https://lago.example.com."
             )
+        for meter in self.meters:
+            if not keep_to_midnights(meter.window):
+                yield (
+                    f"RECONCILE_WINDOW of meter {meter.name!r} is {format_duration(meter.window)}: such windows lie "
+                    "across the midnight of some time zones (Asia/Kolkata is 5:30 ahead of UTC, Asia/Kathmandu 5:45). "
+                    "A customer whose billing period begins within a window has all of that window's usage in one "
+                    "period. 15m fits every time zone."
+                )
 
 
 def _is_loopback(host: str) -> bool:

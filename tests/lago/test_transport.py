@@ -132,6 +132,17 @@ def test_plain_http_to_another_machine_warns(base: str, warned: bool) -> None:
     assert bool(list(settings.warnings)) == warned
 
 
+@pytest.mark.parametrize(
+    ("window", "warned"),
+    [("1m", False), ("5m", False), ("15m", False), ("10m", True), ("30m", True), ("1h", True), ("1d", True)],
+)
+def test_windows_across_the_midnight_of_a_time_zone_warn(window: str, warned: bool) -> None:
+    settings = load_settings(environ=FIVE | {"LAGO_API_BASE": "https://lago", "RECONCILE_WINDOW": window})
+    said = [sentence for sentence in settings.warnings if "Asia/Kolkata" in sentence]
+    assert len(said) == warned
+    assert all(f"is {window}" in sentence for sentence in said)
+
+
 def test_the_warning_is_shown_and_keeps_nothing_from_being_done() -> None:
     shown = run(FIVE | {"LAGO_API_BASE": "http://lago-api:3000"})
     first, *rest = shown.stderr.splitlines()
