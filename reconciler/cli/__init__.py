@@ -62,6 +62,9 @@ def reconcile(
         bool, typer.Option("--adopt", help="Declare changed settings: bill by them from the next window on.")
     ] = False,
     as_json: AsJson = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say also what needs nobody, such as why events go again.")
+    ] = False,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Bill what LiteLLM's spend table says through Lago: one pass. Run it from cron, or once to backfill.
@@ -73,7 +76,7 @@ def reconcile(
         typer.echo(f"reconcile {__version__}")
         return
     if context.invoked_subcommand is not None:
-        if any((since, until, dry_run, adopt, as_json)):
+        if any((since, until, dry_run, adopt, as_json, verbose)):
             with plainly():
                 raise UsageError(
                     f"Options of a pass don't go with `{context.invoked_subcommand}`: put that command's own after it."
@@ -81,7 +84,8 @@ def reconcile(
         context.obj = {"meter": meter, "config": config}
         return
     with plainly():
-        raise typer.Exit(_pass(since, until, meter, config, dry_run=dry_run, adopt=adopt, as_json=as_json))
+        request = {"dry_run": dry_run, "adopt": adopt, "as_json": as_json, "verbose": verbose}
+        raise typer.Exit(_pass(since, until, meter, config, **request))
 
 
 def _pass(
@@ -93,6 +97,7 @@ def _pass(
     dry_run: bool,
     adopt: bool,
     as_json: bool,
+    verbose: bool,
 ) -> int:
     from datetime import UTC, datetime
 
@@ -109,7 +114,7 @@ def _pass(
         dry_run=dry_run,
         adopt=adopt,
     )
-    configure()
+    configure(verbose=verbose)
     run_id = secrets.token_hex(8)
     meters: tuple[MeterSettings, ...] = ()
     try:

@@ -245,7 +245,7 @@ class Sender:
             raise EndedError
 
     def _go_again(self, batch: Batch, reason: str) -> None:
-        log.warning(
+        log.info(
             "events go again",
             meter=self._outbox.meter,
             events=len(batch.ids),

@@ -6,7 +6,7 @@ What kinds there are and what each says is in `kinds`.
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from reconciler.database.postgres import execute
 from reconciler.ledger import kinds, tables
@@ -22,10 +22,10 @@ table = tables.alarm
 def review(connection: Connection, meter: str, figures: Balance, gone: Passes, patience: Patience) -> None:
     """Raise, refresh and clear the alarms that follow from how the meter stands and how its passes have gone.
 
-    In the order of kinds, so that passes which end at once can't lock each other out.
+    In the order of kinds, as all that changes several alarms does: so passes which end at once can't lock each other
+    out.
     """
-    standing = (table.c.meter == meter) & table.c.cleared_at.is_(None)
-    connection.execute(select(table.c.kind).where(standing).order_by(table.c.kind).with_for_update())
+    standing = _locked(connection, meter)
     ringing = sorted(kinds.of(figures, gone, patience), key=lambda alarm: alarm.kind)
     for alarm in ringing:
         ring(connection, meter, alarm)
@@ -78,6 +78,19 @@ def list_standing(connection: Connection, meter: str | None = None) -> list[Row[
     return list(connection.execute(query))
 
 
+def show(connection: Connection, meter: str) -> list[int]:
+    """The alarms of a meter that nobody has said in full since they rang: whoever asks says them, once."""
+    unsaid = table.c.shown_at.is_(None) | (table.c.shown_at < table.c.rang_at)
+    return list(
+        connection.scalars(
+            update(table)
+            .where(_locked(connection, meter), table.c.acknowledged_at.is_(None), unsaid)
+            .values(shown_at=func.clock_timestamp())
+            .returning(table.c.id)
+        )
+    )
+
+
 def acknowledge(connection: Connection, alarm_id: int, reason: str) -> Row[Any]:
     """Note that a person has looked; an incident ends with that, others stay in view.
 
@@ -107,6 +120,13 @@ def acknowledge(connection: Connection, alarm_id: int, reason: str) -> Row[Any]:
     if row.kind in INCIDENTS:
         clear(connection, row.meter, row.kind)
     return row
+
+
+def _locked(connection: Connection, meter: str) -> ColumnElement[bool]:
+    """Lock the alarms of a meter that stand, in the order of kinds; return what tells them."""
+    standing = (table.c.meter == meter) & table.c.cleared_at.is_(None)
+    connection.execute(select(table.c.kind).where(standing).order_by(table.c.kind).with_for_update())
+    return standing
 
 
 def as_json(row: Row[Any]) -> dict[str, Any]:

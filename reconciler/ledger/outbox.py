@@ -152,7 +152,7 @@ class Outbox:
             for batch in found:
                 if batch.lost:
                     first = batch.ids[0]
-                    log.warning(
+                    log.info(
                         "events are taken again", meter=self.meter, events=len(batch.ids), first=first, reason=LOST
                     )
                 return batch

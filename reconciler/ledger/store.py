@@ -85,6 +85,11 @@ class Ledger:
         if not self.is_dry:
             alarms.review(connection, meter, balance, passes, patience)
 
+    def standing(self, connection: Connection, meter: str) -> tuple[list[dict[str, Any]], list[int]]:
+        """The alarms of a meter that stand, as plain values, and which of them this pass is to say in full."""
+        said = [] if self.is_dry else alarms.show(connection, meter)
+        return [alarms.as_json(row) for row in alarms.list_standing(connection, meter)], said
+
     def plain_errors(self) -> AbstractContextManager[None]:
         """Turn what the ledger's Postgres says in a block into one sentence that names its setting."""
         return self._postgres.plain_errors()

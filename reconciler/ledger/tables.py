@@ -293,6 +293,7 @@ alarm = Table(
     Column("least_extent", Numeric),
     Column("least_cost", Numeric),
     Column("reason", Text),
+    Column("rang_at", MOMENT, nullable=False, server_default=NOW),
     Column("shown_at", MOMENT),
     Column("told_at", MOMENT),
     Column("over_told_at", MOMENT),

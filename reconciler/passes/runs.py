@@ -40,14 +40,15 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[N
 
 
 def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary, patience: Patience) -> None:
-    table = tables.run
+    table, this = tables.run, tables.run.c.id == run_id
     with ledger.transaction() as connection:
-        connection.execute(
-            update(table)
-            .where(table.c.id == run_id)
-            .values(finished_at=func.clock_timestamp(), outcome=outcome, summary=summary.as_json())
-        )
+        ended = {"finished_at": func.clock_timestamp(), "outcome": outcome}
+        connection.execute(update(table).where(this).values(ended))
         old = func.clock_timestamp() - KEEP_RUNS
         connection.execute(delete(table).where(table.c.meter == summary.meter, table.c.started_at < old))
         if outcome not in {"done", "stopped"} and not ledger.is_dry:
             alarms.see_behind(connection, summary.meter, patience)
+            if not summary.skipped:
+                summary.alarms, ringing = ledger.standing(connection, summary.meter)
+                summary.ringing += ringing
+        connection.execute(update(table).where(this).values(summary=summary.as_json()))

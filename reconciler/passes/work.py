@@ -13,7 +13,7 @@ from reconciler.capture.looks import Looks
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
-from reconciler.ledger import alarms, meters
+from reconciler.ledger import meters
 from reconciler.ledger.balance import balance
 from reconciler.ledger.kinds import Alarm
 from reconciler.ledger.meters import Meter
@@ -157,7 +157,7 @@ class Work:
             gone = passes(connection, name)
             gone = gone.after_a_good_one if worked else gone
             self.ledger.review(connection, name, summary.balance, gone, Patience.of(self.settings))
-            summary.alarms = [alarms.as_json(row) for row in alarms.list_standing(connection, name)]
+            summary.alarms, summary.ringing = self.ledger.standing(connection, name)
             after = meter if self.ledger.is_dry else meters.load(connection, name)
             assert after is not None
             summary.watermark, summary.start = after.watermark, after.start

@@ -1,5 +1,6 @@
 """The log: one line an incident, on standard error, as `key=value` that people and programs read."""
 
+import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any
@@ -9,9 +10,14 @@ import structlog
 from reconciler.model.visible import visible
 
 
-def configure() -> None:
-    """Write log lines to standard error, which leaves standard output to what was asked for."""
+def configure(*, verbose: bool) -> None:
+    """Write log lines to standard error, which leaves standard output to what was asked for.
+
+    Args:
+        verbose: whether lines that need nobody are written, too: a service's are kept, cron mails each.
+    """
     structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.WARNING),
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.add_log_level,

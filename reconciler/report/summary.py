@@ -12,7 +12,10 @@ from reconciler.report.figures import Delivered, Tally
 
 @dataclass
 class Summary:
-    """What one pass over one meter did; `as_json` has the names that programs rely on."""
+    """What one pass over one meter did; `as_json` has the names that programs rely on.
+
+    Of the alarms that stand, those in `ringing` have rung since a pass last said them: this one says them in full.
+    """
 
     meter: str
     run_id: str
@@ -25,6 +28,7 @@ class Summary:
     delivered: Delivered = field(default_factory=Delivered)
     balance: Balance | None = None
     alarms: list[dict[str, Any]] = field(default_factory=list)
+    ringing: list[int] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     skipped: bool = False

@@ -16,6 +16,7 @@ from reconciler.model.errors import ReconcileError
 from reconciler.model.money import plain
 from reconciler.passes.run import Pass, Request
 from reconciler.report.log import configure
+from reconciler.service.bells import Bells
 from reconciler.settings.load import Settings
 
 STOP_SECONDS = 8.0
@@ -26,7 +27,7 @@ log = structlog.get_logger("reconciler")
 
 def serve(settings: Settings) -> None:
     """Run passes until SIGTERM or SIGINT; a database or a Lago that is away is waited for."""
-    configure()
+    configure(verbose=True)
     stop = threading.Event()
 
     def end(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -43,7 +44,7 @@ def serve(settings: Settings) -> None:
     scheduler.add_job(
         _pass,
         "interval",
-        args=[work],
+        args=[work, Bells()],
         seconds=settings.interval.total_seconds(),
         next_run_time=datetime.now(UTC),
         max_instances=1,
@@ -69,7 +70,7 @@ def _broken(event: JobExecutionEvent) -> None:
     log.critical("pass broke", reason=repr(event.exception), traceback=event.traceback)
 
 
-def _pass(work: Pass) -> None:
+def _pass(work: Pass, bells: Bells) -> None:
     try:
         summaries = work.run(Request())
     except ReconcileError as error:
@@ -79,6 +80,8 @@ def _pass(work: Pass) -> None:
         bound = log.bind(meter=summary.meter, run_id=summary.run_id)
         for sentence in summary.warnings:
             bound.warning("not known", reason=sentence)
+        if not summary.skipped and (summary.error is None or summary.alarms):
+            bells.hear(summary)
         if summary.error is not None:
             bound.error("pass failed", reason=str(summary.error))
         elif summary.skipped:

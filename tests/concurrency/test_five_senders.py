@@ -25,7 +25,7 @@ def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox)
     environ = backlog(proxy_db, lago, 12_000)
     lago.faults({"kind": "slow", "seconds": 0.6, "count": None, "path": BATCH})
     with ExitStack() as running:
-        passes = [running.enter_context(Reconcile(environ, senders=8)) for _ in range(5)]
+        passes = [running.enter_context(Reconcile(environ, "--verbose", senders=8)) for _ in range(5)]
         assert [(each.wait(), each.err) for each in passes] == [(0, "")] * 5
     assert_exact(proxy_db, lago)
     assert set(times_sent(lago).values()) == {1}
@@ -46,7 +46,7 @@ def test_what_goes_again_has_its_reason_in_the_ledger_and_in_the_log(
     )
     draw = random.Random(1)
     with ExitStack() as running:
-        passes = [running.enter_context(Reconcile(environ, senders=8)) for _ in range(5)]
+        passes = [running.enter_context(Reconcile(environ, "--verbose", senders=8)) for _ in range(5)]
         for killed in passes[:3]:
             time.sleep(draw.uniform(0.2, 0.8))
             killed.kill()

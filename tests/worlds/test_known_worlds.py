@@ -68,7 +68,7 @@ class Told:
 
 
 class _Quiet:
-    def warning(self, *_words: object, **_more: object) -> None:
+    def info(self, *_words: object, **_more: object) -> None:
         """Say nothing."""
 
 

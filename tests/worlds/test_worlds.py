@@ -21,7 +21,7 @@ class _Listener:
 
     world: World
 
-    def warning(self, _event: str, **said: Any) -> None:
+    def info(self, _event: str, **said: Any) -> None:
         self.world.hear(**said)
 
 

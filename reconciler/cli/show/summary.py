@@ -10,7 +10,7 @@ from reconciler.report.summary import Summary
 
 
 def summary(done: Summary, *, to_stderr: bool) -> None:
-    """Say what a pass over one meter did; what needs a look goes to standard error."""
+    """Say what a pass over one meter did; what needs a look goes to standard error, an alarm once in each ringing."""
     for line, style in _lines(done):
         terminal.say(line, style, stderr=to_stderr)
     for sentence in done.adopted:
@@ -18,8 +18,12 @@ def summary(done: Summary, *, to_stderr: bool) -> None:
     for sentence in done.warnings:
         terminal.say(f"  warning: {sentence}", terminal.LOOK, stderr=True)
     for alarm in done.alarms:
-        if not alarm["acknowledged"]:
-            terminal.say(f"  alarm {alarm['id']} ({alarm['kind']}): {alarm['message']}", terminal.LOOK, stderr=True)
+        name = f"alarm {alarm['id']} ({alarm['kind']})"
+        if alarm["id"] in done.ringing:
+            terminal.say(f"  {name}: {alarm['message']}", terminal.LOOK, stderr=True)
+        elif not alarm["acknowledged"]:
+            line = f"  {name} stands since {alarm['raised_at']}: `reconcile alarm` says it in full"
+            terminal.say(line, terminal.LOOK, stderr=to_stderr)
     if done.error is not None:
         terminal.complain(str(done.error))
 

@@ -36,10 +36,17 @@ ALTER TABLE reconciler.alarm RENAME COLUMN acknowledged_extent TO least_extent;
 ALTER TABLE reconciler.alarm
     ADD COLUMN cost NUMERIC DEFAULT 0 NOT NULL,
     ADD COLUMN least_cost NUMERIC,
+    ADD COLUMN rang_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN shown_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN told_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN over_told_at TIMESTAMP WITH TIME ZONE,
     ADD COLUMN telling_until TIMESTAMP WITH TIME ZONE;
+
+UPDATE reconciler.alarm SET rang_at = raised_at;
+
+ALTER TABLE reconciler.alarm
+    ALTER COLUMN rang_at SET DEFAULT clock_timestamp(),
+    ALTER COLUMN rang_at SET NOT NULL;
 """
 
 _CUSTOMERS = """
