@@ -10,7 +10,7 @@ import structlog
 from reconciler.model.visible import visible
 
 
-def configure(*, verbose: bool) -> None:
+def configure(*, verbose: bool = False) -> None:
     """Write log lines to standard error, which leaves standard output to what was asked for.
 
     Args:
