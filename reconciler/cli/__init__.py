@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reconciler import __version__
-from reconciler.cli import alarm, events, held, ledger, outputs, quarantine, terminal
+from reconciler.cli import alarm, customers, events, held, ledger, outputs, quarantine, terminal
 from reconciler.cli.shared import (
     AsJson,
     Config,
@@ -37,6 +37,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(customers.app, name="customers")
 app.add_typer(events.app, name="events")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(held.app, name="held")

@@ -63,12 +63,12 @@ def _unbilled(done: Summary) -> Iterator[str]:
     tally, now = done.tally, done.balance
     assert now is not None
     for number, noun, what, cost, command in (
-        (tally.unattributed_rows, "row", "without a customer", tally.unattributed_cost, ""),
+        (tally.unattributed_rows, "row", "without a customer", tally.unattributed_cost, "customers --unattributed"),
         (tally.suspect_rows, "suspect row", "not billed", None, ""),
         (now.quarantined_events, "event", "quarantined", now.quarantined_cost, "quarantine"),
         (now.held_events, "event", "held", now.held_cost, "held"),
         (now.frozen_buckets, "bucket", "frozen", now.frozen_cost, ""),
-        (now.unmapped_buckets, "bucket", "without a subscription", now.unmapped_cost, ""),
+        (now.unmapped_buckets, "bucket", "without a subscription", now.unmapped_cost, "customers --unmapped"),
         (now.late_rows, "row", "too late, after retention", now.late_cost, ""),
     ):
         if number:

@@ -1,0 +1,15 @@
+-- unattributed: usage without a customer, by day (UTC) and model.
+--
+-- Reads   totals, as totals.sql sums them over a span.
+-- Returns one row a day and model, those with the most cost first.
+SELECT (window_start AT TIME ZONE 'UTC')::date AS day,
+       CASE WHEN length(model) <= 200 THEN model
+            ELSE concat(left(model, 200), '… (', length(model), ' characters)') END AS model,
+       sum(requests)::bigint AS requests,
+       sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens,
+       sum(cost) AS cost
+FROM ({totals}) AS totals
+WHERE verdict = 'unattributed'
+GROUP BY 1, model
+ORDER BY 1 DESC, cost DESC, model

@@ -1,0 +1,43 @@
+-- customers: what was billed for each customer from a window on and what has become of it, those with the most cost first.
+--
+-- Reads   the events of these windows, of one meter or of all (NULL), their batches, and the mirror of subscriptions:
+--         what Lago told of a name when it was last asked. It can leave out all that have a subscription there.
+-- Returns one row a meter, customer and subscription, at most so many (NULL is all). Long names are cut and say so.
+SELECT billed.meter,
+       CASE WHEN length(customer) <= 200 THEN customer
+            ELSE concat(left(customer, 200), '… (', length(customer), ' characters)') END AS customer,
+       CASE WHEN length(subscription) <= 200 THEN subscription
+            ELSE concat(left(subscription, 200), '… (', length(subscription), ' characters)') END AS subscription,
+       coalesce(mirror.status, 'not asked') AS status,
+       events, requests, input_tokens, output_tokens, cost, planned_cost, held_cost, quarantined_cost, discarded_cost,
+       first_window, last_window
+FROM (SELECT event.meter,
+             customer,
+             subscription,
+             count(*) AS events,
+             sum(event.requests)::bigint AS requests,
+             sum(event.input_tokens)::bigint AS input_tokens,
+             sum(event.output_tokens)::bigint AS output_tokens,
+             sum(event.cost) AS cost,
+             coalesce(sum(event.cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
+             coalesce(sum(event.cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
+             coalesce(sum(event.cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
+             coalesce(sum(event.cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost,
+             min(window_start) AS first_window,
+             max(window_start) AS last_window
+      FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
+      WHERE (%(meter)s::text IS NULL OR event.meter = %(meter)s::text) AND window_start >= %(since)s
+      GROUP BY event.meter, customer, subscription) AS billed
+     JOIN reconciler.meter ON meter.name = billed.meter
+     LEFT JOIN (SELECT lago, organization, external_id,
+                       CASE WHEN bool_or(status = 'active') THEN 'active'
+                            WHEN bool_or(status = 'terminated') THEN 'ended'
+                            ELSE 'none' END AS status
+                FROM reconciler.subscription
+                GROUP BY lago, organization, external_id) AS mirror
+          ON mirror.lago = meter.lago
+             AND mirror.organization = coalesce(meter.organization, '')
+             AND mirror.external_id = billed.subscription
+WHERE NOT %(unsubscribed)s OR mirror.status = 'none'
+ORDER BY cost DESC, billed.meter, customer, subscription
+LIMIT %(limit)s::bigint
