@@ -297,7 +297,8 @@ class Ground:
             meter = meters.load(connection, self._meter.name)
         assert meter is not None
         limits = Limits()
-        planner = Planner(self._meter, self._source, self._sight, self._ledger, one_database=True)
+        settled = meter.timeline.floor(until)
+        planner = Planner(self._meter, self._source, self._sight, self._ledger, one_database=True, settled=settled)
         return Looks(
             meter,
             planner,
@@ -305,7 +306,7 @@ class Ground:
             Agenda(meter.name, self._ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
             self._ledger,
             now=until + SETTLE,
-            settle=SETTLE,
+            settled=settled,
             lookback=lookback,
             horizon=timedelta(days=35),
             oldest=self._source.oldest_row,

@@ -31,16 +31,19 @@ class Bringer:
         self._ledger = ledger
         self._one_database = one_database
 
-    def totals(self, connection: Connection, stretch: Stretch) -> datetime | None:
-        """Fill the temp table `totals`; return the start of the source's oldest row, None if there is none.
+    def totals(self, connection: Connection, stretch: Stretch) -> None:
+        """Fill the temp table `totals`."""
+        self._fill(connection, "totals", self._source.totals(self._sight, stretch.terms), values(stretch))
+
+    def oldest(self, connection: Connection, since: datetime) -> datetime | None:
+        """The start of the source's oldest row from `since` on, None if there is none.
 
         How far retention has come is asked after the totals: so what it deleted before them is known for deleted.
         """
-        self._fill(connection, "totals", self._source.totals(self._sight, stretch.terms), values(stretch))
         if not self._one_database:
-            return self._source.oldest_row()
+            return self._source.oldest_row(since)
         with guarded(connection):
-            row = cursor(connection).execute(self._source.oldest(), {}).fetchone()
+            row = cursor(connection).execute(self._source.oldest(), {"oldest_from": since}).fetchone()
         return row[0].astimezone(UTC) if row and row[0] else None
 
     def counts(self, connection: Connection, stretch: Stretch) -> None:

@@ -60,7 +60,7 @@ class Looks:
         ledger: Ledger,
         *,
         now: datetime,
-        settle: timedelta,
+        settled: datetime,
         lookback: timedelta,
         horizon: timedelta,
         oldest: Callable[[], datetime | None],
@@ -75,7 +75,7 @@ class Looks:
             agenda: where looks are kept.
             ledger: what was looked at before.
             now: the source's clock.
-            settle: how long after its end a window is settled.
+            settled: the end of the newest settled window.
             lookback: how far before the watermark a fresh look begins.
             horizon: how far back probes and deep looks go.
             oldest: asks the source for the start of its oldest row, None if it has none.
@@ -89,8 +89,7 @@ class Looks:
         self._oldest = oldest
         self._progress = progress
         self.seen = Seen()
-        self.newest = meter.timeline.floor(now - settle)
-        """The end of the newest settled window."""
+        self.settled = settled
         self.fresh_since = max(meter.start, meter.timeline.floor(meter.watermark - lookback))
         """Where the fresh look begins."""
         self._horizon = meter.timeline.floor(now - horizon)
@@ -101,7 +100,7 @@ class Looks:
         Raises:
             NoTurnError: another pass is at it.
         """
-        self._walk("fresh", self.fresh_since, self.newest, Watermark(self._meter.name))
+        self._walk("fresh", self.fresh_since, self.settled, Watermark(self._meter.name))
 
     def due(self) -> None:
         """Do what is due: unfinished backfills, then a deep look or a probe."""
@@ -125,7 +124,8 @@ class Looks:
 
     def _resume(self, look: Look) -> None:
         """Do what is left of a deep look or a backfill; passes that do the same one share it."""
-        position, until = max(look.since, look.position).astimezone(UTC), look.until.astimezone(UTC)
+        position = max(look.since, look.position).astimezone(UTC)
+        until = min(look.until.astimezone(UTC), self.settled)  # it may have begun by a clock that ran ahead
         if look.kind == "backfill":
             self._walk("backfill", self._from_oldest(position), until, Position(look.id))
         else:
@@ -134,12 +134,12 @@ class Looks:
         self._agenda.finish(look)
 
     def _from_oldest(self, since: datetime) -> datetime:
-        """The moment, or the window of the source's oldest row if that is later; the newest window if it has none."""
+        """The moment, or the window of the source's oldest row if that is later; the end of all if there is none."""
         oldest = self._oldest()
-        return max(since, self.newest if oldest is None else self._meter.timeline.floor(oldest))
+        return max(since, self.settled if oldest is None else self._meter.timeline.floor(oldest))
 
     def _probe(self, look: Look) -> None:
-        since, until = look.since.astimezone(UTC), look.until.astimezone(UTC)
+        since, until = look.since.astimezone(UTC), min(look.until.astimezone(UTC), self.settled)
 
         def probe(chunk: Stretch) -> None:
             with self._ledger.transaction(planning=True) as connection:

@@ -36,12 +36,14 @@ class Planner:
         ledger: Ledger,
         *,
         one_database: bool,
+        settled: datetime,
         batch: int = 100,
     ) -> None:
-        """Take what a pass has found out; nothing is read yet."""
+        """Take what a pass has found out; nothing is read yet. `settled` is the end of the newest settled window."""
         self._meter = meter
         self._ledger = ledger
         self._bring = Bringer(source, sight, ledger, one_database=one_database)
+        self._settled = settled
         self._batch = batch
         self._subscriptions = Subscriptions(meter)
 
@@ -93,9 +95,12 @@ class Planner:
 
     def _compared(self, connection: Connection, stretch: Stretch) -> dict[str, Any]:
         """Bring what is compared into the transaction; return the values of the statement that compares it."""
-        oldest = self._bring.totals(connection, stretch)
+        self._bring.totals(connection, stretch)
         self._subscriptions.load(connection)
-        return values(stretch) | self._plan_values(stretch.terms) | {"oldest": oldest}
+        counted = self._counted(connection)
+        oldest = self._bring.oldest(connection, counted) if counted else None
+        how_far = {"counted": counted, "oldest": oldest, "settled": self._settled}
+        return values(stretch) | self._plan_values(stretch.terms) | how_far
 
     def _comparison(self) -> dict[str, sql.Composable]:
         """The parts of a statement that compares: how far retention has come, and what differs."""
@@ -105,6 +110,11 @@ class Planner:
                 subscription=self._subscriptions.expression, mapping=self._subscriptions.join
             ),
         }
+
+    def _counted(self, connection: Connection) -> datetime | None:
+        """From where on the source's oldest row says how far retention has come; None if nowhere."""
+        row = execute(connection, "capture/counted", {"meter": self._meter.name}).fetchone()
+        return row[0] if row else None
 
     def _statement(self) -> sql.Composed:
         """The chunk's statement, put together from those in sql/."""

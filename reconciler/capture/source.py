@@ -22,6 +22,7 @@ from reconciler.model.terms import Stretch, Terms
 TABLE = "LiteLLM_SpendLogs"
 ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
 READ_IF_THERE = frozenset({"status", "cache_hit"})
+FIRST_YEAR = datetime.min.replace(tzinfo=UTC)
 
 TABLES = ("r", "p")
 """The kinds of relation that are tables: plain ones and partitioned ones."""
@@ -169,13 +170,13 @@ class Source:
         return statement("capture/counts").format(spend_logs=self._table)
 
     def oldest(self) -> sql.Composed:
-        """The statement that finds the start of the oldest row, NULL if there is no row."""
+        """The statement that finds the start of the oldest row from `oldest_from` on, of those not in the future."""
         return statement("capture/oldest").format(spend_logs=self._table)
 
-    def oldest_row(self) -> datetime | None:
-        """The start of the oldest row, None if there is no row."""
+    def oldest_row(self, since: datetime = FIRST_YEAR) -> datetime | None:
+        """The start of the oldest row from `since` on, of those not in the future; None if there is none."""
         with self.transaction() as connection:
-            row = cursor(connection).execute(self.oldest(), {}).fetchone()
+            row = cursor(connection).execute(self.oldest(), {"oldest_from": since}).fetchone()
         return row[0].astimezone(UTC) if row and row[0] else None
 
 

@@ -159,8 +159,8 @@ def _unmapped(balance: Balance) -> Iterator[Alarm]:
         "unmapped",
         f"RECONCILE_MAPPING lacks the customers of {count(balance.unmapped_buckets, 'bucket')} "
         f"({_usd(balance.unmapped_cost)}), the oldest of {minute(balance.unmapped_since)}: add them, and the next "
-        "daily look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then; what retention "
-        "has reached stays unbilled.",
+        "daily look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then. What retention "
+        "deletes before is not billed.",
         Decimal(balance.unmapped_buckets),
         balance.unmapped_cost,
     )
@@ -180,8 +180,8 @@ def _purged(balance: Balance) -> Iterator[Alarm]:
     if balance.purge_mark is not None:
         yield Alarm(
             "purged",
-            f"Retention has deleted spend rows up to {minute(balance.purge_mark)}: windows up to there are no longer "
-            "compared.",
+            f"Retention has deleted spend rows up to the window of {minute(balance.purge_mark)}. What is missing up to "
+            "there is no credit; what is there and not billed is billed.",
         )
 
 
@@ -189,8 +189,10 @@ def _late(balance: Balance) -> Iterator[Alarm]:
     if balance.late_rows or balance.late_cost:
         yield Alarm(
             "late",
-            f"{count(balance.late_rows, 'row')} ({_usd(balance.late_cost)}), or more, arrived in windows that "
-            "retention has reached: they are not billed.",
+            "Usage came to windows that retention has reached, in buckets that hold less than was billed: at least "
+            f"{count(balance.late_rows, 'row')}, and at least {_usd(balance.late_cost)} that are not billed. Rows that "
+            "were copied back are billed, late ones are not; which is which can't be told. First copy back whatever "
+            "you mean to: what is above billed then is billed by itself. Invoice only the rest by hand.",
             Decimal(balance.late_rows),
             balance.late_cost,
         )
@@ -210,7 +212,22 @@ def overtaken(mark: datetime, watermark: datetime) -> Alarm:
     return Alarm(
         "overtaken",
         f"Retention has come to the window of {minute(mark)} before it was billed: passes had come to "
-        f"{minute(watermark)} only. What is deleted from there on can't be billed, what is left up to that window's "
-        "end is not billed (the alarm `late` says how much it is). Run passes more often, or let retention keep rows "
-        "longer.",
+        f"{minute(watermark)} only. What it has deleted from there on can't be billed; what is left is. Run passes "
+        "more often, or let retention keep rows longer.",
+    )
+
+
+def pulled_back(now: datetime, moved: Sequence[tuple[str, datetime, datetime]]) -> Alarm:
+    """The incident that a meter was ahead of the source's clock.
+
+    Args:
+        now: the source's clock.
+        moved: what was pulled back, `start` or `watermark`, from where and to where.
+    """
+    what = " and ".join(f"the {name} from {minute(ahead)} to {minute(moment)}" for name, ahead, moment in moved)
+    earlier = " To bill usage before the start: `reconcile --since WHEN`." if moved[0][0] == "start" else ""
+    return Alarm(
+        "clock",
+        f"This meter was ahead of the source's clock ({minute(now)}), so a pass pulled back {what}: was a clock wrong?"
+        f"{earlier}",
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import OperationalError
 
@@ -39,6 +39,10 @@ class Meter:
     lago: str
     organization: str | None
     timeline: Timeline
+
+    def is_ahead_of(self, now: datetime) -> bool:
+        """Whether it starts, or has come, to where the clock has not."""
+        return max(self.start, self.watermark, self.purge_mark or self.start) > now
 
 
 def take_turn(connection: Connection, name: str, *, seconds: float) -> bool:
@@ -152,10 +156,31 @@ def choose_start(connection: Connection, name: str, start: datetime, *, watermar
     connection.execute(chosen.values(start=start, start_chosen=True, watermark=watermark))
 
 
-def move_watermark(connection: Connection, name: str, watermark: datetime) -> None:
-    """Put the watermark somewhere else, perhaps back."""
+def made_at(connection: Connection, name: str) -> datetime | None:
+    """When the meter was made, by the ledger's clock; None if that is in the future, so that clock was wrong."""
+    table = tables.meter.c
+    made = connection.scalar(
+        select(table.created_at).where(table.name == name, table.created_at <= func.clock_timestamp())
+    )
+    return made.astimezone(UTC) if made else None
+
+
+def pull_back(connection: Connection, name: str, now: datetime, *, start: datetime, watermark: datetime) -> None:
+    """Put a meter's start and watermark no later than said, and give up a purge mark in the future.
+
+    A start that is pulled back is nobody's choice: the next `--since` sets it.
+    """
     table = tables.meter
-    connection.execute(update(table).where(table.c.name == name).values(watermark=watermark))
+    connection.execute(
+        update(table)
+        .where(table.c.name == name)
+        .values(
+            start=func.least(table.c.start, start),
+            start_chosen=table.c.start_chosen & (table.c.start <= start),
+            watermark=func.least(table.c.watermark, watermark),
+            purge_mark=case((table.c.purge_mark <= now, table.c.purge_mark)),
+        )
+    )
 
 
 def terms_at(connection: Connection, name: str, moment: datetime) -> Terms:

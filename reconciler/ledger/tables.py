@@ -74,7 +74,6 @@ window = Table(
     Column("unmapped_buckets", BigInteger, nullable=False),
     Column("unmapped_cost", Numeric, nullable=False),
     Column("kept_requests", BigInteger),
-    Column("kept_cost", Numeric),
     Column("late_rows", BigInteger, nullable=False),
     Column("late_cost", Numeric, nullable=False),
     Column("looked_at", MOMENT, nullable=False, server_default=NOW),

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from threading import Event
+
+from sqlalchemy import Connection
 
 from reconciler.capture.agenda import Agenda
 from reconciler.capture.chunks import Chunks
@@ -13,9 +14,8 @@ from reconciler.capture.looks import Looks
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
-from reconciler.ledger import meters
+from reconciler.ledger import kinds, meters
 from reconciler.ledger.balance import balance
-from reconciler.ledger.kinds import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger
@@ -73,7 +73,7 @@ class Work:
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
         if span is not None:
-            looks.backfill(span.since, min(span.until or looks.newest, looks.fresh_since))
+            looks.backfill(span.since, min(span.until or looks.settled, looks.fresh_since))
 
     def _deliver(self, delivery: Delivery, meter: Meter, looks: Looks, *, adopt: bool) -> None:
         """Deliver what is new before what is due is looked at, then what that found."""
@@ -94,8 +94,15 @@ class Work:
 
     def _looks(self, meter: Meter, turn: float) -> Looks:
         settings, limits = self.settings, self.settings.limits
+        settled = self._settled(meter, self.sight.now)
         planner = Planner(
-            self.wanted, self.source, self.sight, self.ledger, one_database=settings.one_database, batch=limits.batch
+            self.wanted,
+            self.source,
+            self.sight,
+            self.ledger,
+            one_database=settings.one_database,
+            settled=settled,
+            batch=limits.batch,
         )
 
         def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
@@ -108,7 +115,7 @@ class Work:
             Agenda(meter.name, self.ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
             self.ledger,
             now=self.sight.now,
-            settle=settings.settle,
+            settled=settled,
             lookback=settings.lookback,
             horizon=settings.horizon,
             oldest=self.source.oldest_row,
@@ -116,24 +123,42 @@ class Work:
         )
         return looks
 
+    def _settled(self, meter: Meter, now: datetime) -> datetime:
+        """The end of the newest window that is settled."""
+        return meter.timeline.floor(now - self.settings.settle)
+
     def _pull_back(self, meter: Meter) -> Meter:
-        """A watermark in the future came from a clock that ran ahead: pull it back and say so."""
-        if meter.watermark <= self.sight.now:
+        """A start or a watermark in the future came from a clock that ran ahead: pull it back and say so.
+
+        A purge mark there is given up: how far retention has come is found anew.
+        """
+        if not meter.is_ahead_of(self.sight.now):
             return meter
         now = self.source.sight().now  # another pass may have begun after this one looked, and moved the watermark
-        if meter.watermark <= now:
+        if not meter.is_ahead_of(now):
             return meter
-        newest = meter.timeline.floor(now - self.settings.settle)
-        alarm = Alarm(
-            "clock",
-            f"The watermark {meter.watermark:%Y-%m-%d %H:%M} UTC was ahead of the source's clock "
-            f"({now:%Y-%m-%d %H:%M} UTC) and was pulled back: was a clock wrong?",
-            Decimal(1),
-        )
         with self.ledger.transaction() as connection:
-            meters.move_watermark(connection, meter.name, newest)
-            self.ledger.ring(connection, meter.name, alarm)
-        return replace(meter, watermark=newest)
+            back = replace(
+                meter,
+                start=meter.start if meter.start <= now else self._begun(connection, meter, now),
+                watermark=min(meter.watermark, self._settled(meter, now)),
+            )
+            meters.pull_back(connection, meter.name, now, start=back.start, watermark=back.watermark)
+            moved = [
+                (name, ahead, moment)
+                for name, ahead, moment in (
+                    ("start", meter.start, back.start),
+                    ("watermark", meter.watermark, back.watermark),
+                )
+                if ahead != moment
+            ]
+            if moved:
+                self.ledger.ring(connection, meter.name, kinds.pulled_back(now, moved))
+        return back
+
+    def _begun(self, connection: Connection, meter: Meter, now: datetime) -> datetime:
+        """Where a first run would have started: when the meter was made, or now if the ledger's clock ran ahead."""
+        return min(meter.start, meter.timeline.floor(meters.made_at(connection, meter.name) or now))
 
     @contextmanager
     def _concluded(self, meter: Meter, looks: Looks) -> Iterator[None]:
@@ -150,7 +175,7 @@ class Work:
         """Take the looks' figures, see how the meter stands now, and ring what has to ring."""
         summary, name = self.summary, meter.name
         summary.tally = looks.seen.tally
-        summary.since, summary.until = looks.seen.since or looks.newest, looks.seen.until or looks.newest
+        summary.since, summary.until = looks.seen.since or looks.settled, looks.seen.until or looks.settled
         horizon = meter.timeline.floor(self.sight.now - self.settings.horizon)
         with self.ledger.transaction() as connection:
             summary.balance = balance(connection, name, horizon)

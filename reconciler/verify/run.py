@@ -154,7 +154,13 @@ class Verification:
     def _legs(self, wanted: MeterSettings, meter: Meter, sight: Sight, span: Span, report: Report) -> None:
         settings = self._settings
         planner = Planner(
-            wanted, self._source, sight, self._ledger, one_database=settings.one_database, batch=settings.limits.batch
+            wanted,
+            self._source,
+            sight,
+            self._ledger,
+            one_database=settings.one_database,
+            settled=meter.timeline.floor(sight.now - settings.settle),
+            batch=settings.limits.batch,
         )
         table = TableAndLedger(
             meter,

@@ -9,7 +9,7 @@
 WITH moved AS (
 {purge_mark}
 ), mark AS MATERIALIZED (
-    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark
+    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark, purge_mark AS before
     FROM reconciler.meter
     WHERE name = %(meter)s
 ), delta AS MATERIALIZED (

@@ -3,12 +3,13 @@
 -- Reads   totals, and the meter's events of these windows, whatever their state, less the credits that a person has put
 --         on record: the events are the ledger, billed is derived from them and stored nowhere.
 -- Returns delta: one row a differing bucket, with its subscription and its fate:
---   plan      becomes one more event
+--   plan      becomes one more event, whatever retention has deleted: what is above billed is billed
 --   frozen    some measure is below billed: nothing is planned and nothing credited
---   purged    retention has begun to delete this window: no longer compared
+--   purged    the same in a window that retention has reached: its doing
 --   unmapped  the operator's mapping lacks this customer: left as it is, so the next look finds it again
 --
--- It also says of each bucket whether one of its events is in conflict, and whether one is still on its way.
+-- It also says of each bucket how many rows it has, whether one of its events is in conflict, and whether one is still
+-- on its way.
 -- A bucket without tokens and cost of which nothing is billed differs from nothing.
 WITH billed AS (
     SELECT window_start, customer, model,
@@ -40,7 +41,8 @@ WITH billed AS (
            coalesce(source.input_tokens, 0) - coalesce(billed.input_tokens, 0) AS input_tokens,
            coalesce(source.output_tokens, 0) - coalesce(billed.output_tokens, 0) AS output_tokens,
            coalesce(source.cost, 0) - coalesce(billed.cost, 0) AS cost,
-           coalesce(source.requests, 0) - coalesce(billed.requests, 0) AS requests
+           coalesce(source.requests, 0) - coalesce(billed.requests, 0) AS requests,
+           coalesce(source.requests, 0) AS rows
     FROM source FULL JOIN billed USING (window_start, customer, model)
     WHERE (source.requests IS DISTINCT FROM billed.requests
            OR source.cost IS DISTINCT FROM billed.cost
@@ -51,8 +53,8 @@ WITH billed AS (
 )
 SELECT differing.*,
        {subscription} AS subscription,
-       CASE WHEN window_start <= (SELECT purge_mark FROM mark) THEN 'purged'
-            WHEN least(input_tokens, output_tokens, cost, requests) < 0 THEN 'frozen'
+       CASE WHEN least(input_tokens, output_tokens, cost, requests) < 0
+                THEN CASE WHEN window_start <= (SELECT purge_mark FROM mark) THEN 'purged' ELSE 'frozen' END
             WHEN {subscription} IS NULL THEN 'unmapped'
             ELSE 'plan' END AS fate
 FROM differing {mapping}

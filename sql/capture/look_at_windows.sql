@@ -1,10 +1,13 @@
 -- look_at_windows: what this look saw of every window in [since, until), the empty ones too.
 --
--- Reads   totals, delta, mark and reconciler."window". A purged window keeps the usage that it had left when retention
---         reached it; what the source holds beyond that, or of any bucket beyond what is billed, arrived later: it is not
---         planned, it is reported. Both can be too little, as what was deleted since hides some; the larger one counts.
---         What was unmapped then can't be billed any more, and stays in view.
--- Returns looked: one row a window.
+-- Reads   totals, delta, mark and reconciler."window".
+-- Returns looked: one row a window. In a window that retention has reached:
+--   kept_requests      the fewest rows that it is known to have had since. Of the rows that it has now, as many at most were
+--                  there already
+--   late_rows      the rows of buckets that hold less than was billed, beyond those: they arrived since, and whether they
+--                  are billed can't be told. There may be more
+--   late_cost      what such a bucket costs beyond what was billed of it: that is not billed
+--   unmapped_…     also what retention has deleted before its customer was mapped: it was never billed
 WITH seen AS (
     SELECT window_start,
            sum(requests)::bigint AS rows,
@@ -24,7 +27,8 @@ WITH seen AS (
            -sum(cost) FILTER (WHERE fate = 'frozen') AS frozen_cost,
            count(*) FILTER (WHERE fate = 'unmapped') AS unmapped_buckets,
            sum(cost) FILTER (WHERE fate = 'unmapped') AS unmapped_cost,
-           sum(greatest(requests, 0)) FILTER (WHERE fate = 'purged') AS unbilled_requests,
+           sum(rows) FILTER (WHERE fate = 'purged') AS untold_rows,
+           sum(greatest(requests, 0)) FILTER (WHERE fate = 'purged') AS unbilled_rows,
            sum(greatest(cost, 0)) FILTER (WHERE fate = 'purged') AS unbilled_cost
     FROM delta
     GROUP BY window_start
@@ -41,21 +45,24 @@ SELECT span.start,
        coalesce(differing.planned_cost, 0) AS planned_cost,
        coalesce(differing.frozen_buckets, 0) AS frozen_buckets,
        coalesce(differing.frozen_cost, 0) AS frozen_cost,
-       CASE WHEN span.start <= mark.purge_mark THEN coalesce(before.unmapped_buckets, 0)
-            ELSE coalesce(differing.unmapped_buckets, 0) END AS unmapped_buckets,
-       CASE WHEN span.start <= mark.purge_mark THEN coalesce(before.unmapped_cost, 0)
-            ELSE coalesce(differing.unmapped_cost, 0) END AS unmapped_cost,
-       CASE WHEN span.start = mark.purge_mark THEN least(coalesce(before.kept_requests, before.requests, 0),
-                                                   coalesce(seen.requests, 0))
-            WHEN span.start < mark.purge_mark THEN 0 END AS kept_requests,
-       CASE WHEN span.start = mark.purge_mark THEN least(coalesce(before.kept_cost, before.cost, 0),
-                                                   coalesce(seen.cost, 0))
-            WHEN span.start < mark.purge_mark THEN 0 END AS kept_cost,
-       coalesce(differing.unbilled_requests, 0)::bigint AS unbilled_requests,
-       coalesce(differing.unbilled_cost, 0) AS unbilled_cost
+       greatest(coalesce(differing.unmapped_buckets, 0),
+                CASE WHEN span.start <= mark.purge_mark
+                     THEN before.unmapped_buckets - coalesce(differing.planned_events, 0) END) AS unmapped_buckets,
+       greatest(coalesce(differing.unmapped_cost, 0),
+                CASE WHEN span.start <= mark.purge_mark
+                          AND before.unmapped_buckets > coalesce(differing.planned_events, 0)
+                     THEN before.unmapped_cost - coalesce(differing.planned_cost, 0) END) AS unmapped_cost,
+       kept.requests AS kept_requests,
+       greatest(differing.untold_rows - kept.requests, differing.unbilled_rows, 0)::bigint AS late_rows,
+       coalesce(differing.unbilled_cost, 0) AS late_cost
 FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz - %(length)s::interval,
                      %(length)s::interval) AS span (start)
      CROSS JOIN mark
      LEFT JOIN seen ON seen.window_start = span.start
      LEFT JOIN differing ON differing.window_start = span.start
      LEFT JOIN reconciler."window" AS before ON before.meter = %(meter)s AND before.start = span.start
+     CROSS JOIN LATERAL (
+         SELECT CASE WHEN span.start < mark.before THEN 0
+                     WHEN span.start <= mark.purge_mark
+                         THEN least(coalesce(before.kept_requests, before.requests), coalesce(seen.requests, 0)) END AS requests
+     ) AS kept

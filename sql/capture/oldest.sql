@@ -1,6 +1,8 @@
--- oldest: the start of the oldest row, one step down the "startTime" index. Shows how far retention has come.
+-- oldest: the start of the oldest row of those not in the future, one step down the "startTime" index.
 --
--- Returns one row, NULL if there is no row. What lies beyond a calendar's years lies in no window.
-SELECT min("startTime") AT TIME ZONE 'UTC' AS oldest 
+-- Reads   the rows that start from a moment on. What lies beyond a calendar's years lies in no window.
+-- Returns one row, NULL if there is no such row.
+SELECT min("startTime") AT TIME ZONE 'UTC' AS oldest
 FROM {spend_logs}
-WHERE "startTime" >= timestamp '0001-01-01' AND "startTime" < timestamp '9999-12-31'
+WHERE "startTime" >= %(oldest_from)s::timestamptz AT TIME ZONE 'UTC'
+  AND "startTime" <= statement_timestamp() AT TIME ZONE 'UTC'

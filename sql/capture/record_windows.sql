@@ -4,10 +4,9 @@
 -- Writes  reconciler."window".
 INSERT INTO reconciler."window" AS known (
     meter, start, rows, requests, cost, unattributed_rows, unattributed_cost, suspect_rows,
-    frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, kept_cost, late_rows, late_cost)
+    frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, late_rows, late_cost)
 SELECT %(meter)s, start, rows, requests, cost, unattributed_rows, unattributed_cost, suspect_rows,
-       frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, kept_cost,
-       greatest(requests - kept_requests, unbilled_requests), greatest(cost - kept_cost, unbilled_cost)
+       frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, late_rows, late_cost
 FROM looked
 ORDER BY start
 ON CONFLICT (meter, start) DO UPDATE
@@ -22,7 +21,6 @@ SET rows = excluded.rows,
     unmapped_buckets = excluded.unmapped_buckets,
     unmapped_cost = excluded.unmapped_cost,
     kept_requests = excluded.kept_requests,
-    kept_cost = excluded.kept_cost,
     late_rows = excluded.late_rows,
     late_cost = excluded.late_cost,
     looked_at = clock_timestamp()

@@ -54,7 +54,7 @@ def test_suspect_rows_of_a_backfill_stay_an_alarm(proxy_db: Database, lago: Sand
 
 
 def test_unmapped_usage_that_retention_reaches_stays_an_alarm(proxy_db: Database, lago: Sandbox, mapping: Path) -> None:
-    """It can't be billed any more: a person has to know what it was."""
+    """What is deleted can't be billed any more: a person has to know what it was."""
     environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(mapping))
     old = window() - timedelta(days=5)
     proxy_db.insert(
@@ -67,3 +67,32 @@ def test_unmapped_usage_that_retention_reaches_stays_an_alarm(proxy_db: Database
         assert _messages(done).keys() == {"unmapped", "purged"}
         assert done.balance is not None
         assert (done.balance.unmapped_buckets, done.balance.unmapped_cost) == (1, Decimal("0.5"))
+
+
+def test_unmapped_usage_that_retention_has_left_is_billed_once_it_is_mapped(
+    proxy_db: Database, lago: Sandbox, mapping: Path
+) -> None:
+    environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(mapping))
+    old = window() - timedelta(days=5)
+    proxy_db.insert(
+        *(spend_row(startTime=old + timedelta(minutes=minute)) for minute in (-1, 4, 14)),
+        *(spend_row(startTime=old + timedelta(minutes=9), end_user=name, spend=0.5) for name in ("globex", "hooli")),
+    )
+    reconcile(environ, since="9d")
+    proxy_db.fetch(
+        'DELETE FROM "LiteLLM_SpendLogs" WHERE "startTime" < %s', (old + timedelta(minutes=5)).replace(tzinfo=None)
+    )
+    let_time_pass(proxy_db, "2 days")
+    assert _messages(reconcile(environ)).keys() == {"unmapped", "purged"}
+
+    with mapping.open("a") as file:
+        file.write("globex,globex\n")
+    let_time_pass(proxy_db, "2 days")
+    half = reconcile(environ)
+    assert (half.tally.rows, half.tally.cost_planned) == (1, Decimal("0.5"))
+    assert "1 bucket (0.5 USD)" in _messages(half)["unmapped"]
+
+    with mapping.open("a") as file:
+        file.write("hooli,hooli\n")
+    let_time_pass(proxy_db, "2 days")
+    assert _messages(reconcile(environ)).keys() == {"purged"}

@@ -1,6 +1,6 @@
 """Retention deletes old rows while late ones still arrive: nothing is credited, nothing doubled. Invariant 13."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,11 +8,12 @@ import pytest
 
 from reconciler.capture.bring import copy
 from reconciler.capture.looks import Seen
+from reconciler.demo.litellm import partition_spend_logs
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import WINDOW, window
-from tests.support import counted, environment, let_time_pass, reconcile
+from tests.support import assert_exact, counted, environment, let_time_pass, reconcile
 
 DAY = timedelta(days=1)
 
@@ -81,9 +82,12 @@ def test_late_rows_on_both_sides_of_the_edge(
     assert (_kinds(hidden), hidden.exit_code) == (["frozen", "late", "purged"], 3)
 
     _delete_before(proxy_db, edge + timedelta(minutes=5))
-    seen = _probe(ledger, environ)
+    assert _kinds(_probe(ledger, environ)) == ["purged"]
     assert _mark(ledger) == edge
-    assert _kinds(seen) == ["purged"]
+    seen = _deep(ledger, environ)
+    assert _kinds(seen) == ["late", "purged"]
+    assert seen.balance is not None
+    assert (seen.balance.late_rows, seen.balance.late_cost) == (0, Decimal("0.245")), "its bucket, beyond billed"
     assert _billed(lago) == billed + Decimal(3)
 
     proxy_db.insert(
@@ -93,23 +97,23 @@ def test_late_rows_on_both_sides_of_the_edge(
     )
     probed = _probe(ledger, environ)
     assert _mark(ledger) == edge, "it never moves back"
-    assert _billed(lago) == billed + Decimal(7), "above the mark late rows are billed"
+    assert _billed(lago) == billed + Decimal("7.5"), "late rows are billed on both sides"
     assert _kinds(probed) == ["late", "purged"]
     assert probed.balance is not None
-    # Two of these rows, and in the window at the edge all that its bucket holds beyond what was billed of it.
-    assert (probed.balance.late_rows, probed.balance.late_cost) == (2, Decimal("0.8075"))
+    # But for one in the window at the edge, whose bucket has lost more rows than have come.
+    assert (probed.balance.late_rows, probed.balance.late_cost) == (1, Decimal("0.3075"))
     late = next(alarm["message"] for alarm in probed.alarms if alarm["kind"] == "late")
-    assert "2 rows (0.8075 USD), or more, arrived" in late
+    assert "at least 1 row, and at least 0.3075 USD that are not billed" in late
 
     # All stays as it is, whatever looks again.
     for again in (_probe(ledger, environ), _deep(ledger, environ), reconcile(environ, since="15d")):
         assert (again.tally.events_planned, again.tally.frozen_buckets) == (0, 0)
         assert again.balance is not None
-        assert (again.balance.late_rows, again.balance.frozen_buckets) == (2, 0)
-    assert _billed(lago) == billed + Decimal(7)
+        assert (again.balance.late_rows, again.balance.frozen_buckets) == (1, 0)
+    assert _billed(lago) == billed + Decimal("7.5")
 
 
-def test_late_usage_is_reported_though_retention_has_deleted_more_in_its_window(
+def test_late_usage_is_billed_or_reported_though_retention_has_deleted_more_in_its_window(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     """A new customer's row and one that is raised, in a window of which half is deleted at the same time."""
@@ -120,19 +124,16 @@ def test_late_usage_is_reported_though_retention_has_deleted_more_in_its_window(
 
     _delete_before(proxy_db, edge + timedelta(minutes=10))
     proxy_db.insert(spend_row(startTime=edge + timedelta(minutes=12), spend=5.0, end_user="globex"))
-    seen = _probe(ledger, environ)
-    assert _kinds(seen) == ["late", "purged"]
-    assert seen.balance is not None
-    assert (seen.balance.late_rows, seen.balance.late_cost) == (1, Decimal(5))
+    assert _kinds(_probe(ledger, environ)) == ["purged"]
+    assert _billed(lago) == billed + 5
 
     raised = edge + timedelta(minutes=11)
     proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 3 WHERE "startTime" = %s', raised.replace(tzinfo=None))
     again = _deep(ledger, environ)
     assert again.balance is not None
-    assert again.balance.late_rows == 1
-    assert Decimal(8) - Decimal("0.015") <= again.balance.late_cost < Decimal(8)
+    assert (again.balance.late_rows, again.balance.late_cost) == (0, Decimal("3.004") - Decimal("0.015"))
     assert _kinds(again) == ["late", "purged"]
-    assert _billed(lago) == billed
+    assert _billed(lago) == billed + 5
 
 
 def test_retention_that_goes_on_rings_once(
@@ -184,8 +185,8 @@ def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
 
     done = reconcile(environ)
     assert _mark(ledger) == window() - DAY
-    assert _kinds(done) == ["late", "overtaken", "purged"]
-    assert done.tally.rows == 23, "what is above the mark is billed"
+    assert _kinds(done) == ["overtaken", "purged"]
+    assert done.tally.rows == 24, "what is left is billed"
     overtaken = next(alarm for alarm in done.alarms if alarm["kind"] == "overtaken")
     assert "before it was billed" in overtaken["message"]
     assert done.exit_code == 3
@@ -219,7 +220,7 @@ def test_a_pass_killed_after_the_chunk_that_moved_the_mark_has_rung(
     assert done.exit_code == 3
 
 
-def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
+def test_what_is_left_in_the_mark_s_window_is_billed_even_if_no_pass_had_seen_it(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     proxy_db.insert(spend_row(startTime=window() - 3 * DAY))
@@ -230,13 +231,11 @@ def test_usage_in_the_mark_s_window_is_reported_even_if_no_pass_had_seen_it(
     _delete_before(proxy_db, window())
 
     done = reconcile(environ)
-    assert _kinds(done) == ["late", "overtaken", "purged"]
-    assert lago.totals()[0]["sums"]["response_cost"] == "0.0000135"
-    assert done.balance is not None
-    assert (done.balance.late_rows, done.balance.late_cost) == (1, Decimal("0.5"))
+    assert _kinds(done) == ["overtaken", "purged"]
+    assert _billed(lago) == Decimal("0.5000135")
     messages = {alarm["kind"]: alarm["message"] for alarm in done.alarms}
     assert f"the window of {window():%Y-%m-%d %H:%M} UTC before it was billed" in messages["overtaken"]
-    assert "1 row (0.5 USD)" in messages["late"]
+    assert "can't be billed; what is left is" in messages["overtaken"]
 
 
 def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_for_deleted(
@@ -262,3 +261,111 @@ def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_
         assert (done.tally.events_planned, done.tally.frozen_buckets) == (0, 0)
     assert _mark(empty_db) == moments[2]
     assert counted(lago) == billed
+
+
+def _empty(database: Database) -> None:
+    database.fetch('TRUNCATE "LiteLLM_SpendLogs"')
+
+
+OPEN = timedelta(minutes=16)
+"""After the begin of the newest settled window: in one that is not."""
+
+
+@pytest.mark.parametrize(
+    "left",
+    [None, datetime(2036, 1, 1, tzinfo=UTC), window() + OPEN, datetime(1971, 1, 1, tzinfo=UTC)],
+    ids=["nothing", "a row of the future", "a row of the present", "a row before the start"],
+)
+def test_a_row_of_the_future_says_nothing_about_retention(
+    proxy_db: Database, lago: Sandbox, left: datetime | None
+) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(startTime=window(back)) for back in (700, 9, 1)))
+    reconcile(environ, since="10d")
+    _empty(proxy_db)
+    if left:
+        proxy_db.insert(spend_row(startTime=left))
+
+    emptied = _deep(proxy_db, environ)
+    assert _kinds(emptied) == ["purged"], "no bucket is frozen, and passes had come far enough"
+    mark = _mark(proxy_db)
+    assert isinstance(mark, datetime)
+    assert window(1) <= mark <= window(0)
+
+    # Whatever comes is billed, in whatever window: billed before, never billed, not settled then.
+    proxy_db.insert(*(spend_row(startTime=window(back), end_user=name) for back, name in ((9, "new"), (5, "acme"))))
+    assert _probe(proxy_db, environ).tally.rows == 2
+    assert _mark(proxy_db) == mark
+
+
+def test_what_comes_into_a_table_that_retention_has_emptied_is_billed(
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    """No pass has seen the empty table: the new rows are the oldest."""
+    proxy_db.insert(*(spend_row(startTime=window(back), spend=1.0) for back in (500, 400)))
+    reconcile(environ, since="9d")
+    _empty(proxy_db)
+    new = [spend_row(startTime=window(2), spend=1.0) for _ in range(3)]
+    proxy_db.insert(*new)
+
+    done = _probe(ledger, environ)
+
+    assert done.tally.rows == 3
+    assert _kinds(done) == ["purged"]
+    assert _mark(ledger) == window(2)
+    assert _billed(lago) == 5
+
+
+def test_usage_that_is_copied_back_is_not_late_and_what_is_above_billed_is_billed(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    """LiteLLM's runbook for partitions in mid-window: some rows were seen before, some not, and one came after."""
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(
+        spend_row(startTime=window(6), spend=0.0),
+        *(spend_row(startTime=window(3) + number * timedelta(seconds=10), spend=1.0) for number in range(60)),
+    )
+    reconcile(environ, since="3h")
+    assert _billed(lago) == 60
+
+    proxy_db.insert(*(spend_row(startTime=window(3) + timedelta(minutes=11), spend=1.0) for _ in range(10)))
+    partition_spend_logs(proxy_db.url)
+    proxy_db.insert(spend_row(startTime=window(3) + timedelta(minutes=12), spend=1.0))
+    swapped = reconcile(environ)
+    assert (_billed(lago), _kinds(swapped)) == (Decimal(60), ["purged"])
+
+    half = """INSERT INTO "LiteLLM_SpendLogs" SELECT * FROM "LiteLLM_SpendLogs_legacy"
+              WHERE "startTime" < %s ON CONFLICT DO NOTHING"""
+    proxy_db.fetch(half, (window(3) + timedelta(minutes=5)).replace(tzinfo=None))
+    copying = reconcile(environ)
+    assert _billed(lago) == 60
+    assert copying.balance is not None
+    assert (copying.balance.late_rows, copying.balance.late_cost) == (30, Decimal(0)), (
+        "none of it is known to be unbilled"
+    )
+    late = next(alarm["message"] for alarm in copying.alarms if alarm["kind"] == "late")
+    assert "at least 30 rows, and at least 0 USD that are not billed. Rows that were copied back are billed" in late
+
+    proxy_db.fetch(half, "infinity")
+    copied = reconcile(environ)
+    assert (_billed(lago), copied.tally.rows, _kinds(copied)) == (Decimal(71), 11, ["purged"])
+    assert _deep(proxy_db, environ).tally.rows == 0
+    assert_exact(proxy_db, lago)
+
+
+def test_a_row_that_more_deletions_hide_is_reported(
+    proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
+) -> None:
+    """Its bucket has lost 15 rows: that one of the same customer and model has come since is all that can be told."""
+    edge = _bill_around_an_edge(proxy_db, environ)
+    billed = _billed(lago)
+    _delete_before(proxy_db, edge + WINDOW)
+    assert _kinds(_probe(ledger, environ)) == ["purged"]
+
+    proxy_db.insert(spend_row(startTime=edge + timedelta(minutes=3), spend=0.001))
+    seen = _probe(ledger, environ)
+
+    assert seen.balance is not None
+    assert (seen.balance.late_rows, seen.balance.late_cost) == (1, Decimal(0))
+    assert (_kinds(seen), seen.exit_code) == (["late", "purged"], 3)
+    assert _billed(lago) == billed

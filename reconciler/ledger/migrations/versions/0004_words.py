@@ -86,6 +86,11 @@ CREATE INDEX batch_not_verified ON reconciler.batch (meter, first_window)
     WHERE state = 'accepted' AND verified_at IS NULL;
 """
 
+_LATE = """
+-- What is above billed is billed, so what came late costs only what its buckets hold beyond that: late_cost.
+ALTER TABLE reconciler."window" DROP COLUMN kept_cost;
+"""
+
 
 def upgrade() -> None:
     """Add them."""
@@ -93,3 +98,4 @@ def upgrade() -> None:
     op.execute(_ALARMS)
     op.execute(_CUSTOMERS)
     op.execute(_VERIFIED)
+    op.execute(_LATE)
