@@ -56,19 +56,6 @@ def test_each_answer_that_differs_fails_and_is_listed() -> None:
     assert "\n  no answer: " in listed
 
 
-def test_what_an_older_lago_does_not_promise_is_not_asked_of_it() -> None:
-    with Sandbox(api_key="its-key") as lago:
-        lago.faults(
-            {"kind": "status", "status": 200, "count": None, "path": "/health", "body": '{"version": "v1.28.0"}'},
-            {"kind": "status", "status": 404, "count": None, "path": "/api/v1/events_enriched"},
-        )
-        code, printed = suite(lago.url, "-k", "enriched or 1710421740")
-    assert code == 0, printed
-    assert "1 passed, 5 skipped" in printed
-    assert "[3] tests/contract/test_contract.py" in printed
-    assert "known of Lago 1.48 and later" in printed
-
-
 @pytest.mark.proof
 def test_a_wrong_key_is_said_at_once() -> None:
     with another_lago() as url:

@@ -7,6 +7,8 @@ import httpx
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.contract import test_contract
+from tests.contract.cases import CASES
 from tests.contract.target import NotLagoError, StoreName, Target, read_version, store_of, version_of
 
 ORGANIZATION = {"path": "/api/v1/organizations", "status": 200, "body": '{"organization": {"name": "Acme"}}'}
@@ -89,6 +91,13 @@ def test_the_version_is_what_is_told_or_what_lago_tells_or_the_newest(lago: Sand
     assert version_of(client) is None
     with pytest.raises(ValueError, match="'newest' is no version of Lago"):
         version_of(client, "newest")
+
+
+def test_an_older_lago_is_not_asked_what_it_does_not_promise() -> None:
+    nowhere = Target(httpx.Client(), "postgres", (1, 28), 0)
+    (newer,) = (case for case in CASES if case.name == "enriched events are of the ClickHouse store only")
+    with pytest.raises(pytest.skip.Exception, match=r"known of Lago 1\.36 and later"):
+        test_contract.test_it_answers_as_lago_does(nowhere, newer, lambda *_: None)
 
 
 @pytest.mark.parametrize(

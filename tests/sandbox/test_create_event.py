@@ -1,4 +1,3 @@
-import time
 from typing import Any
 
 import pytest
@@ -191,10 +190,3 @@ def test_a_body_that_is_not_json_is_explained_only_to_who_accepts_json(api: Api)
     assert (bare.status_code, bare.content) == (400, b"")
     told = api.client.post("events", content=b"{", headers=headers | {"Accept": "application/json"})
     assert told.json() == {"status": 400, "error": "Bad Request"}
-
-
-def test_a_thousand_events_take_no_second(api: Api) -> None:
-    started = time.monotonic()
-    for batch in range(10):
-        assert api.send(*(event(f"{batch}-{n}") for n in range(100))).status_code == 200
-    assert time.monotonic() - started < 1
