@@ -126,6 +126,9 @@ class Planner:
             plan=sql.SQL("TABLE delta") if self._ledger.is_dry else statement("capture/plan").format(),
             look_at_windows=statement("capture/look_at_windows"),
             record_windows=statement("capture/record_windows"),
+            unmapped_customers=statement("capture/unmapped_customers"),
+            forget_unmapped=statement("capture/forget_unmapped"),
+            record_unmapped=statement("capture/record_unmapped"),
         )
 
     def _plan_values(self, terms: Terms) -> dict[str, Any]:

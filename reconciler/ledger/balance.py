@@ -29,6 +29,9 @@ class Balance:
         frozen_buckets: buckets whose source total is below what was billed.
         unmapped_buckets: usage of customers that the operator's mapping lacks.
         unmapped_since: the earliest window that has some.
+        unmapped_customers: whose it is, at most three, those with the most cost first; names are cut.
+        unmapped_costs: how much of each, USD.
+        unmapped_number: how many customers that is of all.
         unattributed_rows: rows without a customer.
         suspect_rows: rows with negative, NaN or infinite spend, or negative tokens.
         late_rows: rows that arrived in windows which retention has reached.
@@ -56,6 +59,9 @@ class Balance:
     unmapped_buckets: int
     unmapped_cost: Decimal
     unmapped_since: datetime | None
+    unmapped_customers: list[str]
+    unmapped_costs: list[Decimal]
+    unmapped_number: int
     unattributed_rows: int
     unattributed_cost: Decimal
     suspect_rows: int

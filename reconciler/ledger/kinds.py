@@ -155,12 +155,14 @@ def _frozen(balance: Balance) -> Iterator[Alarm]:
 def _unmapped(balance: Balance) -> Iterator[Alarm]:
     if not balance.unmapped_buckets or balance.unmapped_since is None:
         return
+    most = _whose(balance.unmapped_customers, balance.unmapped_costs)
+    whose = count(balance.unmapped_number, "customer") if most else "customers"  # no look has seen whose it is
     yield Alarm(
         "unmapped",
-        f"RECONCILE_MAPPING lacks the customers of {count(balance.unmapped_buckets, 'bucket')} "
-        f"({_usd(balance.unmapped_cost)}), the oldest of {minute(balance.unmapped_since)}: add them, and the next "
-        "daily look bills them. Windows older than RECONCILE_HORIZON need a `reconcile --since` then. What retention "
-        "deletes before is not billed.",
+        f"RECONCILE_MAPPING lacks {whose} of {count(balance.unmapped_buckets, 'bucket')} "
+        f"({_usd(balance.unmapped_cost)}){f', most of it of {most}' if most else ''}, the oldest of "
+        f"{minute(balance.unmapped_since)}. Add them: the next daily look bills them. Windows older than "
+        "RECONCILE_HORIZON need a `reconcile --since` then. What retention deletes before is not billed.",
         Decimal(balance.unmapped_buckets),
         balance.unmapped_cost,
     )

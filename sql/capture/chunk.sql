@@ -3,7 +3,8 @@
 --
 -- Reads   the temp table totals: what the source says. No table that others own is read here.
 -- Writes  the meter's purge mark (purge_mark.sql), its events and their batches (place.sql, batches.sql,
---         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql).
+--         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql),
+--         whose usage is unmapped (unmapped_customers.sql, forget_unmapped.sql, record_unmapped.sql).
 -- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
 --         that mark and the watermark.
 WITH moved AS (
@@ -26,6 +27,12 @@ WITH moved AS (
 {look_at_windows}
 ), recorded AS (
 {record_windows}
+), customers AS MATERIALIZED (
+{unmapped_customers}
+), forgotten AS (
+{forget_unmapped}
+), kept AS (
+{record_unmapped}
 )
 SELECT count(*) AS windows,
        coalesce(sum(planned_events), 0)::bigint AS events_planned,

@@ -2,7 +2,7 @@
 --
 -- Reads   the batches that are not accepted, by their index, and the windows looked at.
 -- Returns one row.
-SELECT delivery.*, most_held.*, left_unbilled.*, unattributed.*, silence.silent, meter.purge_mark
+SELECT delivery.*, most_held.*, left_unbilled.*, most_unmapped.*, unattributed.*, silence.silent, meter.purge_mark
 FROM reconciler.meter,
      (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
              coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
@@ -45,6 +45,14 @@ FROM reconciler.meter,
               AND (frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0
                    OR late_rows > 0 OR late_cost > 0)) AS window_left
      ) AS left_unbilled,
+     -- Whose usage is unmapped, those with the most first.
+     (SELECT coalesce(array_agg(left(customer, 100) ORDER BY cost DESC) FILTER (WHERE place <= 3), '{}') AS unmapped_customers,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE place <= 3), '{}') AS unmapped_costs,
+             count(*) AS unmapped_number
+      FROM (SELECT min(customer) AS customer, sum(cost) AS cost, row_number() OVER (ORDER BY sum(cost) DESC) AS place
+            FROM reconciler.unmapped
+            WHERE meter = %(meter)s
+            GROUP BY id) AS unmapped) AS most_unmapped,
      (SELECT coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
              coalesce(sum(unattributed_cost), 0) AS unattributed_cost
       FROM reconciler."window"

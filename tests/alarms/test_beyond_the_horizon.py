@@ -33,7 +33,10 @@ def test_unmapped_usage_of_a_backfill_stays_an_alarm_until_it_is_billed(
     environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(mapping))
     proxy_db.insert(spend_row(startTime=OLD), spend_row(startTime=OLD, end_user="globex", spend=0.5))
 
-    assert "1 bucket (0.5 USD)" in _messages(reconcile(environ, since="60d"))["unmapped"]
+    assert (
+        "1 customer of 1 bucket (0.5 USD), most of it of globex (0.5 USD)"
+        in _messages(reconcile(environ, since="60d"))["unmapped"]
+    )
     let_time_pass(proxy_db, "2 days")
     later = reconcile(environ)
     assert f"the oldest of {OLD:%Y-%m-%d %H:%M} UTC" in _messages(later)["unmapped"]

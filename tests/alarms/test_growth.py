@@ -53,6 +53,7 @@ def test_unmapped_customers_ring_again_after_fewer_were_left(proxy_db: Database,
     proxy_db.insert(*(spend_row(end_user=f"old {number}", spend=1.0) for number in range(9)))
     [alarm] = reconcile(environ, since="1d").alarms
     assert (alarm["kind"], alarm["extent"], alarm["cost"]) == ("unmapped", "9", "9")
+    assert " lacks 9 customers of 9 buckets (9 USD), most of it of old " in alarm["message"]
     acknowledge(load_settings(environ=environ), alarm["id"], "they are new")
 
     mapping.write_text("customer,subscription\n" + "".join(f"old {number},s{number}\n" for number in range(6)))
@@ -61,3 +62,8 @@ def test_unmapped_customers_ring_again_after_fewer_were_left(proxy_db: Database,
     grown = reconcile(environ)
     assert grown.exit_code == 3
     assert [(each["acknowledged"], each["extent"], each["cost"]) for each in grown.alarms] == [(False, "8", "65.5")]
+    [(names, buckets, cost)] = proxy_db.fetch(
+        "SELECT array_agg(customer ORDER BY customer), sum(buckets), sum(cost) FROM reconciler.unmapped"
+    )
+    assert names == [*(f"new {number}" for number in range(5)), "old 6", "old 7", "old 8"]
+    assert (buckets, cost) == (8, Decimal("65.5"))

@@ -1,0 +1,48 @@
+"""An alarm's sentence names who, by USD, and how much, to the last digit; a huge name is cut."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.support import environment, reconcile
+
+HUGE = "x" * 200_000
+HOSTILE = "\x1b[31mred\x1b[0m {} %s %(x)s"
+
+
+def _message(alarms: list[dict[str, Any]], kind: str) -> str:
+    return next(str(alarm["message"]) for alarm in alarms if alarm["kind"] == kind)
+
+
+def test_unmapped_customers_are_named_with_the_most_first_and_exact(
+    proxy_db: Database, lago: Sandbox, tmp_path: Path
+) -> None:
+    mapping = tmp_path / "mapping.csv"
+    mapping.write_text("customer,subscription\n")
+    environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(mapping))
+    # The column is a float to LiteLLM; a numeric one holds what no float does.
+    proxy_db.fetch('ALTER TABLE "LiteLLM_SpendLogs" ALTER COLUMN spend TYPE numeric')
+    for customer, spend in (
+        ("tiny", "0.0000001"),
+        ("globex", "12345678901234567890.00000000000000000001"),
+        (HUGE, "5"),
+        (HOSTILE, "6"),
+    ):
+        proxy_db.insert(spend_row(end_user=customer, spend=Decimal(spend), request_id=customer[:20]))
+
+    done = reconcile(environ, since="1d")
+    message = _message(done.alarms, "unmapped")
+    assert " lacks 4 customers of 4 buckets (12345678901234567901.00000010000000000001 USD), most of it of " in message
+    assert "of globex (12345678901234567890.00000000000000000001 USD), " in message
+    assert f", {HOSTILE} (6 USD), {HUGE[:60]}… (5 USD)" in message
+    assert "tiny" not in message
+    assert [alarm["cost"] for alarm in done.alarms] == ["12345678901234567901.00000010000000000001"]
+
+    proxy_db.fetch("DELETE FROM \"LiteLLM_SpendLogs\" WHERE end_user <> 'tiny'")
+    assert "most of it of tiny (0.0000001 USD)" in _message(reconcile(environ).alarms, "unmapped")
+
+    mapping.write_text("customer,subscription\ntiny,tiny\n")
+    assert reconcile(environ).alarms == []
+    assert proxy_db.fetch("SELECT count(*) FROM reconciler.unmapped") == [(0,)]
