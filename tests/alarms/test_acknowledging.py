@@ -125,7 +125,7 @@ def test_before_the_first_pass_there_is_no_ledger_to_list(environ: dict[str, str
 def test_alarms_of_one_meter_are_listed_apart(proxy_db: Database, environ: dict[str, str]) -> None:
     proxy_db.insert(_suspect(1))
     for meter in ("east", "west"):
-        reconcile(environ | {"RECONCILE_METER": meter}, since="1d")
+        reconcile(environ | {"RECONCILE_METER": meter, "LAGO_API_EVENT_CODE": meter}, since="1d")
     assert [alarm["meter"] for alarm in _list(environ)] == ["east", "west"]
     listed = process.run(environ, "alarm", "list", "--meter", "west", "--json")
     assert [alarm["meter"] for alarm in process.only_object(listed)["alarms"]] == ["west"]

@@ -76,7 +76,8 @@ def test_serve_warns_once_of_each_ringing_and_says_once_that_it_is_over() -> Non
 
 def test_a_failing_pass_says_that_passes_have_failed_for_an_hour_once(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    reconcile(environ)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="1d")
     other = environ | {"LAGO_API_EVENT_CODE": "other"}
     assert "alarm" not in process.run(other).stderr
     proxy_db.fetch("UPDATE reconciler.run SET started_at = started_at - interval '2 hours'")
