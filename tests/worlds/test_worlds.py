@@ -1,7 +1,7 @@
 """Twenty thousand worlds: whatever happens between ledger and Lago, each event ends once and right.
 
-The worlds of the suite are always the same; half of them are for the longer proofs. `WORLDS=200000` runs more of them,
-`WORLDS_SEED=12345` replays one and prints what happens in it.
+The worlds of the suite are always the same. `WORLDS=200000` runs more of them, `WORLDS_SEED=12345` replays one and
+prints what happens in it.
 """
 
 import os
@@ -14,7 +14,6 @@ from tests.worlds.world import World
 
 WORLDS = int(os.environ.get("WORLDS", "20000"))
 CHUNKS = 20
-LONGER = [pytest.param(chunk, marks=pytest.mark.proof) for chunk in range(CHUNKS // 2, CHUNKS)]
 
 
 class _Listener:
@@ -45,7 +44,7 @@ def _run(listener: _Listener, seed: int, *, trace: bool = False) -> None:
 
 
 @pytest.mark.skipif("WORLDS_SEED" in os.environ, reason="one world is replayed")
-@pytest.mark.parametrize("chunk", [*range(CHUNKS // 2), *LONGER])
+@pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_each_event_ends_once_and_right_whatever_happens(chunk: int, listener: _Listener) -> None:
     for seed in range(chunk, WORLDS, CHUNKS):
         _run(listener, seed)
