@@ -165,6 +165,12 @@ class Source:
             excluded=_excluded_condition(sight, terms),
         )
 
+    def count(self, stretch: Stretch) -> int:
+        """How many rows a stretch has, whatever becomes of them."""
+        with self.transaction() as connection:
+            rows = cursor(connection).execute(self.counts(), values(stretch)).fetchall()
+        return sum(number for _, number in rows)
+
     def counts(self) -> sql.Composed:
         """The statement that counts the rows of each window of a span, index-only; its values are `values`."""
         return statement("capture/counts").format(spend_logs=self._table)

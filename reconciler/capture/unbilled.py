@@ -4,21 +4,18 @@ Nothing is written. A statement sums a day at most, as a look would.
 """
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, select
 
-from reconciler.capture.bring import Bringer
+from reconciler.capture.comparison import Comparison, days
 from reconciler.capture.scope import spans
 from reconciler.capture.source import Source, values
-from reconciler.capture.subscriptions import Subscriptions
 from reconciler.database.postgres import Postgres, cursor
 from reconciler.database.statements import statement
 from reconciler.ledger import meters, tables
-from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import SourceError
 from reconciler.model.money import total
@@ -26,9 +23,6 @@ from reconciler.model.terms import Stretch
 from reconciler.report.customers import Unattributed, Unmapped
 from reconciler.report.status import require_ledger
 from reconciler.settings.load import Settings
-from reconciler.settings.meter import MeterSettings
-
-_DAY = timedelta(days=1)
 
 
 class Unbilled:
@@ -57,6 +51,7 @@ class Unbilled:
             known = [(wanted, meters.load(connection, wanted.name)) for wanted in settings.meters]
         self._meters = [(wanted, meter) for wanted, meter in known if meter is not None]
         self._sight = self._source.sight()
+        self._ways = self._source, self._sight, self._ledger
         for wanted, _ in self._meters:
             self._source.check(self._sight, wanted.terms)
 
@@ -64,7 +59,7 @@ class Unbilled:
         """Usage without a customer from `since` on, day by day, the newest first."""
         since = max(since, self._source.oldest_row() or self._sight.now)
         for wanted, meter in self._meters:
-            for stretch in _days(meter, since, self._sight.now, newest_first=True):
+            for stretch in days(meter, since, self._sight.now, newest_first=True):
                 totals = self._source.totals(self._sight, stretch.terms)
                 whole = statement("capture/unattributed").format(totals=totals)
                 with self._source.transaction() as connection:
@@ -77,32 +72,21 @@ class Unbilled:
         Only windows from `since` on count in which the last look saw some.
         """
         found: dict[tuple[str, bytes], Unmapped] = {}
-        with ExitStack() as undone:
-            undone.enter_context(self._ledger.dry())
+        with self._ledger.dry():
             for wanted, meter in self._meters:
+                comparison = Comparison(wanted, *self._ways, one_database=self._settings.one_database)
                 with self._ledger.transaction() as connection:
                     starts = _unmapped_windows(connection, meter.name, since)
                 if not starts:
                     continue
-                for stretch in _days(meter, starts[0], meter.timeline.window_end(starts[-1])):
+                for stretch in days(meter, starts[0], meter.timeline.window_end(starts[-1])):
                     inside = [start for start in starts if stretch.since <= start < stretch.until]
                     for begin, end in spans(inside, stretch.terms.window):
-                        for id_, line in self._compare(wanted, Stretch(stretch.terms, begin, end)):
-                            key = (wanted.name, id_)
+                        for row in comparison.rows("unmapped", Stretch(stretch.terms, begin, end)):
+                            key = (wanted.name, bytes(row.pop("id")))
+                            line = Unmapped(meter=wanted.name, **row)
                             found[key] = _joined(found[key], line) if key in found else line
         return sorted(found.values(), key=lambda line: line.cost, reverse=True)
-
-    def _compare(self, wanted: MeterSettings, stretch: Stretch) -> Iterator[tuple[bytes, Unmapped]]:
-        subscriptions = Subscriptions(wanted)
-        bringer = Bringer(self._source, self._sight, self._ledger, one_database=self._settings.one_database)
-        compare = statement("capture/compare").format(subscription=subscriptions.expression, mapping=subscriptions.join)
-        whole = statement("capture/unmapped").format(compare=compare)
-        with self._ledger.transaction(planning=True) as connection:
-            bringer.totals(connection, stretch)
-            subscriptions.load(connection)
-            given = values(stretch) | {"meter": wanted.name, "template": wanted.subscription}
-            rows = cursor(connection, dict_row).execute(whole, given).fetchall()
-        return ((bytes(row.pop("id")), Unmapped(meter=wanted.name, **row)) for row in rows)
 
 
 def _unmapped_windows(connection: Connection, name: str, since: datetime) -> list[datetime]:
@@ -120,12 +104,3 @@ def _joined(one: Unmapped, other: Unmapped) -> Unmapped:
         first_window=min(one.first_window, other.first_window),
         last_window=max(one.last_window, other.last_window),
     )
-
-
-def _days(meter: Meter, since: datetime, until: datetime, *, newest_first: bool = False) -> Iterator[Stretch]:
-    """Cut `[since, until)` at midnight (UTC) and where the meter's terms change."""
-    count = (until.date() - since.date()).days + 1
-    for number in reversed(range(count)) if newest_first else range(count):
-        midnight = datetime.combine(since.date(), datetime.min.time(), UTC) + number * _DAY
-        day = list(meter.timeline.stretches(max(since, midnight), min(until, midnight + _DAY)))
-        yield from reversed(day) if newest_first else day

@@ -4,7 +4,7 @@ Facts: lago section 16, "Asking for subscriptions".
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -139,6 +139,25 @@ class Mirror:
         """The present or the last subscription of an external id, asked for now; as `subscriptions` has it."""
         found = self._lago.subscription(external_id) or self._lago.subscription(external_id, terminated=True)
         return self._rows(external_id, [found] if found else [])
+
+    def told(self, external_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
+        """What Lago tells of these now, as `subscriptions` has it; nothing is kept.
+
+        Whom Lago can't be asked for is left out.
+        """
+        found: dict[str, list[dict[str, Any]]] = {}
+        if len(external_ids) <= ONE_BY_ONE:
+            for external_id in external_ids:
+                with suppress(CantBeAskedError):
+                    found[external_id] = self.ask(external_id)
+            return found
+        listed: dict[str, list[dict[str, Any]]] = {external_id: [] for external_id in external_ids}
+        for status in ("active", "terminated"):
+            for page in self._lago.subscriptions(status):
+                for one in page:
+                    if (name := str(one.get("external_id"))) in listed:
+                        listed[name].append(one)
+        return {name: self._rows(name, some) for name, some in listed.items()}
 
     def all_of(self, external_id: str, customer: str) -> list[dict[str, Any]]:
         """All subscriptions that an external id has and had, asked for now; kept, and as `subscriptions` has them."""

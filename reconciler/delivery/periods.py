@@ -30,6 +30,10 @@ _BATCHES = 500
 
 _WAITS = "Lago was not asked yet, or can't be asked, whether it will still bill this"
 
+NOTICED_LATE = "a subscription that was upgraded or has ended is noticed late"
+SENT_AS_WELL = "usage of closed billing periods is sent as well, and Lago may never bill it"
+"""What it means that the key may not read invoices, or subscriptions."""
+
 State = Literal["planned", "held"]
 
 
@@ -101,13 +105,13 @@ class Periods:
         try:
             mirror.forget_ended()
         except NotPermittedError as error:
-            self._warn(error, "a subscription that was upgraded or has ended is noticed late")
+            self.warn(error, NOTICED_LATE)
         try:
             may_be_doubtful = mirror.learn(self._meter.name)
             self._sort("held", mirror, done)
             kept_back = self._sort("planned", mirror, done) if may_be_doubtful else []
         except NotPermittedError as error:
-            self._warn(error, "usage of closed billing periods is sent as well, and Lago may never bill it")
+            self.warn(error, SENT_AS_WELL)
             return []
         if kept_back:
             with self._ledger.transaction() as connection:
@@ -166,7 +170,7 @@ class Periods:
                     status = str(invoice["status"]) if invoice.get("status") else None
                     billed.append(Billed(since, until, status, str(invoice.get("number"))[:100]))
         except NotPermittedError as error:
-            self._warn(error, "usage of closed billing periods is sent as well, and Lago may never bill it")
+            self.warn(error, SENT_AS_WELL)
             return None
         return billed
 
@@ -216,7 +220,8 @@ class Periods:
         done.held += sum(map(len, fates.held.values())) if state == "planned" else 0
         return made[-1:] if fates.waiting else []
 
-    def _warn(self, error: NotPermittedError, means: str) -> None:
+    def warn(self, error: NotPermittedError, means: str) -> None:
+        """Note what can't be known since the key may not read it, and what that means."""
         sentence = (
             f"The API key may not read Lago's {error.resource.replace('_', ' ')}s: {means}. "
             f"Give it the permission to read {error.resource} to have that told."

@@ -9,6 +9,7 @@ from datetime import timedelta
 from reconciler.capture.source import Sight, Source
 from reconciler.database.postgres import Postgres
 from reconciler.delivery.deliver import Delivery
+from reconciler.delivery.foresight import Foresight
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import NoTurnError, ReconcileError, SourceError, UsageError
@@ -62,7 +63,7 @@ class Pass:
     def run(self, request: Request, progress: Progress | None = None, *, run_id: str | None = None) -> list[Summary]:
         """One pass over every meter of the settings.
 
-        A dry run has a dry ledger and no delivery; all else is the same.
+        A dry run has a dry ledger, and foresees instead of delivering; all else is the same.
 
         Returns:
             A summary each. One meter's failure is in its summary and keeps no other meter from its pass.
@@ -72,7 +73,8 @@ class Pass:
             UsageError: the span asked for makes no sense.
         """
         run_id = run_id or secrets.token_hex(8)
-        delivery = None if request.dry_run else Delivery(self._settings, self._ledger, self._stopping)
+        settings, ledger = self._settings, self._ledger
+        delivery = Foresight(settings, ledger) if request.dry_run else Delivery(settings, ledger, self._stopping)
         try:
             with self._ledger.dry() if request.dry_run else nullcontext():
                 self._ledger.upgrade()
@@ -80,8 +82,7 @@ class Pass:
                 shown = progress or Silent()
                 return [self._one(meter, request, sight, delivery, shown, run_id) for meter in self._settings.meters]
         finally:
-            if delivery is not None:
-                delivery.close()
+            delivery.close()
             self._source.close()
             self._ledger.close()
 
@@ -103,7 +104,7 @@ class Pass:
         wanted: MeterSettings,
         request: Request,
         sight: Sight,
-        delivery: Delivery | None,
+        delivery: Delivery | Foresight,
         progress: Progress,
         run_id: str,
     ) -> Summary:

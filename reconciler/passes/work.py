@@ -10,16 +10,20 @@ from sqlalchemy import Connection
 
 from reconciler.capture.agenda import Agenda
 from reconciler.capture.chunks import Chunks
+from reconciler.capture.comparison import Comparison
+from reconciler.capture.foreseen import Foreseen
 from reconciler.capture.looks import Looks
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
+from reconciler.delivery.foresight import Foresight
 from reconciler.ledger import kinds, meters
 from reconciler.ledger.balance import balance
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
+from reconciler.model.terms import Stretch
 from reconciler.passes.agreement import Agreement, Span
 from reconciler.report.progress import Kind, Progress
 from reconciler.report.summary import Summary
@@ -37,7 +41,7 @@ class Work:
         source: the spend table.
         sight: what it looked like when the pass began.
         ledger: a dry one for a dry run.
-        delivery: delivers to Lago; None in a dry run.
+        delivery: delivers to Lago; in a dry run it only asks what would be delivered.
         stopping: set when the pass should end early.
         progress: told how the pass gets on.
         summary: what people are told; filled as the work is done.
@@ -48,7 +52,7 @@ class Work:
     source: Source
     sight: Sight
     ledger: Ledger
-    delivery: Delivery | None
+    delivery: Delivery | Foresight
     stopping: Event
     progress: Progress
     summary: Summary
@@ -68,8 +72,30 @@ class Work:
         with self._concluded(meter, looks):
             looks.fresh()
             self._backfill(looks, agreed.backfill)
-            if self.delivery is not None:
+            if not looks.seen.tally.rows and (agreed.begun or agreement.span):
+                self._see_open_windows(meter, looks)
+            if isinstance(self.delivery, Foresight):
+                self._foresee(self.delivery, meter, looks, agreed.backfill, adopt=agreement.adopt)
+            else:
                 self._deliver(self.delivery, meter, looks, adopt=agreement.adopt)
+
+    def _see_open_windows(self, meter: Meter, looks: Looks) -> None:
+        """A first look that bills nothing says that rows in windows that are still open follow, and when."""
+        terms = meter.timeline.at(looks.settled)
+        end = looks.settled + terms.window
+        self.summary.open_rows = self.source.count(Stretch(terms, looks.settled, max(end, self.sight.now)))
+        self.summary.settled_at = end + self.settings.settle
+
+    def _foresee(self, foresight: Foresight, meter: Meter, looks: Looks, backfill: Span | None, *, adopt: bool) -> None:
+        spans = [(looks.fresh_since, looks.settled)]
+        if backfill is not None:
+            spans.append((backfill.since, min(backfill.until or looks.settled, looks.fresh_since)))
+        comparison = Comparison(
+            self.wanted, self.source, self.sight, self.ledger, one_database=self.settings.one_database
+        )
+        planned = Foreseen(meter, comparison, [(since, until) for since, until in spans if since < until])
+        self.summary.foreseen = foresight.foresee(self.wanted, meter, planned, self.sight.now, adopt=adopt)
+        self.summary.warnings = self.summary.warnings + self.summary.foreseen.warnings
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
         if span is not None:

@@ -19,6 +19,9 @@ class Tally:
     suspect_rows: int = 0
     frozen_buckets: int = 0
     unmapped_buckets: int = 0
+    unmapped_cost: Decimal = field(default_factory=Decimal)
+    late_rows: int = 0
+    late_cost: Decimal = field(default_factory=Decimal)
 
     def add(self, other: "Tally") -> None:
         """Add another tally to this one."""

@@ -8,11 +8,15 @@ from reconciler.ledger.balance import Balance
 from reconciler.model.errors import ReconcileError
 from reconciler.model.money import plain
 from reconciler.report.figures import Delivered, Tally
+from reconciler.report.foreseen import Foreseen
 
 
 @dataclass
 class Summary:
     """What one pass over one meter did; `as_json` has the names that programs rely on.
+
+    `foreseen` is what a dry run foresees; `open_rows` are in windows that settle at `settled_at` at the earliest, told
+    by a first look that bills nothing.
 
     Of the alarms that stand, those in `ringing` have rung since a pass last said them: this one says them in full.
     """
@@ -31,6 +35,9 @@ class Summary:
     ringing: list[int] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    foreseen: Foreseen | None = None
+    open_rows: int = 0
+    settled_at: datetime | None = None
     skipped: bool = False
     dry_run: bool = False
     error: ReconcileError | None = None
@@ -67,10 +74,13 @@ class Summary:
             "frozen_buckets": seen.frozen_buckets,
             "unmapped_buckets": seen.unmapped_buckets,
             "held_events": now.held_events if now else 0,
-            "late_rows": now.late_rows if now else 0,
+            "late_rows": seen.late_rows,
             "alarms": self.alarms,
             "adopted": self.adopted,
             "warnings": self.warnings,
+            "open_rows": self.open_rows,
+            "settled_at": iso(self.settled_at),
+            "foreseen": self.foreseen.as_json() if self.foreseen else None,
             "dry_run": self.dry_run,
             "skipped": self.skipped,
             "error": str(self.error) if self.error else None,

@@ -43,6 +43,9 @@ SELECT count(*) AS windows,
        coalesce(sum(suspect_rows), 0)::bigint AS suspect_rows,
        coalesce(sum(frozen_buckets), 0)::bigint AS frozen_buckets,
        coalesce(sum(unmapped_buckets), 0)::bigint AS unmapped_buckets,
+       coalesce(sum(unmapped_cost), 0) AS unmapped_cost,
+       coalesce(sum(late_rows), 0)::bigint AS late_rows,
+       coalesce(sum(late_cost), 0) AS late_cost,
        (SELECT purge_mark FROM moved WHERE purge_mark >= watermark) AS overtaken,
        (SELECT watermark FROM moved) AS watermark
 FROM looked

@@ -48,7 +48,7 @@ def test_before_the_first_pass_it_counts_and_makes_no_ledger(
     assert (would.tally.rows, would.tally.events_planned, would.tally.cost_planned) == (19, 19, Decimal("0.019"))
     assert (_contents(proxy_db), _contents(ledger)) == before
     assert ledger.fetch("SELECT to_regnamespace('reconciler')") == [(None,)]
-    assert lago.requests() == []
+    assert {request["method"] for request in lago.requests()} == {"GET"}
 
 
 def test_on_a_ledger_with_all_to_do_it_counts_and_writes_nothing(
@@ -73,7 +73,7 @@ def test_on_a_ledger_with_all_to_do_it_counts_and_writes_nothing(
     would = reconcile(environ, since="5d", dry_run=True)
 
     assert (_contents(proxy_db), _contents(ledger)) == before
-    assert lago.requests() == []
+    assert {request["method"] for request in lago.requests()} == {"GET"}
     assert would.tally.rows == 4
     assert would.as_json()["frozen_buckets"] == 1
     assert would.tally.cost_planned == Decimal("0.750027")

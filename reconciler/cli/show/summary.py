@@ -5,8 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.cli import terminal
 from reconciler.model.money import usd
-from reconciler.model.words import count, moment
+from reconciler.model.visible import brief
+from reconciler.model.words import count, length, moment
+from reconciler.report.foreseen import NAMED, Foreseen, largest, whole
 from reconciler.report.summary import Summary
+
+_UNSUBSCRIBED = "without a subscription in Lago, counted once there is one that reaches back"
+_CLOSED = (
+    "from before the present billing period, held unless a draft invoice takes it (RECONCILE_CLOSED_PERIOD=move bills "
+    "it in the present one)"
+)
 
 
 def summary(done: Summary, *, to_stderr: bool) -> None:
@@ -47,6 +55,10 @@ def _lines(done: Summary) -> Iterator[tuple[str, str]]:
         quarantined = f"{now.quarantined_events:,} quarantined"
         yield f"  {accepted} accepted by Lago, {now.planned_events:,} pending, {quarantined}", ""
     yield from ((f"  {line}", terminal.LOOK) for line in _unbilled(done))
+    if done.foreseen is not None:
+        yield from _foreseen(done.foreseen)
+    if done.open_rows and done.settled_at is not None:
+        yield f"  {_following(done.open_rows, done.settled_at)}", ""
     if done.begun:
         start = done.start or datetime.now(UTC)
         yield (
@@ -58,18 +70,41 @@ def _lines(done: Summary) -> Iterator[tuple[str, str]]:
         )
 
 
+def _following(rows: int, settled_at: datetime) -> str:
+    """Why a first look bills nothing although the table has rows."""
+    minutes = max(0, -((datetime.now(UTC) - settled_at) // timedelta(minutes=1)))
+    windows = f"{count(rows, 'row')} {'is' if rows == 1 else 'are'} in windows that are still open"
+    return f"{windows}: passes from {settled_at:%H:%M} UTC on bill them, within {count(minutes, 'minute')}"
+
+
+def _foreseen(seen: Foreseen) -> Iterator[tuple[str, str]]:
+    """What a real run would meet in Lago."""
+    yield f"  would send {count(seen.events, 'event')}, which takes Lago about {length(seen.takes)}", ""
+    for usage, what in ((seen.unsubscribed, _UNSUBSCRIBED), (seen.closed, _CLOSED)):
+        if usage:
+            all_of_it = whole(usage)
+            names = ", ".join(f"{brief(name, 100)} ({usd(each.cost)} USD)" for name, each in largest(usage))
+            more = f", and {count(len(usage) - NAMED, 'other')}" if len(usage) > NAMED else ""
+            events = f"{count(all_of_it.events, 'event')} ({usd(all_of_it.cost)} USD)"
+            yield f"  {events} {what}: {names}{more}", terminal.LOOK
+    if seen.unknown:
+        unknown = count(seen.unknown, "subscription")
+        yield f"  {unknown}: Lago can't be asked, so whether their periods are closed is not known", terminal.LOOK
+
+
 def _unbilled(done: Summary) -> Iterator[str]:
     """What is not billed, or not yet: how much, and the command that says whose it is and what to do."""
     tally, now = done.tally, done.balance
     assert now is not None
+    seen = tally if done.dry_run else now  # a dry run records no window
     for number, noun, what, cost, command in (
         (tally.unattributed_rows, "row", "without a customer", tally.unattributed_cost, "customers --unattributed"),
         (tally.suspect_rows, "suspect row", "not billed", None, ""),
         (now.quarantined_events, "event", "quarantined", now.quarantined_cost, "quarantine"),
         (now.held_events, "event", "held", now.held_cost, "held"),
-        (now.frozen_buckets, "bucket", "frozen", now.frozen_cost, ""),
-        (now.unmapped_buckets, "bucket", "without a subscription", now.unmapped_cost, "customers --unmapped"),
-        (now.late_rows, "row", "too late, after retention", now.late_cost, ""),
+        (seen.frozen_buckets, "bucket", "frozen", None if done.dry_run else now.frozen_cost, ""),
+        (seen.unmapped_buckets, "bucket", "without a subscription", seen.unmapped_cost, "customers --unmapped"),
+        (seen.late_rows, "row", "too late, after retention", seen.late_cost, ""),
     ):
         if number:
             amount = "" if cost is None else f" ({usd(cost)} USD)"

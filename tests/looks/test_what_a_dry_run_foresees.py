@@ -1,0 +1,134 @@
+"""A dry run says what a real one would be refused for, what Lago would not bill, and about how long it takes."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reconciler.report.foreseen import takes
+from reconciler.sandbox import Sandbox
+from tests.conftest import Database, spend_row
+from tests.periods.conftest import Billing, billing, last_month, long_ago
+from tests.process import only_object, run, sentences
+from tests.support import CODE, environment, reconcile
+
+__all__ = ["billing"]
+
+
+def dry(environ: dict[str, str], *arguments: str) -> tuple[int, list[str], dict[str, Any]]:
+    """The exit code of a dry run, its sentences, and its meter's object."""
+    done = run(environ, "--dry-run", "--since", "1d", "--json", *arguments)
+    return done.returncode, sentences(done), only_object(done)["meters"][-1]
+
+
+def test_a_real_run_would_be_refused_for_its_key_code_or_organization(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, lago)
+    for wrong, said in (
+        ({"LAGO_API_KEY": "wrong"}, "LAGO_API_KEY is not a key of this organization"),
+        ({"LAGO_API_EVENT_CODE": "llm_usgae"}, "has no billable metric with the code 'llm_usgae'"),
+        ({"LAGO_API_BASE": "http://127.0.0.1:9"}, "can't be reached"),
+    ):
+        code, told, meter = dry(environ | wrong)
+        assert (code, meter["rows"]) == (1, 1), "the rest is still told"
+        assert said in told[0]
+    reconcile(environ, since="1d")
+    proxy_db.fetch("UPDATE reconciler.meter SET organization = 'another'")
+    code, told, _ = dry(environ)
+    assert code == 1
+    assert "has sent to Lago's organization another" in told[0]
+    assert proxy_db.fetch("SELECT organization FROM reconciler.meter") == [("another",)]
+
+
+@pytest.mark.no_ledger
+def test_two_meters_on_one_code_would_be_refused_before_any_has_billed(
+    proxy_db: Database, lago: Sandbox, tmp_path: Path
+) -> None:
+    proxy_db.insert(spend_row())
+    config = tmp_path / "reconcile.toml"
+    config.write_text(f'[meters.a]\nlago_api_event_code = "{CODE}"\n[meters.b]\nlago_api_event_code = "{CODE}"\n')
+    environ = environment(proxy_db, lago, RECONCILE_CONFIG=str(config))
+    del environ["LAGO_API_EVENT_CODE"], environ["LAGO_API_CHARGE_BY"]
+    code, told, meter = dry(environ)
+    assert (code, meter["meter"]) == (1, "b")
+    assert "twice" in told[0]
+
+
+def test_a_key_that_may_not_read_events_would_be_refused_and_one_that_may_not_read_invoices_is_told(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, lago)
+    for path, resource, code in (("/api/v1/events", "event", 1), ("/api/v1/invoices", "invoice", 0)):
+        body = json.dumps({"status": 403, "code": f"read_action_not_allowed_for_{resource}", "error": "Forbidden"})
+        lago.faults({"kind": "status", "status": 403, "body": body, "count": None, "path": path, "method": "GET"})
+        found, told, meter = dry(environ)
+        assert found == code
+        assert resource in (told[0] if code else meter["warnings"][0])
+        lago.clear_faults()
+
+
+def test_unmapped_and_unsubscribed_and_late_usage_is_told_with_names(
+    proxy_db: Database, ledger: Database, billing: Billing, tmp_path: Path
+) -> None:
+    mapping = tmp_path / "mapping.csv"
+    mapping.write_text("customer,subscription\nacme,acme\nnobody,nobody\n")
+    billing.subscribe("acme", made=long_ago())
+    proxy_db.insert(
+        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5),
+        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.25, end_user="nobody"),
+        spend_row(spend=2),
+        spend_row(spend=4, end_user="globex"),
+    )
+    environ = environment(proxy_db, billing.lago, ledger=ledger, RECONCILE_MAPPING=str(mapping))
+    arguments = ("--dry-run", "--since", f"{last_month():%Y-%m-%d}")
+    [meter] = only_object(run(environ, *arguments, "--json"))["meters"]
+    assert (meter["events_planned"], meter["unmapped_buckets"]) == (3, 1)
+    seen = meter["foreseen"]
+    assert (seen["events_to_send"], seen["seconds"]) == (3, 0.4)
+    assert seen["unsubscribed"]["largest"] == [{"external_id": "nobody", "events": 1, "cost": "0.25"}]
+    assert seen["closed_period"] == {
+        "subscriptions": 1,
+        "events": 1,
+        "cost": "0.5",
+        "largest": [{"external_id": "acme", "events": 1, "cost": "0.5"}],
+    }
+    shown = run(environ, *arguments)
+    assert shown.returncode == 0
+    for line in (
+        "  1 bucket without a subscription (4.00 USD): `reconcile customers --unmapped`",
+        "  would send 3 events, which takes Lago about 0.4 s",
+        "  1 event (0.25 USD) without a subscription in Lago, counted once there is one that reaches back: nobody",
+        "  1 event (0.50 USD) from before the present billing period, held unless a draft invoice takes it",
+    ):
+        assert line in shown.stdout
+
+
+def test_a_first_look_that_bills_nothing_says_that_open_windows_follow(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(*(spend_row(startTime=moment) for moment in _now(proxy_db)))
+    environ = environment(proxy_db, lago)
+    [meter] = only_object(run(environ, "--json"))["meters"]
+    assert (meter["rows"], meter["open_rows"]) == (0, 3)
+    shown = run(environ, "--since", "1h").stdout
+    assert "  3 rows are in windows that are still open: passes from " in shown
+    assert " UTC on bill them, within " in shown
+
+
+def _now(source: Database) -> list[Any]:
+    [(now,)] = source.fetch("SELECT clock_timestamp()")
+    return [now] * 3
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds_a_batch", "connections", "rate", "seconds"),
+    [(0, None, 2, None, 0), (1, None, 2, None, 0.42), (3690, None, 2, None, 15.54), (3690, 1.0, 2, None, 18.5),
+     (3690, None, 2, 0.5, 74), (3690, 8.0, 2, 0.5, 148)],
+)  # fmt: skip
+def test_how_long_it_takes_follows_from_what_a_batch_takes_and_the_operators_rate(
+    events: int, seconds_a_batch: float | None, connections: int, rate: float | None, seconds: float
+) -> None:
+    found = takes(events, 100, seconds_a_batch=seconds_a_batch, connections=connections, rate=rate)
+    assert Decimal(str(found.total_seconds())) == Decimal(str(seconds))
