@@ -3,9 +3,11 @@
 What kinds there are and what each says is in `kinds`.
 """
 
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from psycopg.rows import namedtuple_row
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from reconciler.database.postgres import execute
@@ -89,6 +91,27 @@ def show(connection: Connection, meter: str) -> list[int]:
             .returning(table.c.id)
         )
     )
+
+
+def claim(connection: Connection, meters: Sequence[str], *, lease: timedelta) -> Any | None:
+    """Take the oldest alarm that the operator's own command or webhook has to be told of; None if there is none.
+
+    Args:
+        connection: the ledger's transaction.
+        meters: whose alarms.
+        lease: how long no other pass tells it.
+    """
+    return execute(
+        connection, "ledger/claim_alarm", {"meters": list(meters), "lease": lease}, namedtuple_row
+    ).fetchone()
+
+
+def note_told(connection: Connection, alarm: Any) -> None:
+    """Note that it was told what `claim` returned: if it has rung again since, it is to be told again."""
+    which = table.c.told_at if alarm.cleared_at is None else table.c.over_told_at
+    # Its own moment of ringing, not now: what rings after that is news.
+    moment = alarm.rang_at if alarm.cleared_at is None else func.clock_timestamp()
+    connection.execute(update(table).where(table.c.id == alarm.id).values({which: moment, table.c.telling_until: None}))
 
 
 def acknowledge(connection: Connection, alarm_id: int, reason: str) -> Row[Any]:

@@ -2,7 +2,8 @@
 
 import secrets
 import threading
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,9 +13,10 @@ from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import NoTurnError, ReconcileError, SourceError, UsageError
+from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SourceError, UsageError
 from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span, When
+from reconciler.passes.telling import tell_alarms
 from reconciler.passes.work import Work
 from reconciler.report.progress import Progress, Silent
 from reconciler.report.summary import Summary
@@ -76,7 +78,7 @@ class Pass:
         settings, ledger = self._settings, self._ledger
         delivery = Foresight(settings, ledger) if request.dry_run else Delivery(settings, ledger, self._stopping)
         try:
-            with self._ledger.dry() if request.dry_run else nullcontext():
+            with self._telling(request), self._ledger.dry() if request.dry_run else nullcontext():
                 self._ledger.upgrade()
                 sight = self._sight(run_id)
                 shown = progress or Silent()
@@ -85,6 +87,22 @@ class Pass:
             delivery.close()
             self._source.close()
             self._ledger.close()
+
+    @contextmanager
+    def _telling(self, request: Request) -> Iterator[None]:
+        """After the body, tell the operator's own command or webhook of alarms: no billing waits for it."""
+        try:
+            yield
+        except LedgerError:
+            raise
+        except ReconcileError:
+            self._tell(request)
+            raise
+        self._tell(request)
+
+    def _tell(self, request: Request) -> None:
+        if not request.dry_run and not self._stopping.is_set():
+            tell_alarms(self._settings, self._ledger, [meter.name for meter in self._settings.meters])
 
     def _sight(self, run_id: str) -> Sight:
         """Look at the source; if that fails, the ledger keeps that the pass of each meter has failed."""

@@ -64,6 +64,8 @@ class Settings:
         connections: how many batches may be on their way to Lago at once.
         deduplication: whether Lago's ClickHouse store is known to count a repeated event once.
         lag: how long Lago's ClickHouse store may take until an event can be read back.
+        alarm_command: the operator's program, with its arguments, that is told of alarms; empty if there is none.
+        alarm_webhook: the address that is told of them instead; it may hold a token.
         http: `host:port` of the service's pages.
         http_token: what a reader of those pages must present; None asks for nothing.
         meters: at least one, each name once.
@@ -86,6 +88,8 @@ class Settings:
     connections: int
     deduplication: bool
     lag: timedelta
+    alarm_command: tuple[str, ...]
+    alarm_webhook: SecretStr | None
     http: str
     http_token: SecretStr | None
     meters: tuple[MeterSettings, ...]
@@ -206,6 +210,8 @@ class _Given(MeterKeys, BaseSettings):
     connections: Annotated[int, BeforeValidator(read.connections)] = 2
     deduplication: Annotated[bool, BeforeValidator(read.switch)] = False
     lag: Annotated[timedelta, BeforeValidator(read.duration)] = timedelta(minutes=1)
+    alarm_command: Annotated[tuple[str, ...], NoDecode, BeforeValidator(read.command)] = ()
+    alarm_webhook: Annotated[SecretStr | None, BeforeValidator(read.webhook)] = None
     http: Annotated[str, BeforeValidator(read.http_address)] = "127.0.0.1:9464"
     http_token: Annotated[SecretStr | None, BeforeValidator(read.secret)] = None
 
@@ -215,6 +221,8 @@ class _Given(MeterKeys, BaseSettings):
             raise ValueError("RECONCILE_HORIZON must not be shorter than RECONCILE_LOOKBACK: write such as 35d and 1h")
         if self.lago_api_key and self.lago_api_key_file:
             raise ValueError("LAGO_API_KEY and LAGO_API_KEY_FILE are both set: set one of them")
+        if self.alarm_command and self.alarm_webhook:
+            raise ValueError("RECONCILE_ALARM_COMMAND and RECONCILE_ALARM_WEBHOOK are both set: set one of them")
         return self
 
     @classmethod
@@ -247,6 +255,8 @@ class _Given(MeterKeys, BaseSettings):
             connections=self.connections,
             deduplication=self.deduplication,
             lag=self.lag,
+            alarm_command=self.alarm_command,
+            alarm_webhook=self.alarm_webhook,
             http=self.http,
             http_token=self.http_token,
             meters=meters,

@@ -6,6 +6,7 @@ what to write instead. The sentences of secrets and addresses don't quote what t
 
 import math
 import re
+import shlex
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -176,6 +177,32 @@ def http_address(value: object) -> str:
     ):
         raise ValueError(f"{value!r} is no host and port: write them such as 127.0.0.1:9464 or [::1]:9464")
     return f"{host}:{port}"
+
+
+def command(value: object) -> tuple[str, ...]:
+    """Read a program with its arguments, written as in a shell; no shell runs it."""
+    try:
+        words = tuple(shlex.split(str(value)))
+    except ValueError:
+        words = ()
+    if not words or "\x00" in str(value):
+        raise ValueError(
+            "it is no command: write a program and its arguments, such as /usr/local/bin/page --team billing"
+        )
+    return words
+
+
+def webhook(value: object) -> SecretStr:
+    """Read an address that may hold a token, so that it is not quoted."""
+    text = str(value).strip()
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError("it is not an http or https address: write it such as https://hooks.example.com/alarms")
+    return SecretStr(text)
 
 
 def lago_base(value: object) -> str:

@@ -1,0 +1,135 @@
+"""The operator's own way to be told of alarms: a command, or a webhook. Each gets one alarm as a JSON object.
+
+Whatever becomes of it is a sentence and never an error: billing does not depend on it. Neither sentence quotes the
+webhook's address or what answers there, since either may hold a token.
+"""
+
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from typing import Any
+
+import httpx
+import msgspec
+from pydantic import SecretStr
+
+from reconciler import __version__
+from reconciler.lago import surroundings
+from reconciler.model.errors import SettingsError
+from reconciler.settings.load import Settings
+
+SECONDS = 10.0
+"""How long one may take."""
+
+MOST_OUTPUT = 2000
+"""So many bytes of what a command prints are kept."""
+
+_OURS = ("DATABASE_", "LAGO_", "RECONCILE_", "PGPASSWORD")
+"""Variables that hold settings of ours, secrets among them: no command gets them."""
+
+
+def tell(settings: Settings, told: Mapping[str, Any]) -> str | None:
+    """Tell the operator's command or webhook of one alarm.
+
+    Args:
+        settings: one of the two is set.
+        told: the alarm as plain values.
+
+    Returns:
+        What went wrong; None if it was told.
+    """
+    if settings.alarm_command:
+        return run(settings.alarm_command, told)
+    assert settings.alarm_webhook is not None
+    return post(settings.alarm_webhook, told)
+
+
+def run(command: Sequence[str], told: Mapping[str, Any], *, seconds: float = SECONDS) -> str | None:
+    """Run a command with the alarm on its standard input, without a shell, and end it and its children in time."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    environ |= {f"ALARM_{name.upper()}": str(told[name]) for name in ("id", "meter", "kind", "state")}
+    try:
+        with tempfile.TemporaryFile() as given:
+            given.write(msgspec.json.encode(told))
+            given.seek(0)
+            process = subprocess.Popen(  # noqa: S603 - the operator's own command
+                command,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                start_new_session=True,
+            )
+    except (OSError, ValueError) as error:
+        return f"RECONCILE_ALARM_COMMAND can't be run: {getattr(error, 'strerror', None) or error}"
+    said, ended = _watch(process, time.monotonic() + seconds)
+    words = f": {said}" if said else ""
+    if not ended:
+        return f"RECONCILE_ALARM_COMMAND was ended, as it took more than {seconds:g} s{words}"
+    return f"RECONCILE_ALARM_COMMAND ended with exit code {process.returncode}{words}" if process.returncode else None
+
+
+def _watch(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[str, bool]:
+    """Wait for a command, or end it; return the begin of what it printed, and whether it ended by itself.
+
+    What it has started may hold its output open for ever: that is not waited for.
+    """
+    out = process.stdout
+    assert out is not None
+    said, is_open = b"", True
+    while is_open and time.monotonic() < deadline:
+        if select.select([out], [], [], 0.05)[0]:
+            piece = os.read(out.fileno(), 2**16)
+            said, is_open = (said + piece)[:MOST_OUTPUT], bool(piece)
+        else:
+            is_open = process.poll() is None
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, deadline - time.monotonic()))
+    ended = process.poll() is not None
+    if not ended:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    out.close()
+    return " ".join(said.decode(errors="replace").split()), ended
+
+
+def post(url: SecretStr, told: Mapping[str, Any], *, seconds: float = SECONDS) -> str | None:
+    """Post the alarm to a webhook; of the answer only the status counts, and redirects are not followed."""
+    answer: list[str | None] = []
+    # httpx limits each step on the wire alone, so that an answer that drips could take for ever.
+    posting = threading.Thread(target=lambda: answer.append(_post(url.get_secret_value(), told, seconds)), daemon=True)
+    posting.start()
+    posting.join(seconds)
+    return answer[0] if answer else f"RECONCILE_ALARM_WEBHOOK did not answer within {seconds:g} s"
+
+
+def _post(url: str, told: Mapping[str, Any], seconds: float) -> str | None:
+    headers = {"Content-Type": "application/json", "User-Agent": f"reconciler/{__version__}"}
+    try:
+        proxy = surroundings.proxy_to(url)
+        with (
+            httpx.Client(
+                timeout=seconds,
+                trust_env=False,
+                verify=surroundings.trust(url, proxy),
+                proxy=proxy and proxy.proxy,
+            ) as client,
+            closing(
+                client.send(
+                    client.build_request("POST", url, content=msgspec.json.encode(told), headers=headers), stream=True
+                )
+            ) as response,
+        ):
+            status = response.status_code
+    except SettingsError as error:
+        return f"RECONCILE_ALARM_WEBHOOK can't be reached: {error}"
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
+        return f"RECONCILE_ALARM_WEBHOOK can't be reached ({type(error).__name__})"
+    return None if 200 <= status < 300 else f"RECONCILE_ALARM_WEBHOOK answers {status}"
