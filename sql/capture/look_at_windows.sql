@@ -2,7 +2,7 @@
 --
 -- Reads   totals, delta, mark and reconciler."window".
 -- Returns looked: one row a window. In a window that retention has reached:
---   kept_requests      the fewest rows that it is known to have had since. Of the rows that it has now, as many at most were
+--   kept_requests  the fewest rows that it is known to have had since. Of the rows that it has now, as many at most were
 --                  there already
 --   late_rows      the rows of buckets that hold less than was billed, beyond those: they arrived since, and whether they
 --                  are billed can't be told. There may be more

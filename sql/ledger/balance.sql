@@ -30,16 +30,16 @@ FROM reconciler.meter,
             ORDER BY cost DESC
             LIMIT 3) AS held) AS most_held,
      -- What can't be billed stays in view for all time, for no look comes to windows older than the horizon again.
-     -- What retention has reached is no longer compared: a bucket frozen there is so no more.
-     (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE compared), 0)::bigint AS frozen_buckets,
-             coalesce(sum(frozen_cost) FILTER (WHERE compared), 0) AS frozen_cost,
+     -- What is missing in windows that retention has reached is its doing: a bucket frozen there is so no more.
+     (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE is_left), 0)::bigint AS frozen_buckets,
+             coalesce(sum(frozen_cost) FILTER (WHERE is_left), 0) AS frozen_cost,
              coalesce(sum(unmapped_buckets), 0)::bigint AS unmapped_buckets,
              coalesce(sum(unmapped_cost), 0) AS unmapped_cost,
              min(start) FILTER (WHERE unmapped_buckets > 0) AS unmapped_since,
              coalesce(sum(suspect_rows), 0)::bigint AS suspect_rows,
              coalesce(sum(late_rows), 0)::bigint AS late_rows,
              coalesce(sum(late_cost), 0) AS late_cost
-      FROM (SELECT "window".*, "window".start > coalesce(purge_mark, '-infinity') AS compared
+      FROM (SELECT "window".*, "window".start > coalesce(purge_mark, '-infinity') AS is_left
             FROM reconciler."window" JOIN reconciler.meter ON meter.name = "window".meter
             WHERE "window".meter = %(meter)s
               AND (frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0

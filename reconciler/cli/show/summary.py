@@ -104,9 +104,9 @@ def _unbilled(done: Summary) -> Iterator[str]:
         (now.held_events, "event", "held", now.held_cost, "held"),
         (seen.frozen_buckets, "bucket", "frozen", None if done.dry_run else now.frozen_cost, ""),
         (seen.unmapped_buckets, "bucket", "without a subscription", seen.unmapped_cost, "customers --unmapped"),
-        (seen.late_rows, "row", "too late, after retention", seen.late_cost, ""),
+        (seen.late_rows, "row", "late, after retention; not billed at least", seen.late_cost, ""),
     ):
-        if number:
+        if number or cost:
             amount = "" if cost is None else f" ({usd(cost)} USD)"
             more = f": `reconcile {command}`" if command else ""
             yield f"{count(number, noun)} {what}{amount}{more}"
