@@ -115,9 +115,7 @@ class Ground:
         settings = load_settings(environ=self.environ)
         self._meter = settings.meters[0]
         self._lago = settings.lago_api_base
-        self._postgres = Postgres(
-            settings.source, error=SourceError, variable="DATABASE_URL", statement_timeout=settings.statement_timeout
-        )
+        self._postgres = Postgres(settings.source, error=SourceError, statement_timeout=settings.statement_timeout)
         self._source = Source(self._postgres)
         self._ledger = open_ledger(settings)
         self._sight = self._source.sight()

@@ -7,7 +7,7 @@ Facts: the column `spend` is a double, "startTime" a timestamp without zone that
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -16,8 +16,10 @@ from sqlalchemy import Connection
 
 from reconciler.database.postgres import SET_BASED, Postgres, cursor, execute
 from reconciler.database.statements import identifier, statement
+from reconciler.ledger.store import Ledger
 from reconciler.model.errors import SourceError
 from reconciler.model.terms import Stretch, Terms
+from reconciler.settings.load import Settings
 
 TABLE = "LiteLLM_SpendLogs"
 ALWAYS_READ = ("startTime", "spend", "prompt_tokens", "completion_tokens")
@@ -109,7 +111,7 @@ class Source:
             ).fetchone()
         if found is None:
             raise SourceError(
-                f'DATABASE_URL ({self._postgres.database.display}) has no table "{TABLE}" in schema '
+                f'{self._postgres.where} has no table "{TABLE}" in schema '
                 f'"{schema}": point it at the proxy\'s database, or name the schema, as in ?schema=litellm.'
             )
         self._check_kind(found)
@@ -117,7 +119,7 @@ class Source:
         identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
         if not isinstance(now, datetime):
             raise SourceError(
-                f"DATABASE_URL ({self._postgres.database.display}) is a replica that has replayed nothing since it "
+                f"{self._postgres.where} is a replica that has replayed nothing since it "
                 "started, so nobody knows how far it has come: run again once its primary has written something."
             )
         place = Place(identifier, database, schema)
@@ -125,9 +127,7 @@ class Source:
 
     def _check_kind(self, found: Relation) -> None:
         """See that it is a table: whatever else runs its owner's code, or shows what is elsewhere."""
-        where = (
-            f'DATABASE_URL ({self._postgres.database.display}): "{TABLE}" in schema "{self._postgres.database.schema}"'
-        )
+        where = f'{self._postgres.where}: "{TABLE}" in schema "{self._postgres.database.schema}"'
         if found.kind not in TABLES:
             raise SourceError(
                 f"{where} is {found.what}. Only a table is read, as LiteLLM makes it: what else has that name runs its "
@@ -151,7 +151,7 @@ class Source:
         if missing := sorted(needed - sight.columns):
             names = ", ".join(f'"{name}"' for name in missing)
             raise SourceError(
-                f'The role of DATABASE_URL ({self._postgres.database.display}) can\'t read {names} of "{TABLE}": '
+                f'The role of {self._postgres.where} can\'t read {names} of "{TABLE}": '
                 "the column is absent in this LiteLLM, or SELECT on it is not granted (sql/grants/grant_source.sql)."
             )
 
@@ -184,6 +184,19 @@ class Source:
         with self.transaction() as connection:
             row = cursor(connection).execute(self.oldest(), {"oldest_from": since}).fetchone()
         return row[0].astimezone(UTC) if row and row[0] else None
+
+
+def open_source(settings: Settings, ledger: Ledger) -> Source:
+    """The source that the settings name; it shares the ledger's connections where both are one database."""
+    return Source(
+        Postgres(
+            settings.source,
+            error=SourceError,
+            statement_timeout=settings.statement_timeout,
+            idle=timedelta(seconds=settings.limits.idle),
+            pool=ledger.pool if settings.one_database else None,
+        )
+    )
 
 
 def values(stretch: Stretch) -> dict[str, Any]:

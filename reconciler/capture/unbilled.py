@@ -5,19 +5,18 @@ Nothing is written. A statement sums a day at most, as a look would.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from psycopg.rows import dict_row
 from sqlalchemy import Connection, select
 
 from reconciler.capture.comparison import Comparison, days
 from reconciler.capture.scope import spans
-from reconciler.capture.source import Source, values
-from reconciler.database.postgres import Postgres, cursor
+from reconciler.capture.source import open_source, values
+from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
 from reconciler.ledger import meters, tables
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import SourceError
 from reconciler.model.money import total
 from reconciler.model.terms import Stretch
 from reconciler.report.customers import Unattributed, Unmapped
@@ -36,16 +35,8 @@ class Unbilled:
             SourceError: the spend table can't be read.
         """
         self._settings = settings
-        self._source = Source(
-            Postgres(
-                settings.source,
-                error=SourceError,
-                variable="DATABASE_URL",
-                statement_timeout=settings.statement_timeout,
-                idle=timedelta(seconds=settings.limits.idle),
-            )
-        )
         self._ledger = open_ledger(settings)
+        self._source = open_source(settings, self._ledger)
         with self._ledger.transaction() as connection:
             require_ledger(connection)
             known = [(wanted, meters.load(connection, wanted.name)) for wanted in settings.meters]

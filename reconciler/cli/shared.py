@@ -38,20 +38,9 @@ def settings_of(config: Path | None, meter: str | None, *, require_lago: bool = 
     Raises:
         ReconcileError: a setting is wrong, or there is no such meter.
     """
-    from dataclasses import replace
-
     from reconciler.settings.load import load_settings
 
-    settings = load_settings(config=config, require_lago=require_lago)
-    if meter is None:
-        return settings
-    chosen = tuple(each for each in settings.meters if each.name == meter)
-    if not chosen and len(settings.meters) == 1:
-        return load_settings(config=config, overrides={"meter": meter}, require_lago=require_lago)
-    if not chosen:
-        names = ", ".join(each.name for each in settings.meters)
-        raise UsageError(f"--meter {meter}: the settings describe {names}.")
-    return replace(settings, meters=chosen)
+    return load_settings(config=config, overrides={"meter": meter}, require_lago=require_lago)
 
 
 def warn(settings: "Settings") -> None:

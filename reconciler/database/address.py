@@ -5,13 +5,13 @@ secrets is taken apart here, leniently, and the rest is left to libpq. What neit
 rather than dropped.
 """
 
-import difflib
 import re
 from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import quote, unquote
 
 from reconciler.model.errors import SettingsError
+from reconciler.model.guesses import meant
 
 EXAMPLE = "postgresql://litellm:secret@db:5432/litellm"
 
@@ -20,6 +20,12 @@ _POOLING = frozenset({
     "connection_limit", "max_connection_lifetime", "max_idle_connection_lifetime", "pgbouncer",
     "pool_timeout", "single_use_connections", "socket_timeout", "statement_cache_size",
 })  # fmt: skip
+# What other drivers call what libpq and Prisma have under these names.
+_ELSEWHERE = {
+    "currentschema": "schema", "search_path": "schema", "searchpath": "schema", "timeout": "connect_timeout",
+    "pool_size": "connection_limit", "max_connections": "connection_limit", "username": "user", "database": "dbname",
+    "ssl_ca": "sslrootcert", "sslca": "sslrootcert",
+}  # fmt: skip
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 _NUMBERS = frozenset({"connect_timeout", "port"})
 
@@ -38,11 +44,15 @@ class Database:
         conninfo: libpq's connection string, parameters sorted; it holds the password and is never shown.
         schema: the schema that Prisma's `schema` parameter names, else `public`.
         display: the address without password or parameters, for messages.
+        variable: the setting that names it.
+        connections: the most that may be open at once, Prisma's `connection_limit`; None if it is not said.
     """
 
     conninfo: str = field(repr=False)
     schema: str
     display: str
+    variable: str = field(default="DATABASE_URL", compare=False)
+    connections: int | None = None
 
     @classmethod
     def from_url(cls, url: str, variable: str = "DATABASE_URL") -> Self:
@@ -71,6 +81,7 @@ class Database:
 
         parameters = _parameters(parts["query"] or "", variable)
         schema = parameters.pop("schema", "") or "public"
+        limit = _limit(parameters.pop("connection_limit", ""), variable)
         known |= _without_prisma(parameters, variable)
         if "service" not in known:
             known.setdefault("dbname", "postgres")  # as Prisma has it; libpq would take the user's name
@@ -83,7 +94,17 @@ class Database:
                 f"{variable} has a character that PostgreSQL can't take in a name or password; {_shape()}"
             ) from None
         _check_values(known, variable)
-        return cls(conninfo, schema, _display(known))
+        return cls(conninfo, schema, _display(known), variable, limit)
+
+
+def _limit(value: str, variable: str) -> int | None:
+    if not value:
+        return None
+    if not re.fullmatch("0*[1-9][0-9]{0,5}", value):
+        raise SettingsError(
+            f"{variable}: its connection_limit must be a whole number above 0, as in connection_limit=5"
+        )
+    return int(value)
 
 
 def _split(url: str, variable: str) -> dict[str, str | None]:
@@ -113,14 +134,22 @@ def _parameters(query: str, variable: str) -> dict[str, str]:
             # With an "@" about, the "query" may be the rest of a password that holds a bare "?".
             if "@" in query or not re.fullmatch(r"\w{1,40}", name):
                 raise SettingsError(f"{variable} has parameters that can't be read; {_shape()}")
-            close = difflib.get_close_matches(name, known, n=1)
-            meant = f"did you mean {close[0]}?" if close else "take it out of the URL"
             raise SettingsError(
-                f"{variable} has the parameter {name!r}, which neither Prisma nor PostgreSQL's libpq knows: {meant}"
+                f"{variable} has the parameter {name!r}, which neither Prisma nor PostgreSQL's libpq knows: "
+                f"{_advice(name, value, known)}"
             )
         if value:
             parameters[name] = unquote(value)
     return parameters
+
+
+def _advice(name: str, value: str, known: set[str]) -> str:
+    if name == "ssl":  # as other drivers write it
+        mode = {"false": "disable", "0": "disable", "no-verify": "require"}.get(value, value)
+        return f"write sslmode={mode if mode in _SSL_MODES else 'require'}"
+    if found := meant(name, known) or _ELSEWHERE.get(name.lower()):
+        return f"did you mean {found}?"
+    return "take it out of the URL"
 
 
 def _without_prisma(parameters: dict[str, str], variable: str) -> dict[str, str]:

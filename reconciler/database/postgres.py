@@ -3,23 +3,22 @@
 Nothing outlives a transaction: settings are local to it, nothing is prepared, no session lock is taken.
 """
 
-import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import psycopg
 from psycopg import errors as pg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import RowFactory, tuple_row
-from sqlalchemy import Connection, create_engine, event, exc
+from sqlalchemy import Connection, exc
 
 from reconciler import __version__
 from reconciler.database.address import Database
+from reconciler.database.pool import NoneLeftError, Pool
 from reconciler.database.sentences import sentence
 from reconciler.database.statements import statement
 from reconciler.model.errors import ReconcileError
@@ -61,12 +60,6 @@ SET_BASED = {
 
 _PINNED = "reconciler: settings of the transaction"
 
-IDLE_SECONDS = 1.0
-"""A connection that has idled for longer is tried before it is used."""
-
-CONNECT_TIMEOUT = 10
-"""Seconds to wait for a connection."""
-
 
 class Postgres:
     """One database, as its transactions and its errors."""
@@ -76,43 +69,31 @@ class Postgres:
         database: Database,
         *,
         error: type[ReconcileError],
-        variable: str,
         statement_timeout: timedelta,
         idle: timedelta = timedelta(minutes=1),
+        pool: Pool | None = None,
     ) -> None:
         """Connect to nothing yet.
 
         Args:
             database: where.
             error: what to raise when the database refuses or fails.
-            variable: the setting that names the database, for messages.
             statement_timeout: the longest that one statement may take.
             idle: how long a transaction may wait for this program, beyond what a statement elsewhere may take; one that
                 a frozen program holds open would keep its locks for ever.
+            pool: the connections of another that is the same database, to be shared; by default it has its own.
         """
         self.database = database
         self._error = error
-        self._variable = variable
         self._statement_timeout = statement_timeout
         self._idle = statement_timeout + idle
         name = conninfo_to_dict(database.conninfo).get("application_name")
         self._named = {"application_name": str(name)} if name else {}
-        self._engine = create_engine(
-            "postgresql+psycopg://",
-            creator=partial(_connect, database.conninfo),
-            pool_size=8,
-            max_overflow=0,
-            use_native_hstore=False,
-            hide_parameters=True,
-        )
-        event.listen(self._engine, "first_connect", _pin_search_path)
-        event.listen(self._engine, "checkin", _note_use)
-        event.listen(self._engine, "checkout", _ping_if_idle)
-        weakref.finalize(self, self._engine.dispose)
+        self._pool = pool or Pool(database)
 
     def close(self) -> None:
         """Close the connections; the next transaction opens another."""
-        self._engine.dispose()
+        self._pool.close()
 
     @contextmanager
     def transaction(
@@ -132,7 +113,7 @@ class Postgres:
         Raises:
             ReconcileError: of the class given, in one sentence, for whatever Postgres or the network refused.
         """
-        with self.plain_errors(), self._engine.connect() as connection:
+        with self.plain_errors(), self._pool.connection() as connection:
             self._begin(connection, read_only=read_only, local=local)
             yield connection
             if rollback:
@@ -162,19 +143,24 @@ class Postgres:
             raise self._error(self._sentence(error.orig)) from error
         except psycopg.Error as error:
             raise self._error(self._sentence(error)) from error
+        except NoneLeftError:
+            raise self._error(
+                f"{self.where}: all connections that its connection_limit or its server allows are in use for long: "
+                "allow one more."
+            ) from None
+
+    @property
+    def pool(self) -> Pool:
+        """Its connections."""
+        return self._pool
+
+    @property
+    def where(self) -> str:
+        """The setting that names the database, and its address."""
+        return f"{self.database.variable} ({self.database.display})"
 
     def _sentence(self, error: BaseException | None) -> str:
-        where = f"{self._variable} ({self.database.display})"
-        return sentence(where, error, statement_timeout=self._statement_timeout)
-
-
-def _connect(conninfo: str) -> psycopg.Connection:
-    # What a connection asks for at its start, a pooler may leave in a session that others get: so nothing.
-    given: dict[str, Any] = {"connect_timeout": CONNECT_TIMEOUT} | conninfo_to_dict(conninfo)
-    given.pop("application_name", None)
-    # autocommit: transactions begin with a statement of ours.
-    # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
-    return psycopg.connect(make_conninfo(**given), autocommit=True, prepare_threshold=None)
+        return sentence(self.where, error, statement_timeout=self._statement_timeout)
 
 
 def cursor(connection: Connection, row: RowFactory[Any] = tuple_row) -> psycopg.Cursor[Any]:
@@ -203,26 +189,6 @@ def guarded(connection: Connection) -> Iterator[None]:
     yield
     # Postgres lets nothing inside end the savepoint or take read_only back; its release does.
     run(sql.SQL("RELEASE SAVEPOINT guarded; {}").format(_pin(connection.info[_PINNED])))
-
-
-def _pin_search_path(driver: psycopg.Connection, _record: object) -> None:
-    """SQLAlchemy asks for the current_schema() next, and rolls back: let nobody's function of that name answer."""
-    driver.execute("BEGIN; SET LOCAL search_path = pg_catalog")
-
-
-def _note_use(_driver: psycopg.Connection, record: Any) -> None:
-    record.info["used_at"] = time.monotonic()
-
-
-def _ping_if_idle(driver: psycopg.Connection, record: Any, _proxy: object) -> None:
-    """See that a connection which has idled still works: the server may have been restarted since."""
-    if time.monotonic() - record.info.get("used_at", time.monotonic()) < IDLE_SECONDS:
-        return
-    try:
-        driver.execute("SELECT 1")
-        driver.rollback()
-    except psycopg.Error as error:
-        raise exc.DisconnectionError from error
 
 
 @cache

@@ -1,9 +1,13 @@
 """What Postgres refuses or how it fails, as one sentence for people: what is wrong, what to do, no secret."""
 
+import re
 from datetime import timedelta
 
 import psycopg
 from psycopg import errors as pg
+
+# How Postgres and pgbouncer, in English, say that they have too many connections; a code does not come with it.
+_CROWDED = re.compile(r"too many (connections|clients)|connection slots|no more connections allowed")
 
 
 def sentence(where: str, error: BaseException | None, *, statement_timeout: timedelta) -> str:
@@ -44,6 +48,11 @@ def sentence(where: str, error: BaseException | None, *, statement_timeout: time
             return f"{where}: the server's disk is full ({said}); nothing is lost, make room and run again."
         case psycopg.OperationalError() if error.sqlstate is None:
             refused = said.rpartition("FATAL:")[2].strip()
+            if _CROWDED.search(refused):
+                return (
+                    f"{where} gives us no connection: {refused}. A pass needs one to each of its databases, a dry run "
+                    "two: let others have fewer, or raise the role's CONNECTION LIMIT. Nothing is lost, run again."
+                )
             if refused != said:
                 return f"{where} refuses the connection: {refused}; nothing is lost, mend that and run again."
             return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg.rows import RowFactory, tuple_row
 from sqlalchemy import Connection
 
+from reconciler.database.pool import Pool
 from reconciler.database.postgres import SET_BASED, Postgres, execute
 from reconciler.ledger import alarms, schema
 from reconciler.ledger.balance import Balance
@@ -90,6 +91,11 @@ class Ledger:
         said = [] if self.is_dry else alarms.show(connection, meter)
         return [alarms.as_json(row) for row in alarms.list_standing(connection, meter)], said
 
+    @property
+    def pool(self) -> Pool:
+        """Its connections, to be shared where the source is the same database."""
+        return self._postgres.pool
+
     def plain_errors(self) -> AbstractContextManager[None]:
         """Turn what the ledger's Postgres says in a block into one sentence that names its setting."""
         return self._postgres.plain_errors()
@@ -115,7 +121,6 @@ def open_ledger(settings: Settings) -> Ledger:
         Postgres(
             settings.ledger,
             error=LedgerError,
-            variable="DATABASE_URL" if settings.one_database else "RECONCILE_LEDGER_URL",
             statement_timeout=settings.statement_timeout,
             idle=timedelta(seconds=settings.limits.idle),
         ),

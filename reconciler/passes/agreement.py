@@ -128,6 +128,7 @@ class Agreement:
         """Make the meter; None if another pass has made it meanwhile."""
         chosen = self._start
         begin = self.sight.now if chosen is None else chosen
+        watermark = begin if chosen is None else max(chosen, self._first_settled_row())
         with ledger.transaction(making=True) as connection:
             Subscriptions(self.wanted).check(connection)
             with self._no_new_twin(connection, twins.NEW, alone=not ledger.is_dry, declared=self.adopt):
@@ -137,7 +138,7 @@ class Agreement:
                     self.wanted.terms,
                     start=begin,
                     chosen=chosen is not None,
-                    watermark=begin if chosen is None else max(chosen, self._first_settled_row()),
+                    watermark=watermark,
                     source=self._place,
                     lago=self.lago,
                 )

@@ -5,15 +5,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from datetime import timedelta
 
-from reconciler.capture.source import Sight, Source
-from reconciler.database.postgres import Postgres
+from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SourceError, UsageError
+from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SettingsError, UsageError
 from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span, When
 from reconciler.passes.telling import tell_alarms
@@ -46,16 +44,8 @@ class Pass:
     def __init__(self, settings: Settings) -> None:
         """Connect to nothing yet."""
         self._settings = settings
-        self._source = Source(
-            Postgres(
-                settings.source,
-                error=SourceError,
-                variable="DATABASE_URL",
-                statement_timeout=settings.statement_timeout,
-                idle=timedelta(seconds=settings.limits.idle),
-            )
-        )
         self._ledger = open_ledger(settings)
+        self._source = open_source(settings, self._ledger)
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -76,6 +66,11 @@ class Pass:
         """
         run_id = run_id or secrets.token_hex(8)
         settings, ledger = self._settings, self._ledger
+        if request.dry_run and settings.one_database and settings.source.connections == 1:
+            raise SettingsError(
+                f"{settings.source.variable} has connection_limit=1, and a dry run needs two connections: "
+                "write connection_limit=2."
+            )
         delivery = Foresight(settings, ledger) if request.dry_run else Delivery(settings, ledger, self._stopping)
         try:
             with self._telling(request), self._ledger.dry() if request.dry_run else nullcontext():

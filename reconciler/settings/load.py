@@ -21,20 +21,15 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from reconciler.database import address as database_url
 from reconciler.database.address import Database
 from reconciler.model.durations import format_duration
-from reconciler.model.errors import SettingsError
+from reconciler.model.errors import SettingsError, UsageError
 from reconciler.model.terms import ChargeBy
 from reconciler.model.windows import keep_to_midnights
+from reconciler.settings import proxy
 from reconciler.settings import values as read
 from reconciler.settings.limits import Limits
 from reconciler.settings.meter import MeterKeys, MeterSettings
-from reconciler.settings.sources import (
-    PREFIX,
-    Environment,
-    read_file,
-    sentences,
-    unknown_variables,
-    variables,
-)
+from reconciler.settings.misspelt import PREFIX, advice, misspelt_variables
+from reconciler.settings.sources import CONFIG, Environment, read_file, sentences, sound, variables
 from reconciler.settings.values import Exclusion, KeyFile, MappingFile, MappingTable
 
 __all__ = [
@@ -155,24 +150,28 @@ def load_settings(
     environ = os.environ if environ is None else environ
     path, content, tables = read_file(config, environ)
     flags = {key: value for key, value in (overrides or {}).items() if value is not None}
-    told = _Told(path, content, Environment(_Given, _VARIABLES, environ)() | flags, tables)
-
-    faults: list[str] = []
+    variables_ = Environment(_Given, _VARIABLES.values(), environ)
+    faults = [*variables_.broken.values()]
+    told = _Told(path, content, variables_() | flags, tables, {*variables_.broken})
+    told.leave_out_odd_values(faults)
+    told.take_parts(environ, faults)
     given = None
     try:
         given = _Given(**told.top)
     except ValidationError as error:
-        faults += sentences(error, told.origin, _VARIABLES)
-    faults += unknown_variables(environ, _VARIABLES.values())
+        faults += sentences(error, told.origin, partial(advice, keys=_VARIABLES))
+    faults += misspelt_variables(environ, {*_VARIABLES.values(), CONFIG})
     faults += told.missing(require_lago=require_lago)
     meters = tuple(told.meters(faults))
     if faults or given is None or given.database_url is None:
         raise SettingsError("\n".join(dict.fromkeys(faults)))
-    return given.settings(given.database_url, meters)
+    return given.settings(given.database_url, told.chosen(meters, by_flag="meter" in flags))
 
 
 def _database(variable: str) -> BeforeValidator:
     def parse(value: object) -> Database:
+        if isinstance(value, Database):
+            return value
         try:
             return Database.from_url(str(value), variable)
         except SettingsError as error:
@@ -238,10 +237,11 @@ class _Given(MeterKeys, BaseSettings):
 
     def settings(self, source: Database, meters: tuple[MeterSettings, ...]) -> Settings:
         ledger = self.ledger_url or source
+        one_database = ledger.conninfo == source.conninfo
         return Settings(
             source=source,
-            ledger=ledger,
-            one_database=ledger.conninfo == source.conninfo,
+            ledger=source if one_database else ledger,
+            one_database=one_database,
             lago_api_base=self.lago_api_base,
             lago_api_key=self.lago_api_key or (self.lago_api_key_file.key if self.lago_api_key_file else SecretStr("")),
             lago_api_key_file=self.lago_api_key_file.path if self.lago_api_key_file else None,
@@ -269,12 +269,16 @@ _METER_KEYS = frozenset(variables(MeterKeys))
 
 @dataclass(frozen=True, repr=False)
 class _Told:
-    """What each place said, before it is checked: `above` goes before `file`, the top level of the file."""
+    """What each place said, before it is checked: `above` goes before `file`, the top level of the file.
+
+    `broken` are the variables that said something which can't be read.
+    """
 
     path: Path
     file: dict[str, Any]
     above: dict[str, Any]
     tables: dict[str, dict[str, Any]]
+    broken: set[str]
 
     @property
     def top(self) -> dict[str, Any]:
@@ -292,9 +296,12 @@ class _Told:
 
     def missing(self, *, require_lago: bool) -> Iterator[str]:
         """Say what must be there and nobody said."""
-        told = self.top
+        told = self.top | {key: None for key, variable in _VARIABLES.items() if variable in self.broken}
         if "database_url" not in told:
-            yield f"DATABASE_URL is not set: give the proxy's database, such as {database_url.EXAMPLE}"
+            yield (
+                f"DATABASE_URL is not set, nor is {proxy.HOST}: give the proxy's database, such as "
+                f"{database_url.EXAMPLE}"
+            )
         if not require_lago:
             return
         if "lago_api_base" not in told:
@@ -310,20 +317,39 @@ class _Told:
             for key in keys if self.tables else ["LAGO_API_EVENT_CODE"]:
                 yield f"{key} is not set: give the code of a billable metric in Lago, such as openai_tokens"
 
+    def take_parts(self, environ: Mapping[str, str], faults: list[str]) -> None:
+        """Take the proxy's database from LiteLLM's variables for its parts, if nobody said its URL."""
+        if "database_url" in self.top or _VARIABLES["database_url"] in self.broken:
+            return
+        try:
+            if url := proxy.url_of_parts(environ):
+                self.above["database_url"] = Database.from_url(url, proxy.HOST)
+        except (ValueError, SettingsError) as error:
+            faults.append(str(error))
+            self.broken.add(_VARIABLES["database_url"])
+
+    def leave_out_odd_values(self, faults: list[str]) -> None:
+        """Leave out of the file what is of no kind that a setting has, and say so."""
+        for key in self.file.keys() - sound(self.file, self.origin, faults).keys():
+            self.broken.add(_VARIABLES.get(key, key))
+            del self.file[key]
+        for name, table in self.tables.items():
+            self.tables[name] = sound(table, partial(self.origin, table=name), faults)
+
     def meters(self, faults: list[str]) -> Iterator[MeterSettings]:
         """Make the meters; what is wrong in a table is added to the faults.
 
-        The top level is a meter itself if it has an event code, or if there is no other.
+        Where the file has tables, its top level and the environment say what these inherit. The top level is a meter
+        itself if the file gives it an event code, or if there is no table.
         """
-        told = self.top
-        shared = {key: value for key, value in told.items() if key in _METER_KEYS}
-        top = {"name": str(told.get("meter", "default"))}
-        if "lago_api_event_code" in told or not self.tables:
+        shared = {key: value for key, value in self.top.items() if key in _METER_KEYS}
+        name = str((self.file if self.tables else self.top).get("meter", "default"))
+        if "lago_api_event_code" in self.file or not self.tables:
             with suppress(ValidationError):  # `_Given` reports it
-                yield MeterSettings.model_validate(shared | top)
-            if top["name"] in self.tables:
+                yield MeterSettings.model_validate(shared | {"name": name})
+            if name in self.tables:
                 faults.append(
-                    f"{self.table(top['name'])} has the name of the meter that the top level describes: "
+                    f"{self.table(name)} has the name of the meter that the top level describes: "
                     "move its keys there, or name it otherwise, such as [meters.teams]"
                 )
         for name, table in self.tables.items():
@@ -331,12 +357,30 @@ class _Told:
                 read.meter_name(name)
                 MeterKeys.model_validate(table)
             except ValidationError as error:
-                faults += sentences(error, partial(self.origin, table=name), _METER_KEYS)
+                told = partial(advice, keys=_METER_KEYS, above=_VARIABLES)
+                faults += sentences(error, partial(self.origin, table=name), told)
             except ValueError as error:
                 faults.append(f"{self.table(name)}: {error}")
             else:
                 with suppress(ValidationError):  # as above
                     yield MeterSettings.model_validate(shared | table | {"name": name})
+
+    def chosen(self, meters: tuple[MeterSettings, ...], *, by_flag: bool) -> tuple[MeterSettings, ...]:
+        """The one of several meters that the environment or a flag names, else all.
+
+        Raises:
+            UsageError: a flag names none of them.
+            SettingsError: the environment does.
+        """
+        name = self.above.get("meter")
+        if name is None or not self.tables:
+            return meters
+        if found := tuple(each for each in meters if each.name == name):
+            return found
+        names = ", ".join(each.name for each in meters)
+        if by_flag:
+            raise UsageError(f"--meter {name}: the settings describe {names}.")
+        raise SettingsError(f"RECONCILE_METER is {name}, and the meters in {self.path} are {names}: name one of them.")
 
     def table(self, name: str) -> str:
         """Name a meter's table."""

@@ -126,7 +126,11 @@ def mapping(value: object) -> MappingFile | MappingTable:
     if not text:
         raise ValueError("it must be a CSV file or a table, such as customers.csv or table:billing.subscriptions")
     if not text.startswith("table:"):
-        return MappingFile(Path(text).expanduser())
+        try:
+            return MappingFile(Path(text).expanduser())
+        except RuntimeError:
+            home = text.partition("/")[0]
+            raise ValueError(f"{home} is nobody's home: write the whole path, such as /etc/customers.csv") from None
     schema, _, table = text.removeprefix("table:").partition(".")
     if not (schema and table) or "." in table:
         raise ValueError(f"{text!r} must name schema and table, such as table:billing.subscriptions")

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from reconciler.capture.planner import Planner
-from reconciler.capture.source import Sight, Source
-from reconciler.database.postgres import Postgres
+from reconciler.capture.source import Sight, open_source
 from reconciler.lago.client import Lago
 from reconciler.ledger import meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LagoError, LedgerError, MeterChangedError, ReconcileError, SourceError, UsageError
+from reconciler.model.errors import LagoError, LedgerError, MeterChangedError, ReconcileError, UsageError
 from reconciler.report.status import require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import MeterSettings, Settings
@@ -47,16 +46,8 @@ class Verification:
     def __init__(self, settings: Settings) -> None:
         """Connect to nothing yet."""
         self._settings = settings
-        self._source = Source(
-            Postgres(
-                settings.source,
-                error=SourceError,
-                variable="DATABASE_URL",
-                statement_timeout=settings.statement_timeout,
-                idle=timedelta(seconds=settings.limits.idle),
-            )
-        )
         self._ledger = open_ledger(settings)
+        self._source = open_source(settings, self._ledger)
         self._lago = Lago(
             settings.lago_api_base,
             settings.read_key(),

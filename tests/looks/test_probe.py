@@ -43,9 +43,7 @@ def _nodes(plan: dict[str, Any]) -> list[dict[str, Any]]:
 def test_counts_are_an_index_only_scan_of_the_start_time(proxy_db: Database, environ: dict[str, str]) -> None:
     _fill(proxy_db)
     settings = load_settings(environ=environ)
-    postgres = Postgres(
-        settings.source, error=SourceError, variable="DATABASE_URL", statement_timeout=timedelta(minutes=1)
-    )
+    postgres = Postgres(settings.source, error=SourceError, statement_timeout=timedelta(minutes=1))
     source = Source(postgres)
     stretch = Stretch(settings.meters[0].terms, window() - timedelta(days=19), window())
 

@@ -95,6 +95,11 @@ def test_finds_the_host(url: str, kept: dict[str, str], display: str) -> None:
     assert Database.from_url(url).display == f"postgresql://{display}"
 
 
+def test_takes_the_most_connections() -> None:
+    assert Database.from_url("postgresql://db/d?connection_limit=3&pool_timeout=1").connections == 3
+    assert Database.from_url("postgresql://db/d").connections is None
+
+
 def test_takes_the_schema() -> None:
     assert Database.from_url("postgresql://db/d?schema=llm").schema == "llm"
     assert Database.from_url("postgresql://db/d").schema == "public"
@@ -141,6 +146,15 @@ SECRET = "hunter2"
         (f"postgresql://u:{SECRET}@h/d?sslidentity=me.p12", "openssl pkcs12"),
         (f"postgresql://u:{SECRET}@h/d?connection_limt=1", "did you mean connection_limit"),
         (f"postgresql://u:{SECRET}@h/d?foo=1", "take it out"),
+        (f"postgresql://u:{SECRET}@h/d?ssl=require", "write sslmode=require"),
+        (f"postgresql://u:{SECRET}@h/d?ssl=no-verify", "write sslmode=require"),
+        (f"postgresql://u:{SECRET}@h/d?ssl=false", "write sslmode=disable"),
+        (f"postgresql://u:{SECRET}@h/d?sslMode=require", "did you mean sslmode"),
+        (f"postgresql://u:{SECRET}@h/d?currentSchema=x", "did you mean schema"),
+        (f"postgresql://u:{SECRET}@h/d?pool_size=5", "did you mean connection_limit"),
+        (f"postgresql://u:{SECRET}@h/d?tls=1", "take it out"),
+        (f"postgresql://u:{SECRET}@h/d?connection_limit=few", "connection_limit=5"),
+        (f"postgresql://u:{SECRET}@h/d?connection_limit=0", "connection_limit=5"),
     ],
 )
 def test_says_what_is_wrong_in_one_sentence_without_the_secret(url: str, says: str) -> None:

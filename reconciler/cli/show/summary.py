@@ -42,7 +42,9 @@ def _lines(done: Summary) -> Iterator[tuple[str, str]]:
         yield f"{name}: another pass is running; nothing to do.", ""
         return
     if done.balance is None:
-        yield f"{name}: not done.", ""
+        # What was accepted counts, even if the ledger can't be read any more.
+        delivered = done.delivered.accepted
+        yield f"{name}: not done" + (f", {count(delivered, 'event')} accepted by Lago." if delivered else "."), ""
         return
     tally, now = done.tally, done.balance
     verb = "would plan" if done.dry_run else "planned"
