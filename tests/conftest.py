@@ -23,7 +23,7 @@ from reconciler.demo.litellm import SpendRow, apply_migrations, write_rows
 from reconciler.demo.postgres import EmbeddedPostgres, free_port, unprivileged
 from reconciler.ledger.store import open_ledger
 from reconciler.settings.load import load_settings
-from tests import order, trust
+from tests import compiled, order, trust
 
 DATA = Path(__file__).parent / "data"
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -127,9 +127,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> order.OneByO
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_trust() -> Iterator[None]:
+def _once_for_all() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         trust.share(patch)
+        compiled.share(patch)
         yield
 
 
