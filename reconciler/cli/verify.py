@@ -29,7 +29,7 @@ def verify(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the spend table with the ledger, and the ledger with what Lago holds. Mends nothing."""
+    """Compare the spend table with the ledger, and the ledger with what Lago holds and counts. Mends nothing."""
     with plainly():
         from datetime import UTC, datetime
 

@@ -158,6 +158,29 @@ class Lago:
             question = Question("subscriptions", both, {"customer_not_found"}, ("customer", customer))
         return (page.things for page in self._questions.pages("subscriptions", question))
 
+    def current_usage(
+        self, external_customer_id: str, external_subscription_id: str, code: str, *, of_meter: str | None = None
+    ) -> list[Thing]:
+        """What Lago counts in the present period of an active subscription for a metric: a charge each.
+
+        Args:
+            external_customer_id: whose.
+            external_subscription_id: which subscription.
+            code: the metric's.
+            of_meter: only of events with this property `meter`; such a question goes past Lago's cache.
+        """
+        wanted = {"external_subscription_id": external_subscription_id, "billable_metric_code": code}
+        only = {} if of_meter is None else {"group[meter]": of_meter}
+        question = Question(
+            f"customers/{encoded(external_customer_id)}/current_usage",
+            {**wanted, "apply_taxes": "false", **only},
+            {"charge_not_found"},
+            ("subscription", external_subscription_id),
+        )
+        answer = self._questions.ask(question)
+        charges = self._questions.thing("customer_usage", answer).get("charges_usage") if answer else []
+        return [charge for charge in charges if isinstance(charge, dict)] if isinstance(charges, list) else []
+
     def past_usage(self, external_customer_id: str, external_subscription_id: str) -> list[Thing]:
         """The billed periods of a customer's subscription, the latest first, at most 100; none if Lago knows none."""
         question = Question(

@@ -135,9 +135,14 @@ def whole(value: object) -> int | None:
 
 
 def amount(event: Mapping[str, Any]) -> Decimal:
-    """The cost that an event of Lago's shows, as Lago counts it; 0 if it counts none."""
+    """The cost that an event of Lago's shows; 0 if Lago counts none."""
     properties = event.get("properties")
-    text = str(properties.get("response_cost")) if isinstance(properties, dict) else ""
+    return decimal(properties.get("response_cost")) if isinstance(properties, dict) else Decimal()
+
+
+def decimal(value: object) -> Decimal:
+    """A number as Lago counts it; 0 if it takes it for none."""
+    text = str(value)
     return Decimal(text) if len(text) < _LONGEST_NUMBER and _COUNTED.fullmatch(text) else Decimal()
 
 

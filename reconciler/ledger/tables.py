@@ -247,6 +247,17 @@ unsubscribed = Table(
     comment="Usage that was sent for an external id of which Lago knows no subscription.",
 )
 
+billed_period = Table(
+    "billed_period",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("external_id", Text, nullable=False),
+    Column("until", MOMENT, nullable=False),
+    Column("verified_at", MOMENT, nullable=False),
+    comment="Up to where a subscription was found billed for what was sent.",
+)
+
 look = Table(
     "look",
     metadata,

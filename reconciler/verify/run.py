@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, open_source
-from reconciler.lago.client import Lago
+from reconciler.lago.client import Lago, Organization
+from reconciler.lago.stores import Store
 from reconciler.ledger import meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
@@ -15,6 +16,7 @@ from reconciler.model.errors import LagoError, LedgerError, MeterChangedError, R
 from reconciler.report.status import require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import MeterSettings, Settings
+from reconciler.verify.events_and_count import EventsAndCount
 from reconciler.verify.findings import Leg, Report
 from reconciler.verify.ledger_and_lago import LedgerAndLago
 from reconciler.verify.table_and_ledger import TableAndLedger
@@ -55,6 +57,7 @@ class Verification:
             rate=settings.rate,
             connections=settings.connections,
         )
+        self._told: tuple[Organization | None, Store] | None = None
 
     def run(self, since: When | None = None, until: When | None = None) -> list[Report]:
         """Verify every meter of the settings.
@@ -166,31 +169,43 @@ class Verification:
                 self._source.check(sight, stretch.terms)
             table.run(span.since, span.until, leg)
         with _part(report, Leg("c", "the ledger", "Lago's events")) as leg:
-            self._reading(meter, leg).run(span.events_since, span.until, again=span.again)
+            on_postgres = self._ask(meter) == "postgres"
+            LedgerAndLago(
+                meter,
+                self._ledger,
+                self._lago,
+                leg,
+                counts_once=not on_postgres and settings.deduplication,
+                visible=timedelta(0) if on_postgres else settings.lag,
+            ).run(span.events_since, span.until, again=span.again)
+        with _part(report, Leg("d", "the ledger", "what Lago counts")) as leg:
+            self._ask(meter)
+            horizon = sight.now - settings.horizon
+            EventsAndCount(meter, self._ledger, self._lago, leg).run(
+                max(span.events_since, horizon) if not span.again else span.events_since,
+                span.until,
+                scanned_since=horizon,
+                again=span.again,
+            )
         if not any(leg.error for leg in report.legs):
             report.verified_until = self._verified_until(meter, span, table.exact_until)
 
-    def _reading(self, meter: Meter, leg: Leg) -> LedgerAndLago:
-        """Ask Lago which organization and store this is.
+    def _ask(self, meter: Meter) -> Store:
+        """Ask Lago, once for all meters, which organization and store this is.
 
         Raises:
-            LagoError: it is another organization, or Lago can't be asked.
+            LagoError: it is another organization than the meter's, or Lago can't be asked.
         """
-        organization = self._lago.organization()
+        if self._told is None:
+            organization = self._lago.organization()
+            self._told = organization, self._lago.store(organization)
+        organization, store = self._told
         if organization and meter.organization not in {None, organization.id}:
             raise LagoError(
                 f"Meter {meter.name!r} has sent to Lago's organization {meter.organization}, and LAGO_API_KEY is a key "
                 f"of {organization.id}. Set the old key back, or run `reconcile --adopt` once if it has moved."
             )
-        on_postgres = self._lago.store(organization) == "postgres"
-        return LedgerAndLago(
-            meter,
-            self._ledger,
-            self._lago,
-            leg,
-            counts_once=not on_postgres and self._settings.deduplication,
-            visible=timedelta(0) if on_postgres else self._settings.lag,
-        )
+        return store
 
     def _verified_until(self, meter: Meter, span: Span, exact_until: datetime | None) -> datetime | None:
         """Up to where all is billed, and seen in Lago as it was sent."""

@@ -1,16 +1,22 @@
 """The command: what people and programs get, and the exit code."""
 
+from contextlib import closing
+
 import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.docs.test_documentation import DOCS, code_blocks
+from tests.periods.conftest import Billing, long_ago
 from tests.process import only_object, run
 from tests.support import CODE, environment, reconcile
 from tests.verify.conftest import leg, verify
 
 
 def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox) -> None:
+    billing = Billing(lago)
+    with closing(billing.api):
+        billing.subscribe("a\x1b[31mb", made=long_ago())
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(spend=0.5, end_user="a\x1b[31mb"))
     reconcile(environ, since="2h")
@@ -27,13 +33,14 @@ def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox)
     finished = run(environ, "verify", "--since", "2h", "--json")
     answer = only_object(finished)
     [meter] = answer["meters"]
-    b, c = meter["legs"][-2:]
+    b, c, d = meter["legs"][-3:]
     assert (finished.returncode, answer["exit_code"], meter["exit_code"]) == (3, 3, 3)
     assert (b["leg"], b["rate"], b["reading"], b["drift"]) == ("b", "1", "at 1", False)
     assert (c["leg"], c["expected"], c["found"], c["rate"], c["reading"]) == ("c", "0.5", "0", "0", "below 1")
     assert [(each["kind"], each["count"], each["amount"]) for each in c["differences"]] == [
         ("missing in Lago", 1, "0.5")
     ]
+    assert (d["leg"], d["reading"]) == ("d", "at 1"), "what Lago has cached it goes on to show"
 
 
 def test_what_it_can_not_do(proxy_db: Database, lago: Sandbox) -> None:

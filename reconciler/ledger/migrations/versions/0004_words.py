@@ -84,6 +84,17 @@ ALTER TABLE reconciler.batch ADD COLUMN verified_at TIMESTAMP WITH TIME ZONE;
 
 CREATE INDEX batch_not_verified ON reconciler.batch (meter, first_window)
     WHERE state = 'accepted' AND verified_at IS NULL;
+
+CREATE TABLE reconciler.billed_period (
+    meter TEXT NOT NULL,
+    id BYTEA NOT NULL,
+    external_id TEXT NOT NULL,
+    until TIMESTAMP WITH TIME ZONE NOT NULL,
+    verified_at TIMESTAMP WITH TIME ZONE NOT NULL,
+    PRIMARY KEY (meter, id)
+);
+
+COMMENT ON TABLE reconciler.billed_period IS 'Up to where a subscription was found billed for what was sent.';
 """
 
 _LATE = """

@@ -1,0 +1,31 @@
+-- usage: what accepted events of a code come to, for each of many periods of subscriptions.
+--
+-- Reads   arrays: whose period, from when and up to when (exclusive). The events of all meters that send to this
+--         organization, with windows in [first, last). An event lies in a period by its timestamp, as Lago has it.
+-- Returns one row for each period with events, by its number from 1 on: how many events Lago is to count, their units,
+--         their cost, and when the last was accepted. An event without the property that the metric sums is not counted.
+SELECT number,
+       count(*) FILTER (WHERE is_counted) AS events,
+       coalesce(sum(units) FILTER (WHERE is_counted), 0) AS units,
+       sum(cost) AS cost,
+       max(answered_at) AS answered_at
+FROM unnest(%(subscriptions)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[])
+         WITH ORDINALITY AS period (subscription, since, until, number)
+     JOIN (SELECT event.subscription, event.cost, batch.answered_at,
+                  to_timestamp(split_part(split_part(payload, ',"timestamp":"', 2), '"', 1)::float8) AS moment,
+                  position(%(property)s in payload) > 0 AS is_counted,
+                  CASE %(measure)s WHEN 'input' THEN event.input_tokens
+                                   WHEN 'output' THEN event.output_tokens
+                                   WHEN 'total' THEN event.input_tokens + event.output_tokens
+                                   WHEN 'requests' THEN event.requests
+                                   WHEN 'cost' THEN event.cost
+                                   ELSE 0 END AS units
+           FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
+           WHERE event.meter IN (SELECT name FROM reconciler.meter
+                                 WHERE lago = %(lago)s AND organization IS NOT DISTINCT FROM %(organization)s)
+             AND event.window_start >= %(first)s
+             AND event.window_start < %(last)s
+             AND batch.state = 'accepted'
+             AND position(concat(',"code":', to_json(%(code)s::text)) in payload) > 0) AS sent
+          ON sent.subscription = period.subscription AND moment >= period.since AND moment < period.until
+GROUP BY number
