@@ -111,7 +111,7 @@ class Delivery:
     ) -> None:
         with self._ledger.transaction() as connection:
             figures = balance(connection, meter.name, meter.watermark)
-        if not figures.planned_events and not figures.held_events and not adopt:
+        if not figures.planned_events and not figures.held_events and not figures.unsubscribed_due and not adopt:
             return
         store, careful = self._lagos.ask()
         periods = Periods(meter, self._ledger, self._lago, wanted.closed_period, organization=self._lagos.organization)

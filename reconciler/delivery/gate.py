@@ -159,7 +159,10 @@ class Gate:
             done.accepted += asking.accepted
         kept_back = self._periods.settle(now, done)
         with self._ledger.transaction() as connection:
-            values = {"meter": self._meter.name, "kept_back": kept_back}
+            values = {"meter": self._meter.name, "kept_back": kept_back, "key": self._periods.mirror_key}
+            if self._periods.mirror_key is not None:
+                execute(connection, "delivery/see_subscribed", values)
+                execute(connection, "delivery/note_unsubscribed", values)
             execute(connection, "delivery/admit", values)
         return done
 

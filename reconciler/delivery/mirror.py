@@ -24,6 +24,9 @@ from reconciler.model.errors import LagoAwayError
 ONE_BY_ONE = 10
 """So many unknown subscriptions are asked for one by one; for more, all are listed."""
 
+ASKED_AGAIN_AFTER = timedelta(minutes=10)
+"""So long after the last question it is asked whether usage that was sent without a subscription has one now."""
+
 _INVOICES = 100
 _NONE_IS_GOOD_FOR = timedelta(hours=1)
 _MOMENT = timedelta(minutes=1)
@@ -98,6 +101,23 @@ class Mirror:
             return any(doubtful for *_, doubtful in rows)
         self._list(unknown)
         return True
+
+    def ask_again(self, meter: str) -> None:
+        """Ask for some of those of whom nobody knew a subscription when their usage was sent.
+
+        Raises:
+            NotPermittedError: the key may not read subscriptions.
+        """
+        waiting = tables.unsubscribed.c
+        some = (
+            select(waiting.external_id)
+            .where(waiting.meter == meter, waiting.asked_at < self._now - ASKED_AGAIN_AFTER)
+            .order_by(waiting.asked_at)
+            .limit(ONE_BY_ONE)
+        )
+        with self._ledger.transaction() as connection:
+            external_ids = list(connection.scalars(some))
+        self._ask_each(external_ids)
 
     def _ask_each(self, external_ids: Sequence[str]) -> None:
         """Ask for these; one about which Lago or a gateway always fails keeps no other waiting."""

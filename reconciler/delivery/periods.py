@@ -82,6 +82,8 @@ class Periods:
         self._invoices: dict[str, dict[str, Any] | None] = {}
         self.warnings: list[str] = []
         """What can't be known, since the API key may not read it: sentences for the summary."""
+        self.mirror_key: str | None = None
+        """What the mirror's ids are made with, once it knows the subscriptions of all that is planned."""
 
     def settle(self, now: datetime, done: Delivered) -> list[int]:
         """Hold, move or let go the planned batches, and those held for a closed period.
@@ -108,6 +110,8 @@ class Periods:
             self.warn(error, NOTICED_LATE)
         try:
             may_be_doubtful = mirror.learn(self._meter.name)
+            mirror.ask_again(self._meter.name)
+            self.mirror_key = mirror.key
             self._sort("held", mirror, done)
             kept_back = self._sort("planned", mirror, done) if may_be_doubtful else []
         except NotPermittedError as error:

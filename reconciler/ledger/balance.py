@@ -32,6 +32,14 @@ class Balance:
         unmapped_customers: whose it is, at most three, those with the most cost first; names are cut.
         unmapped_costs: how much of each, USD.
         unmapped_number: how many customers that is of all.
+        unsubscribed_events: sent for names of which Lago knows no subscription, or one that began too late.
+        unsubscribed_number: how many names that is.
+        unsubscribed_names: whose it is, at most three, those with the most cost first; names are cut.
+        unsubscribed_costs: how much of each, USD.
+        unsubscribed_since: the earliest window of it.
+        unsubscribed_too_early: how many names have a subscription that began later than their usage.
+        unsubscribed_for: how long ago the first of it was sent.
+        unsubscribed_due: whether Lago is to be asked again.
         unattributed_rows: rows without a customer.
         suspect_rows: rows with negative, NaN or infinite spend, or negative tokens.
         late_rows: rows that arrived in windows which retention has reached.
@@ -62,6 +70,15 @@ class Balance:
     unmapped_customers: list[str]
     unmapped_costs: list[Decimal]
     unmapped_number: int
+    unsubscribed_events: int
+    unsubscribed_cost: Decimal
+    unsubscribed_number: int
+    unsubscribed_names: list[str]
+    unsubscribed_costs: list[Decimal]
+    unsubscribed_since: datetime | None
+    unsubscribed_too_early: int
+    unsubscribed_for: timedelta | None
+    unsubscribed_due: bool
     unattributed_rows: int
     unattributed_cost: Decimal
     suspect_rows: int

@@ -19,6 +19,9 @@ INCIDENTS = ("overtaken", "clock")
 BEHIND = timedelta(hours=1)
 """What is planned and Lago has not had for so long needs a person's look, and so do passes that fail for so long."""
 
+PROVISIONED_WITHIN = timedelta(hours=1)
+"""A new customer's first usage may come before the subscription: so long nobody needs to look."""
+
 LONGEST_NAME = 60
 """So much of a name stands in a sentence."""
 
@@ -49,6 +52,7 @@ def of(balance: Balance, passes: Passes, patience: Patience) -> Iterator[Alarm]:
         _held,
         _frozen,
         _unmapped,
+        _unsubscribed,
         _suspect,
         _purged,
         _late,
@@ -165,6 +169,26 @@ def _unmapped(balance: Balance) -> Iterator[Alarm]:
         "RECONCILE_HORIZON need a `reconcile --since` then. What retention deletes before is not billed.",
         Decimal(balance.unmapped_buckets),
         balance.unmapped_cost,
+    )
+
+
+def _unsubscribed(balance: Balance) -> Iterator[Alarm]:
+    if balance.unsubscribed_since is None or balance.unsubscribed_for is None:
+        return
+    if balance.unsubscribed_for <= PROVISIONED_WITHIN:
+        return
+    began = balance.unsubscribed_too_early
+    late = f" Of {began:,} of them there is one now that began later than their usage." if began else ""
+    yield Alarm(
+        "unsubscribed",
+        f"{count(balance.unsubscribed_events, 'event')} ({_usd(balance.unsubscribed_cost)}) went to Lago for "
+        f"{count(balance.unsubscribed_number, 'name')} of which it knows no subscription, most of it for "
+        f"{_whose(balance.unsubscribed_names, balance.unsubscribed_costs)}. No invoice covers it yet.{late} Make a "
+        "subscription of that external id that reaches back (subscription_at) to "
+        f"{minute(balance.unsubscribed_since)}, or mend RECONCILE_SUBSCRIPTION or RECONCILE_MAPPING for what comes. "
+        "The alarm ends by itself some minutes later.",
+        Decimal(balance.unsubscribed_events),
+        balance.unsubscribed_cost,
     )
 
 

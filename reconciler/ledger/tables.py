@@ -162,6 +162,7 @@ batch = Table(
     Column("decided_by", Text),
     Column("reason", Text),
     Column("verified_at", MOMENT),
+    Column("subscribers_seen", Boolean, nullable=False, server_default=false()),
     CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="batch_state"),
     CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", name="batch_held_for"),
     Index("batch_of_window", "meter", "first_window"),
@@ -244,6 +245,7 @@ unsubscribed = Table(
     Column("last_window", MOMENT, nullable=False),
     Column("asked_at", MOMENT, nullable=False),
     Column("began_at", MOMENT),
+    Column("noted_at", MOMENT, nullable=False, server_default=NOW),
     comment="Usage that was sent for an external id of which Lago knows no subscription.",
 )
 

@@ -95,6 +95,8 @@ class Status:
             "cost_frozen": plain(now.frozen_cost),
             "unmapped_buckets": now.unmapped_buckets,
             "cost_unmapped": plain(now.unmapped_cost),
+            "events_unsubscribed": now.unsubscribed_events,
+            "cost_unsubscribed": plain(now.unsubscribed_cost),
             "unattributed_rows": now.unattributed_rows,
             "unattributed_cost": plain(now.unattributed_cost),
             "suspect_rows": now.suspect_rows,

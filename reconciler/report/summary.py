@@ -74,6 +74,8 @@ class Summary:
             "frozen_buckets": seen.frozen_buckets,
             "unmapped_buckets": seen.unmapped_buckets,
             "held_events": now.held_events if now else 0,
+            "unsubscribed_events": now.unsubscribed_events if now else 0,
+            "unsubscribed_cost": plain(now.unsubscribed_cost) if now else "0",
             "late_rows": seen.late_rows,
             "alarms": self.alarms,
             "adopted": self.adopted,

@@ -45,7 +45,8 @@ WITH ours AS (
     INSERT INTO reconciler.batch (
         id, meter, first_window, last_window, events, input_tokens, output_tokens, requests, cost, behind,
         state, held_for, conflict, planned_at, asked_at, admitted_at, attempts, attempted_at, open_since,
-        failed_at, failure, answered_at, answer, decided_at, decided_by, reason)
+        failed_at, failure, answered_at, answer, decided_at, decided_by, reason,
+        subscribers_seen)
     SELECT part.batch, ours.meter, sums.first_window, sums.last_window, sums.events, sums.input_tokens,
            sums.output_tokens, sums.requests, sums.cost, ours.behind,
            part.state, part.held_for, coalesce(part.conflict, false), ours.planned_at, ours.asked_at, ours.admitted_at,
@@ -58,7 +59,8 @@ WITH ours AS (
            part.answer,
            CASE WHEN part.decided_by IS NULL THEN ours.decided_at ELSE clock_timestamp() END,
            coalesce(part.decided_by, ours.decided_by),
-           coalesce(part.reason, ours.reason)
+           coalesce(part.reason, ours.reason),
+           ours.subscribers_seen
     FROM ours, part JOIN sums USING (batch)
     ON CONFLICT (id) DO UPDATE
     SET first_window = excluded.first_window,

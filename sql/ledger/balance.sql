@@ -2,7 +2,7 @@
 --
 -- Reads   the batches that are not accepted, by their index, and the windows looked at.
 -- Returns one row.
-SELECT delivery.*, most_held.*, left_unbilled.*, most_unmapped.*, unattributed.*, silence.silent, meter.purge_mark
+SELECT delivery.*, most_held.*, left_unbilled.*, most_unmapped.*, unsubscribed.*, unattributed.*, silence.silent, meter.purge_mark
 FROM reconciler.meter,
      (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
              coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
@@ -53,6 +53,19 @@ FROM reconciler.meter,
             FROM reconciler.unmapped
             WHERE meter = %(meter)s
             GROUP BY id) AS unmapped) AS most_unmapped,
+     -- Usage that was sent and has no subscription yet; whose it is, those with the most first.
+     (SELECT coalesce(sum(events), 0)::bigint AS unsubscribed_events,
+             coalesce(sum(cost), 0) AS unsubscribed_cost,
+             count(*) AS unsubscribed_number,
+             coalesce(array_agg(left(external_id, 100) ORDER BY cost DESC) FILTER (WHERE place <= 3), '{}') AS unsubscribed_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE place <= 3), '{}') AS unsubscribed_costs,
+             min(first_window) AS unsubscribed_since,
+             count(began_at) AS unsubscribed_too_early,
+             clock_timestamp() - min(noted_at) AS unsubscribed_for,
+             coalesce(min(asked_at) < clock_timestamp() - interval '10 minutes', false) AS unsubscribed_due
+      FROM (SELECT *, row_number() OVER (ORDER BY cost DESC) AS place
+            FROM reconciler.unsubscribed
+            WHERE meter = %(meter)s) AS waiting) AS unsubscribed,
      (SELECT coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
              coalesce(sum(unattributed_cost), 0) AS unattributed_cost
       FROM reconciler."window"

@@ -51,6 +51,7 @@ def _usage(now: Status) -> Iterator[Row]:
         ("discarded", state.discarded_events, state.discarded_cost, False),
         ("frozen (buckets)", state.frozen_buckets, state.frozen_cost, True),
         ("unmapped (buckets)", state.unmapped_buckets, state.unmapped_cost, True),
+        ("sent without a subscription", state.unsubscribed_events, state.unsubscribed_cost, True),
         ("unattributed (rows)", state.unattributed_rows, state.unattributed_cost, False),
         ("suspect (rows)", state.suspect_rows, None, True),
         ("late, after retention (rows)", state.late_rows, state.late_cost, True),

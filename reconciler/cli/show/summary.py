@@ -11,6 +11,7 @@ from reconciler.report.foreseen import NAMED, Foreseen, largest, whole
 from reconciler.report.summary import Summary
 
 _UNSUBSCRIBED = "without a subscription in Lago, counted once there is one that reaches back"
+_SENT_ALL_THE_SAME = "sent for names that have no subscription in Lago"
 _CLOSED = (
     "from before the present billing period, held unless a draft invoice takes it (RECONCILE_CLOSED_PERIOD=move bills "
     "it in the present one)"
@@ -106,6 +107,7 @@ def _unbilled(done: Summary) -> Iterator[str]:
         (now.held_events, "event", "held", now.held_cost, "held"),
         (seen.frozen_buckets, "bucket", "frozen", None if done.dry_run else now.frozen_cost, ""),
         (seen.unmapped_buckets, "bucket", "without a subscription", seen.unmapped_cost, "customers --unmapped"),
+        (now.unsubscribed_events, "event", _SENT_ALL_THE_SAME, now.unsubscribed_cost, "customers --unsubscribed"),
         (seen.late_rows, "row", "late, after retention; not billed at least", seen.late_cost, ""),
     ):
         if number or cost:

@@ -73,8 +73,11 @@ CREATE TABLE reconciler.unsubscribed (
     last_window TIMESTAMP WITH TIME ZONE NOT NULL,
     asked_at TIMESTAMP WITH TIME ZONE NOT NULL,
     began_at TIMESTAMP WITH TIME ZONE,
+    noted_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     PRIMARY KEY (meter, id)
 );
+
+ALTER TABLE reconciler.batch ADD COLUMN subscribers_seen BOOLEAN DEFAULT false NOT NULL;
 
 COMMENT ON TABLE reconciler.unsubscribed IS 'Usage that was sent for an external id of which Lago knows no subscription.';
 """
