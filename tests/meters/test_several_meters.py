@@ -76,6 +76,7 @@ def test_a_second_name_for_the_same_usage_is_stopped_unless_it_is_meant(proxy_db
     assert len(lago.events()) == 1
     assert proxy_db.fetch("SELECT name FROM reconciler.meter") == [("default",)]
 
+    make_metric(lago, "another")
     reconcile(environ | {"RECONCILE_METER": "different", "LAGO_API_EVENT_CODE": "another"}, since="1d", dry_run=True)
     assert process.run(environ, "--meter", "again", "--since", "1d", "--adopt").returncode == 0
     assert len(lago.events()) == 2
