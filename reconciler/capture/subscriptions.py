@@ -1,21 +1,16 @@
 """Whose subscription a customer's events go to: the customer itself, a template, or the operator's own list."""
 
-import csv
-from collections.abc import Iterator
-from pathlib import Path
-
 from psycopg import sql
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 
+from reconciler.capture.mapping import COLUMNS, read_mapping
 from reconciler.capture.source import TABLES, Relation
 from reconciler.database.postgres import cursor, execute, guarded
 from reconciler.database.statements import statement
 from reconciler.model.errors import SettingsError
 from reconciler.settings.meter import MeterSettings
 from reconciler.settings.values import MappingFile, MappingTable
-
-COLUMNS = ("customer", "subscription")
 
 
 class Subscriptions:
@@ -33,7 +28,7 @@ class Subscriptions:
         """Bring the mapping into this transaction, after its totals: as the temp table mapping, a customer once.
 
         Raises:
-            SettingsError: the file can't be read, or says two things about a customer.
+            SettingsError: the file can't be read, or is not sound.
         """
         if self._meter.mapping is None:
             return
@@ -42,7 +37,7 @@ class Subscriptions:
         match self._meter.mapping:
             case MappingFile(path):
                 with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
-                    for pair in read_csv(path):
+                    for pair in read_mapping(path).items():
                         rows.write_row(pair)
             case MappingTable(schema, name):
                 read = statement("capture/mapping").format(mapping=sql.Identifier(schema, name))
@@ -65,11 +60,13 @@ class Subscriptions:
         return sql.SQL("LEFT JOIN pg_temp.mapping USING (customer)" if self._meter.mapping else "")
 
     def check(self, connection: Connection) -> None:
-        """See that the operator's table is there and readable, before anything is planned.
+        """See that the operator's file is sound, or the table there and readable, before anything is planned.
 
         Raises:
             SettingsError: it is not, or lacks a column.
         """
+        if isinstance(self._meter.mapping, MappingFile):
+            read_mapping(self._meter.mapping.path)
         if not isinstance(self._meter.mapping, MappingTable):
             return
         schema, name = self._meter.mapping
@@ -85,35 +82,3 @@ class Subscriptions:
                 "or the role may not read it; it needs text columns customer and subscription, such as "
                 "table:billing.subscriptions."
             )
-
-
-def read_csv(path: Path) -> Iterator[tuple[str, str]]:
-    """The pairs of a CSV file with the header `customer,subscription`, in UTF-8.
-
-    Raises:
-        SettingsError: the file can't be read, has another header, or lists a customer twice.
-    """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            if not set(COLUMNS) <= set(reader.fieldnames or ()):
-                raise SettingsError(
-                    f"RECONCILE_MAPPING: {path} must begin with a header that names customer and subscription, "
-                    "such as customer,subscription."
-                )
-            seen: dict[str, int] = {}
-            for row in reader:
-                customer, subscription = row["customer"], row["subscription"]
-                if not customer or not subscription:
-                    raise SettingsError(
-                        f"RECONCILE_MAPPING: line {reader.line_num} of {path} must hold a customer and a subscription."
-                    )
-                if customer in seen:
-                    raise SettingsError(
-                        f"RECONCILE_MAPPING: {path} lists the customer of line {seen[customer]} again in line "
-                        f"{reader.line_num}; keep one of them."
-                    )
-                seen[customer] = reader.line_num
-                yield customer, subscription
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SettingsError(f"RECONCILE_MAPPING: {path} can't be read as CSV in UTF-8: {error}.") from error

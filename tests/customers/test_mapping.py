@@ -1,11 +1,13 @@
 """Whose subscription a customer's usage goes to: by template, by a CSV file or by a table that the operator keeps."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from reconciler.capture.mapping import read_mapping
 from reconciler.model.errors import SettingsError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, new_database, spend_row
@@ -13,6 +15,9 @@ from tests.support import assert_exact, counted, environment, let_time_pass, rec
 
 CSV = 'customer,subscription\nacme,sub-1\n"o\'hara ""q"" \\",sub 2\n" acme",sub-3\n🦊,"füchse, GmbH"\n'
 MAPPED = {"acme": "sub-1", 'o\'hara "q" \\': "sub 2", " acme": "sub-3", "🦊": "füchse, GmbH"}
+
+
+HEAD = b"customer,subscription\n"
 
 
 def subscriptions(lago: Sandbox) -> set[str]:
@@ -51,40 +56,104 @@ def test_two_customers_may_share_a_subscription(proxy_db: Database, lago: Sandbo
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "must begin with a header"),
-        (b"id,subscription\nacme,sub-1\n", "must begin with a header"),
-        (b"acme,sub-1\n", "must begin with a header"),
-        (b"customer,subscription\nacme,\n", "line 2 of"),
-        (b"customer,subscription\nacme\n", "line 2 of"),
-        (b"customer,subscription\na,1\nacme,sub-1\nb,2\nacme,sub-2\n", "lists the customer of line 3 again in line 5"),
-        (b"customer,subscription\n\xff\xfe,sub-1\n", "can't be read as CSV in UTF-8"),
-        (b'customer,subscription\n"acme" x,sub-1\n', "can't be read as CSV in UTF-8"),
-        (None, "can't be read as CSV in UTF-8"),
-    ],
-    ids=[
-        "empty",
-        "wrong header",
-        "no header",
-        "no subscription",
-        "one field",
-        "twice",
-        "not UTF-8",
-        "quotes",
-        "no file",
+        (b"", "it must begin with a header that names customer and subscription"),
+        (b"id,subscription\nacme,sub-1\n", "it must begin with a header"),
+        (b"acme,sub-1\n", "it must begin with a header"),
+        (b"customer|subscription\nacme|sub-1\n", "it must begin with a header"),
+        (b"customer,subscription,customer\n", "its header names customer twice"),
+        (b"customer,Subscription , subscription\n", "its header names subscription twice"),
+        (HEAD + b"acme, inc,sub_x\n", "line 2 has 3 fields where the header has 2: write a name that holds a comma in"),
+        (b"customer;subscription\nacme; inc;sub_x\n", "line 2 has 3 fields where the header has 2"),
+        (HEAD + b"acme\n", "line 2 has 1 field where the header has 2"),
+        (HEAD + b"acme;sub-1\n", "line 2 has 1 field where the header has 2"),
+        (HEAD + b"a,1\n\nacme,\n", "line 4 lacks a subscription"),
+        (HEAD + b" ,sub-1\n", "line 2 lacks a customer"),
+        (HEAD + b"a,1\ncustomer,subscription\nb,2\n", "line 3 is the header again"),
+        (HEAD + b"a,1\nacme,sub-1\nb,2\nacme,sub-2\n", "line 5 gives the customer of line 3 another subscription"),
+        (HEAD + b"acme , sub-1\n", "line 2 has a blank before or after its customer"),
+        (HEAD + b"acme, sub-1\n", "line 2 has a blank before or after its subscription"),
+        (HEAD + b"acme,sub-1\t\n", "line 2 has a blank before or after its subscription"),
+        (HEAD + b"a,1\n\xfcchse,sub-1\n", "line 3 is not in UTF-8: save it as CSV in UTF-8"),
+        ((HEAD + b"acme,sub-1\n").decode().encode("utf-16"), "it is in UTF-16: save it as CSV in UTF-8"),
+        (HEAD + b"a,1\nac\0me,sub-1\n", "line 3 holds a NUL byte"),
+        (HEAD + b'"acme" x,sub-1\n', "line 2 can't be read"),
+        (HEAD + b'a,1\n"acme,sub-1\nb,2\n', "line 3 has a quote that is never closed"),
+        (HEAD + b'a,1\n"ac\nme",sub-1\n', "line 3 holds a line break within a name"),
+        (
+            HEAD + b"a,\nb,\nc,\nd,\ne,\n",
+            "line 2 lacks a subscription; line 3 lacks a subscription; line 4 lacks a subs",
+        ),
+        (HEAD + b"a,\nb,\nc,\nd,\ne,\n", "; and 2 more"),
     ],
 )
-def test_a_bad_csv_file_is_said_and_nothing_is_sent(
-    proxy_db: Database, lago: Sandbox, tmp_path: Path, content: bytes | None, said: str
+def test_what_is_wrong_with_a_file_is_said_by_its_line(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError) as caught:
+        read_mapping(file)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"RECONCILE_MAPPING: {file}: ")
+    assert said in sentence
+    assert "\n" not in sentence
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEAD + b"acme,sub-1",
+        HEAD.replace(b"\n", b"\r\n") + b"acme,sub-1\r\n\r\n",
+        HEAD.replace(b"\n", b"\r") + b"acme,sub-1\r",
+        b"\xef\xbb\xbf" + HEAD + b"acme,sub-1\nacme,sub-1\n",
+        b'"customer";"subscription"\n"acme";"sub-1"\n;\n',
+        b"Customer\tSubscription\tnote\nacme\tsub-1\t\n\t\t\n",
+        b" subscription , customer ,,\nsub-1,acme,,\n,,,\n",
+    ],
+)
+def test_what_spreadsheets_write_is_understood(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_bytes(content)
+    assert read_mapping(file) == {"acme": "sub-1"}
+
+
+def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in (
+        (tmp_path / "nowhere.csv", "can't be read (No such file or directory)"),
+        (tmp_path, "is not a file"),
+        (tmp_path / "pipe", "is not a file"),
+        (tmp_path / ("x" * 300), "can't be read (File name too long)"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            read_mapping(path)
+        assert str(caught.value).startswith(f"RECONCILE_MAPPING: {path} {said}")
+
+
+def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    for number in range(3):
+        file.write_bytes(HEAD + b"acme,sub-1\n" * (number + 1) + b"b,%d\n" % number)
+        assert read_mapping(file)["b"] == str(number)
+
+
+def test_a_big_file_is_read_whole(tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_bytes(HEAD + b"".join(b"customer %d,sub %d\n" % (n, n) for n in range(200_000)))
+    assert len(read_mapping(file)) == 200_000
+
+
+def test_a_bad_file_is_said_at_the_start_of_a_pass_and_nothing_is_planned_or_sent(
+    proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:
     file = tmp_path / "customers.csv"
-    if content is not None:
-        file.write_bytes(content)
+    file.write_bytes(HEAD + b"acme, inc,sub_x\n")
+    environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(file))
+    with pytest.raises(SettingsError, match="line 2 has 3 fields"):
+        reconcile(environ)  # there is no usage yet
     proxy_db.insert(spend_row())
-    with pytest.raises(SettingsError, match=r"^RECONCILE_MAPPING: ") as caught:
-        reconcile(environment(proxy_db, lago, RECONCILE_MAPPING=str(file)), since="2h")
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert caught.value.exit_code == 1
+    with pytest.raises(SettingsError, match="line 2 has 3 fields"):
+        reconcile(environ, since="2h")
+    assert proxy_db.fetch("SELECT FROM reconciler.event") == []
     assert lago.events() == []
 
 
