@@ -68,12 +68,14 @@ class Sight:
     Attributes:
         place: where it is.
         now: its clock, UTC; on a replica the last transaction that it has replayed.
+        newest: the start of its newest row, at most 14 hours and a quarter ahead; None if there is none.
         columns: those of the spend table that may be read.
         hidden: those that may not.
     """
 
     place: Place
     now: datetime
+    newest: datetime | None
     columns: frozenset[str]
     hidden: frozenset[str] = frozenset()
 
@@ -109,21 +111,32 @@ class Source:
             found = execute(
                 connection, "capture/relation", {"schema": schema, "name": TABLE}, class_row(Relation)
             ).fetchone()
-        if found is None:
-            raise SourceError(
-                f'{self._postgres.where} has no table "{TABLE}" in schema '
-                f'"{schema}": point it at the proxy\'s database, or name the schema, as in ?schema=litellm.'
-            )
-        self._check_kind(found)
-        assert clock is not None
-        identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
-        if not isinstance(now, datetime):
-            raise SourceError(
-                f"{self._postgres.where} is a replica that has replayed nothing since it "
-                "started, so nobody knows how far it has come: run again once its primary has written something."
-            )
-        place = Place(identifier, database, schema)
-        return Sight(place, now.astimezone(UTC), frozenset(found.readable), frozenset(found.hidden))
+            if found is None:
+                raise SourceError(
+                    f'{self._postgres.where} has no table "{TABLE}" in schema '
+                    f'"{schema}": point it at the proxy\'s database, or name the schema, as in ?schema=litellm.'
+                )
+            self._check_kind(found)
+            assert clock is not None
+            identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
+            if not isinstance(now, datetime):
+                raise SourceError(
+                    f"{self._postgres.where} is a replica that has replayed nothing since it "
+                    "started, so nobody knows how far it has come: run again once its primary has written something."
+                )
+            newest = self._newest(connection, now) if "startTime" in found.readable else None
+        return Sight(
+            Place(identifier, database, schema),
+            now.astimezone(UTC),
+            newest,
+            frozenset(found.readable),
+            frozenset(found.hidden),
+        )
+
+    def _newest(self, connection: Connection, now: datetime) -> datetime | None:
+        query = statement("capture/newest").format(spend_logs=self._table)
+        row = cursor(connection).execute(query, {"now": now}).fetchone()
+        return row[0].astimezone(UTC) if row and row[0] else None
 
     def _check_kind(self, found: Relation) -> None:
         """See that it is a table: whatever else runs its owner's code, or shows what is elsewhere."""
@@ -161,7 +174,8 @@ class Source:
             spend_logs=self._table,
             customer=sql.Identifier(terms.customer_column),
             model=sql.Identifier(terms.bucket_column) if terms.bucket_column else sql.SQL("''"),
-            status=sql.Identifier("status") if "status" in sight.columns else sql.SQL("NULL"),
+            status=_if_there("status", sight),
+            cache_hit=_if_there("cache_hit", sight),
             excluded=_excluded_condition(sight, terms),
         )
 
@@ -203,6 +217,10 @@ def values(stretch: Stretch) -> dict[str, Any]:
     """The values of `Source.totals` and `Source.counts` over a stretch."""
     patterns = {_exclusion(kind): patterns for kind, patterns in _excluded(stretch.terms).items()}
     return {"since": stretch.since, "until": stretch.until, "length": stretch.terms.window, **patterns}
+
+
+def _if_there(column: str, sight: Sight) -> sql.Composable:
+    return sql.Identifier(column) if column in sight.columns else sql.SQL("NULL")
 
 
 def _excluded(terms: Terms) -> dict[str, list[str]]:

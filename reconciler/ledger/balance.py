@@ -9,10 +9,13 @@ from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
 
+NEW = timedelta(hours=1)
+"""A proxy that is set up together with its meter may have served nobody yet."""
+
 
 @dataclass(frozen=True)
 class Balance:
-    """The figures of one meter, of all time; unattributed usage over the horizon. Costs in USD.
+    """The figures of one meter, of all time; unattributed and unpriced usage over the horizon. Costs in USD.
 
     Attributes:
         planned_events: waiting to be delivered.
@@ -41,10 +44,19 @@ class Balance:
         unsubscribed_for: how long ago the first of it was sent.
         unsubscribed_due: whether Lago is to be asked again.
         unattributed_rows: rows without a customer.
+        unpriced_rows: billed rows with tokens and no cost that were no cache hits, over the horizon.
+        unpriced_tokens: their tokens.
+        unpriced_models: their models, those that are used most often first.
         suspect_rows: rows with negative, NaN or infinite spend, or negative tokens.
         late_rows: rows that arrived in windows which retention has reached.
         silent: no rows for three hours, where the same hours of last week had some.
         purge_mark: the window that retention has come to.
+        source_clock: the source's clock at the last pass of a day; None if there was none.
+        newest_row: the start of the newest row then; None if there was none.
+        arrivals: how often a pass of a day found another newest row than the one before.
+        late_by: by how much these rows were late when they arrived, at least, each of them.
+        nearest: how near to the source's clock they were at best when a pass found them.
+        empty_for: how long the meter has been there, if the source has no row, and never had one; else None.
     """
 
     planned_events: int
@@ -81,11 +93,25 @@ class Balance:
     unsubscribed_due: bool
     unattributed_rows: int
     unattributed_cost: Decimal
+    unpriced_rows: int
+    unpriced_tokens: int
+    unpriced_models: list[str]
     suspect_rows: int
     late_rows: int
     late_cost: Decimal
     silent: bool
     purge_mark: datetime | None
+    source_clock: datetime | None
+    newest_row: datetime | None
+    arrivals: int
+    late_by: timedelta | None
+    nearest: timedelta | None
+    empty_for: timedelta | None
+
+    @property
+    def is_new_and_empty(self) -> bool:
+        """Whether there is no row yet, and the proxy may be as new as the meter."""
+        return self.empty_for is not None and self.empty_for < NEW
 
 
 def balance(connection: Connection, meter: str, horizon: datetime) -> Balance:

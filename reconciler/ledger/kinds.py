@@ -22,6 +22,25 @@ BEHIND = timedelta(hours=1)
 PROVISIONED_WITHIN = timedelta(hours=1)
 """A new customer's first usage may come before the subscription: so long nobody needs to look."""
 
+EMPTY = (
+    "The spend table has no rows, and never had any. If the proxy has served requests, it does not write them here: "
+    "see that its general_settings have neither disable_spend_logs nor disable_spend_updates, that SPEND_LOGS_URL is "
+    "not set, and that DATABASE_URL, with its schema, is the proxy's own."
+)
+
+AHEAD = timedelta(minutes=45)
+"""Rows that lie so far ahead were not stamped with UTC; clocks differ by less."""
+
+AWAY, FARTHEST = timedelta(hours=1, minutes=45), timedelta(hours=12, minutes=15)
+"""Rows that all arrive so late, and not later, may be stamped with the time of a zone west of UTC. A request takes an
+hour and 40 minutes at most (LiteLLM's request_timeout)."""
+
+ARRIVALS = 3
+"""So many arrivals in a day are no chance."""
+
+NAMED = 3
+"""So many names stand in a sentence."""
+
 LONGEST_NAME = 60
 """So much of a name stands in a sentence."""
 
@@ -54,6 +73,9 @@ def of(balance: Balance, passes: Passes, patience: Patience) -> Iterator[Alarm]:
         _unmapped,
         _unsubscribed,
         _suspect,
+        _unpriced,
+        _local_time,
+        _empty,
         _purged,
         _late,
         _silent,
@@ -200,6 +222,59 @@ def _suspect(balance: Balance) -> Iterator[Alarm]:
             f"{count(number, 'row')} {have} negative, NaN or infinite spend or negative tokens: {are} not billed.",
             Decimal(number),
         )
+
+
+def _unpriced(balance: Balance) -> Iterator[Alarm]:
+    if not balance.unpriced_rows:
+        return
+    models = balance.unpriced_models
+    names = ", ".join(_brief(model) or "no name" for model in models[:NAMED])
+    have, cost = ("has", "costs") if balance.unpriced_rows == 1 else ("have", "cost")
+    yield Alarm(
+        "unpriced",
+        f"{count(balance.unpriced_rows, 'row')} of {count(len(models), 'model')} {have} "
+        f"{count(balance.unpriced_tokens, 'token')} and {cost} nothing: {names}"
+        f"{' and others' if len(models) > NAMED else ''}. LiteLLM has no price for such a model: give it one in the "
+        "proxy's model list (input_cost_per_token, output_cost_per_token); what is written already stays without cost. "
+        "If it is free on purpose, acknowledge this: it rings again for another model.",
+        Decimal(len(models)),  # how much such models are used is no news
+    )
+
+
+def _local_time(balance: Balance) -> Iterator[Alarm]:
+    clock, newest = balance.source_clock, balance.newest_row
+    if clock is None or newest is None:
+        return
+    if newest - clock >= AHEAD:
+        how = (
+            f"The newest row of the spend table, of {minute(newest)}, lies {_hours(newest - clock)} ahead of the "
+            f"database's clock, {minute(clock)}"
+        )
+        means = "its usage is billed late"
+    elif balance.arrivals >= ARRIVALS and balance.late_by is not None and AWAY <= balance.late_by <= FARTHEST:
+        how = (
+            "Rows arrive in the spend table, and in a day the newest was never nearer to the database's clock than "
+            f"{_hours(balance.nearest or balance.late_by)}"
+        )
+        means = "its usage is looked for late"
+    else:
+        return
+    yield Alarm(
+        "local time",
+        f"{how}. The proxy writes local time, as LiteLLM did before February 2025, or its clock is wrong, or its rows "
+        f"are hours late: {means}, and at the ends of billing periods it is billed in the wrong one. Upgrade LiteLLM, "
+        "or run the proxy with TZ=UTC. Rows that are there keep their times.",
+    )
+
+
+def _hours(span: timedelta) -> str:
+    """A difference of time zones, to the quarter of an hour."""
+    return f"{round(span / timedelta(minutes=15)) / 4:g} hours"
+
+
+def _empty(balance: Balance) -> Iterator[Alarm]:
+    if balance.empty_for is not None and not balance.is_new_and_empty:
+        yield Alarm("empty", EMPTY)
 
 
 def _purged(balance: Balance) -> Iterator[Alarm]:

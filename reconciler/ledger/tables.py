@@ -79,6 +79,9 @@ window = Table(
     Column("looked_at", MOMENT, nullable=False, server_default=NOW),
     Column("asked_at", MOMENT),
     Column("asked_until", MOMENT),
+    Column("unpriced_rows", BigInteger, nullable=False, server_default=ZERO),
+    Column("unpriced_tokens", BigInteger, nullable=False, server_default=ZERO),
+    Column("unpriced_models", ARRAY(Text), nullable=False, server_default="{}"),
     comment="What the last look saw of a window, and when Lago was first asked for its events.",
 )
 
@@ -285,6 +288,8 @@ run = Table(
     Column("finished_at", MOMENT),
     Column("outcome", Text),
     Column("summary", JSONB),
+    Column("source_clock", MOMENT),
+    Column("newest_row", MOMENT),
     Index("run_of_meter", "meter", "started_at"),
     comment="One pass over one meter: when, how it ended, and its summary.",
 )

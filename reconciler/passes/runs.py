@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, insert, update
 
+from reconciler.capture.source import Sight
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger
@@ -17,12 +18,13 @@ KEEP_RUNS = timedelta(days=35)
 
 
 @contextmanager
-def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[None]:
-    """Record the run: that it began, and how it ended; one that did not do its work may be one too many."""
+def recorded(ledger: Ledger, summary: Summary, patience: Patience, sight: Sight | None) -> Iterator[None]:
+    """Record the run: that it began, what it saw, and how it ended; one that did no work may be one too many."""
     table = tables.run
     run_id = f"{summary.run_id}-{summary.meter}"
+    seen = {} if sight is None else {"source_clock": sight.now, "newest_row": sight.newest}
     with ledger.transaction() as connection:
-        connection.execute(insert(table).values(id=run_id, meter=summary.meter))
+        connection.execute(insert(table).values(id=run_id, meter=summary.meter, **seen))
     outcome = "done"
     try:
         yield

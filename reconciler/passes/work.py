@@ -208,6 +208,8 @@ class Work:
             gone = passes(connection, name)
             gone = gone.after_a_good_one if worked else gone
             self.ledger.review(connection, name, summary.balance, gone, Patience.of(self.settings))
+            if summary.balance.is_new_and_empty:
+                summary.warnings = [*summary.warnings, kinds.EMPTY]
             summary.alarms, summary.ringing = self.ledger.standing(connection, name)
             after = meter if self.ledger.is_dry else meters.load(connection, name)
             assert after is not None

@@ -30,9 +30,14 @@ WITH billed AS (
             AND undone_at IS NULL) AS entry
     GROUP BY window_start, customer, model
 ), source AS (
-    SELECT window_start, customer, model, input_tokens, output_tokens, cost, requests
+    SELECT window_start, customer, model,
+           sum(input_tokens)::bigint AS input_tokens,
+           sum(output_tokens)::bigint AS output_tokens,
+           sum(cost) AS cost,
+           sum(requests)::bigint AS requests
     FROM pg_temp.totals
-    WHERE verdict = 'billable'
+    WHERE verdict IN ('billable', 'unpriced')
+    GROUP BY window_start, customer, model
 ), differing AS (
     SELECT window_start, customer, model,
            coalesce(billed.revision + 1, 0) AS revision,

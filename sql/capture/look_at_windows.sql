@@ -11,12 +11,20 @@
 WITH seen AS (
     SELECT window_start,
            sum(requests)::bigint AS rows,
-           sum(requests) FILTER (WHERE verdict = 'billable')::bigint AS requests,
+           sum(requests) FILTER (WHERE verdict IN ('billable', 'unpriced'))::bigint AS requests,
            sum(cost) FILTER (WHERE verdict = 'billable') AS cost,
            sum(requests) FILTER (WHERE verdict = 'unattributed')::bigint AS unattributed_rows,
            sum(cost) FILTER (WHERE verdict = 'unattributed') AS unattributed_cost,
            sum(requests) FILTER (WHERE verdict = 'suspect')::bigint AS suspect_rows
     FROM pg_temp.totals
+    GROUP BY window_start
+), unpriced AS (
+    SELECT window_start, sum(rows)::bigint AS rows, sum(tokens)::bigint AS tokens,
+           (array_agg(left(model, 100) ORDER BY rows DESC))[1:10] AS models
+    FROM (SELECT window_start, model, sum(requests) AS rows, sum(input_tokens + output_tokens) AS tokens
+          FROM pg_temp.totals
+          WHERE verdict = 'unpriced'
+          GROUP BY window_start, model) AS of_model
     GROUP BY window_start
 ), differing AS (
     SELECT window_start,
@@ -40,6 +48,9 @@ SELECT span.start,
        coalesce(seen.unattributed_rows, 0) AS unattributed_rows,
        coalesce(seen.unattributed_cost, 0) AS unattributed_cost,
        coalesce(seen.suspect_rows, 0) AS suspect_rows,
+       coalesce(unpriced.rows, 0) AS unpriced_rows,
+       coalesce(unpriced.tokens, 0) AS unpriced_tokens,
+       coalesce(unpriced.models, ARRAY[]::text[]) AS unpriced_models,
        coalesce(differing.planned_events, 0) AS planned_events,
        coalesce(differing.planned_rows, 0) AS planned_rows,
        coalesce(differing.planned_cost, 0) AS planned_cost,
@@ -59,6 +70,7 @@ FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz - %(length)s
                      %(length)s::interval) AS span (start)
      CROSS JOIN mark
      LEFT JOIN seen ON seen.window_start = span.start
+     LEFT JOIN unpriced ON unpriced.window_start = span.start
      LEFT JOIN differing ON differing.window_start = span.start
      LEFT JOIN reconciler."window" AS before ON before.meter = %(meter)s AND before.start = span.start
      CROSS JOIN LATERAL (

@@ -3,6 +3,7 @@
 -- Reads   the rows of "LiteLLM_SpendLogs" whose "startTime" lies in [since, until), by that column's index.
 -- Returns one row for each window, customer, model and verdict:
 --   verdict  billable      usage that is billed
+--            unpriced      the same with tokens and no cost, and no cache hit: LiteLLM has no price for it
 --            unattributed  usage without a customer (NULL, '' or blank)
 --            suspect       negative, NaN or infinite spend, or negative tokens
 --            excluded      left out by RECONCILE_EXCLUDE, or a free cache hit left out by RECONCILE_CACHE_HITS
@@ -16,7 +17,7 @@ SELECT window_start AT TIME ZONE 'UTC' AS window_start,
        customer,
        model,
        -- ascii() looks at the first character only: that rules out nearly all of them.
-       CASE WHEN verdict = 'billable' AND ascii(customer) <= 32 AND btrim(customer, E' \t\n\x0b\f\r') = ''
+       CASE WHEN verdict IN ('billable', 'unpriced') AND ascii(customer) <= 32 AND btrim(customer, E' \t\n\x0b\f\r') = ''
             THEN 'unattributed' ELSE verdict END AS verdict,
        input_tokens,
        output_tokens,
@@ -31,6 +32,7 @@ FROM (SELECT date_bin(%(length)s::interval, "startTime", timestamp '2000-01-01')
                   WHEN NOT (spend >= 0 AND spend < 'Infinity') OR (prompt_tokens | completion_tokens) < 0 THEN 'suspect'
                   WHEN {excluded} THEN 'excluded'
                   WHEN {status} = 'failure' THEN 'failed'
+                  WHEN (prompt_tokens | completion_tokens) > 0 AND {cache_hit} IS DISTINCT FROM 'True' THEN 'unpriced'
                   ELSE 'billable' END AS verdict,
              sum(prompt_tokens) AS input_tokens,
              sum(completion_tokens) AS output_tokens,

@@ -34,7 +34,7 @@ WITH moved AS (
 SELECT (window_start AT TIME ZONE 'UTC')::date AS day, NULL::text AS customer, NULL::text AS fate,
        0::bigint AS buckets, sum(requests)::bigint AS requests, sum(cost) AS cost
 FROM pg_temp.totals
-WHERE verdict = 'billable'
+WHERE verdict IN ('billable', 'unpriced')
 GROUP BY 1
 UNION ALL
 SELECT day, customer, fate, buckets, requests, cost FROM summed

@@ -141,7 +141,7 @@ def test_a_query_of_the_ledger_finds_what_was_billed(proxy_db: Database, lago: S
 
 def test_every_kind_of_alarm_is_explained() -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path in (TOP / "reconciler").rglob("*.py"))
-    kinds = set(re.findall(r'\bAlarm\(\s*"(\w+)"', sources))
+    kinds = set(re.findall(r'\bAlarm\(\s*"([\w ]+)"', sources))
     assert {*INCIDENTS, "quarantined", "foreign"} < kinds
     explained = table(section(DOCS["operations.md"], "Alarms"))
     assert set(explained) == kinds

@@ -28,7 +28,9 @@ def used_db(proxy_db: Database) -> Database:
     begin = datetime.now(UTC) - timedelta(minutes=80)
     proxy_db.insert(
         *(
-            spend_row(startTime=begin + timedelta(minutes=minute), end_user=f"customer-{minute % 5}", spend=minute / 7)
+            spend_row(
+                startTime=begin + timedelta(minutes=minute), end_user=f"customer-{minute % 5}", spend=(minute + 1) / 7
+            )
             for minute in range(60)
         )
     )

@@ -52,7 +52,9 @@ def used_db(proxy_db: Database, harden: Callable[[Database], None]) -> Database:
     begin = datetime.now(UTC) - timedelta(hours=2)
     proxy_db.insert(
         *(
-            spend_row(startTime=begin + timedelta(minutes=n), end_user=f"c-{n % 5}", team_id=f"t-{n % 3}", spend=n / 7)
+            spend_row(
+                startTime=begin + timedelta(minutes=n), end_user=f"c-{n % 5}", team_id=f"t-{n % 3}", spend=(n + 1) / 7
+            )
             for n in range(60)
         ),
         spend_row(startTime=begin, end_user="c-1", spend=0, status="failure"),

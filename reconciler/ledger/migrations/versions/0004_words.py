@@ -105,6 +105,17 @@ _LATE = """
 ALTER TABLE reconciler."window" DROP COLUMN kept_cost;
 """
 
+_ODD_SOURCES = """
+ALTER TABLE reconciler."window"
+    ADD COLUMN unpriced_rows BIGINT DEFAULT 0 NOT NULL,
+    ADD COLUMN unpriced_tokens BIGINT DEFAULT 0 NOT NULL,
+    ADD COLUMN unpriced_models TEXT[] DEFAULT '{}' NOT NULL;
+
+ALTER TABLE reconciler.run
+    ADD COLUMN source_clock TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN newest_row TIMESTAMP WITH TIME ZONE;
+"""
+
 
 def upgrade() -> None:
     """Add them."""
@@ -112,4 +123,5 @@ def upgrade() -> None:
     op.execute(_ALARMS)
     op.execute(_CUSTOMERS)
     op.execute(_VERIFIED)
+    op.execute(_ODD_SOURCES)
     op.execute(_LATE)
