@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from psycopg import sql
-from psycopg.rows import dict_row, namedtuple_row
+from psycopg.rows import RowFactory, dict_row
 from sqlalchemy import Connection
 
 from reconciler.capture.bring import Bringer
@@ -78,18 +78,27 @@ class Planner:
         rows = execute(connection, "capture/differing_windows", given).fetchall()
         return [start.astimezone(UTC) for (start,) in rows]
 
-    def differences(self, connection: Connection, stretch: Stretch, further: Mapping[str, Any]) -> list[Any]:
-        """What sql/verify/differences.sql finds in the stretch; nothing is changed.
+    def compared(
+        self,
+        connection: Connection,
+        name: str,
+        stretch: Stretch,
+        row: RowFactory[Any],
+        further: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """The rows of the statement `sql/<name>.sql`, which compares as a plan does; nothing is changed.
 
         Args:
             connection: the ledger's transaction, which holds the meter's turn.
+            name: the statement.
             stretch: whole settled windows in scope.
+            row: makes its rows.
             further: values of the statement beside those that compare.
         """
         with connection.begin_nested() as savepoint:
-            given = {**self._compared(connection, stretch), **further}
-            whole = statement("verify/differences").format(**self._comparison())
-            rows = cursor(connection, namedtuple_row).execute(whole, given).fetchall()
+            given = {**self._compared(connection, stretch), **(further or {})}
+            whole = statement(name).format(**self._comparison())
+            rows = cursor(connection, row).execute(whole, given).fetchall()
             savepoint.rollback()
         return rows
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from reconciler import __version__
-from reconciler.cli import alarm, customers, events, held, ledger, outputs, quarantine, terminal
+from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine, terminal
 from reconciler.cli.shared import (
     AsJson,
     Config,
@@ -41,6 +41,7 @@ app.add_typer(customers.app, name="customers")
 app.add_typer(events.app, name="events")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(held.app, name="held")
+app.add_typer(frozen.app, name="frozen")
 app.add_typer(alarm.app, name="alarm")
 app.add_typer(ledger.app, name="ledger")
 app.command()(verify)

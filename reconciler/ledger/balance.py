@@ -30,6 +30,7 @@ class Balance:
         held_answer: why one of them is held.
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
+        credited_buckets: credits on record, which a person has accepted for frozen buckets.
         unmapped_buckets: usage of customers that the operator's mapping lacks.
         unmapped_since: the earliest window that has some.
         unmapped_customers: whose it is, at most three, those with the most cost first; names are cut.
@@ -76,6 +77,8 @@ class Balance:
     discarded_cost: Decimal
     frozen_buckets: int
     frozen_cost: Decimal
+    credited_buckets: int
+    credited_cost: Decimal
     unmapped_buckets: int
     unmapped_cost: Decimal
     unmapped_since: datetime | None

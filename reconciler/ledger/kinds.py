@@ -172,7 +172,8 @@ def _frozen(balance: Balance) -> Iterator[Alarm]:
         yield Alarm(
             "frozen",
             f"{count(number, 'bucket')} hold less in the source than was billed ({_usd(balance.frozen_cost)} less): "
-            "rows were deleted or lowered. Nothing is credited by itself.",
+            "rows were deleted or lowered. Nothing is credited by itself: `reconcile frozen` lists them. Restore the "
+            "rows, or credit it in Lago and put that on record by `reconcile frozen accept`.",
             Decimal(number),
             balance.frozen_cost,
         )

@@ -93,6 +93,8 @@ class Status:
             "cost_discarded": plain(now.discarded_cost),
             "frozen_buckets": now.frozen_buckets,
             "cost_frozen": plain(now.frozen_cost),
+            "credited_buckets": now.credited_buckets,
+            "cost_credited": plain(now.credited_cost),
             "unmapped_buckets": now.unmapped_buckets,
             "cost_unmapped": plain(now.unmapped_cost),
             "events_unsubscribed": now.unsubscribed_events,

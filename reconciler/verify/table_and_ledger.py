@@ -7,6 +7,8 @@ from datetime import UTC, datetime, time
 from decimal import Decimal
 from threading import Event
 
+from psycopg.rows import namedtuple_row
+
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.planner import Planner
 from reconciler.capture.scope import in_scope
@@ -25,7 +27,9 @@ LATE = Kind(
     means="It has appeared since a look was there. A probe or deep look bills it, or `reconcile --since` that day.",
 )
 FROZEN = Kind(
-    "frozen", drift=True, means="The table holds less than was billed: rows were changed or deleted. A person decides."
+    "frozen",
+    drift=True,
+    means="The table holds less than was billed, as rows were changed or deleted: see `reconcile frozen`.",
 )
 UNMAPPED = Kind(
     "unmapped", drift=True, means="RECONCILE_MAPPING lacks these customers: add them, and the next look bills them."
@@ -90,7 +94,7 @@ class TableAndLedger:
         values = {"fresh_since": self._fresh_since, "most": WORST}
         with self._ledger.transaction(planning=True) as connection:
             meters.take_turn(connection, self._meter.name, seconds=self._turn)
-            rows = self._planner.differences(connection, chunk, values)
+            rows = self._planner.compared(connection, "verify/differences", chunk, namedtuple_row, values)
         shown = []
         for row in rows:
             if row.fate is None:

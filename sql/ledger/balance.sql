@@ -1,9 +1,10 @@
 -- balance: how a meter stands. What a summary, the alarms and the status are made of.
 --
--- Reads   the batches that are not accepted, by their index, the windows looked at, and the passes of a day.
+-- Reads   the batches that are not accepted, by their index, the windows looked at, the credits, and the passes
+--         of a day.
 -- Returns one row.
-SELECT delivery.*, most_held.*, left_unbilled.*, most_unmapped.*, unsubscribed.*, unattributed.*, unpriced.*,
-       silence.silent, meter.purge_mark,
+SELECT delivery.*, most_held.*, left_unbilled.*, most_unmapped.*, unsubscribed.*, credited.*, unattributed.*,
+       unpriced.*, silence.silent, meter.purge_mark,
        arrived.*,
        CASE WHEN source_clock IS NOT NULL AND newest_row IS NULL AND purge_mark IS NULL
                  AND NOT EXISTS (SELECT FROM reconciler.event WHERE event.meter = %(meter)s)
@@ -71,6 +72,11 @@ FROM reconciler.meter,
       FROM (SELECT *, row_number() OVER (ORDER BY cost DESC) AS place
             FROM reconciler.unsubscribed
             WHERE meter = %(meter)s) AS waiting) AS unsubscribed,
+     -- What a person has credited in Lago by hand: taken off what is billed.
+     (SELECT count(*) AS credited_buckets,
+             coalesce(sum(cost), 0) AS credited_cost
+      FROM reconciler.credit
+      WHERE meter = %(meter)s AND undone_at IS NULL) AS credited,
      (SELECT coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
              coalesce(sum(unattributed_cost), 0) AS unattributed_cost
       FROM reconciler."window"

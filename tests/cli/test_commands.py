@@ -171,4 +171,4 @@ def test_what_is_stuck_is_in_the_summary_also_when_its_alarm_is_acknowledged(pro
     assert run(environ, "alarm", "ack", "1", "--reason", "known").returncode == 0
     later = run(environ)
     assert (later.returncode, later.stderr) == (0, "")
-    assert "  1 bucket frozen (0.0000135 USD)\n" in later.stdout
+    assert "  1 bucket frozen (0.0000135 USD): `reconcile frozen`\n" in later.stdout

@@ -108,7 +108,8 @@ def test_status_exits_with_1_after_a_pass_that_failed_on_a_401_and_with_0_after_
 
 def test_a_pass_that_is_refused_before_it_looks_at_anything_has_failed(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
-    reconcile(environ)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="2h")
     assert _status(environ).exit_code == 0
     with pytest.raises(MeterChangedError):
         reconcile(environ | {"LAGO_API_EVENT_CODE": "other"})
@@ -140,7 +141,7 @@ def test_status_exits_with_1_without_a_pass_for_hours_or_with_an_old_watermark(
 def test_of_a_meter_that_the_settings_have_given_up_no_pass_is_expected(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     for meter in ("old", "new"):
-        reconcile(environ | {"RECONCILE_METER": meter})
+        reconcile(environ | {"RECONCILE_METER": meter}, adopt=True)
     proxy_db.fetch("UPDATE reconciler.run SET started_at = started_at - interval '1 day' WHERE meter = 'old'")
     assert [each.exit_code for each in read_status(load_settings(environ=environ | {"RECONCILE_METER": "new"}))] == [
         0,

@@ -116,7 +116,7 @@ def test_without_a_ledger_it_says_what_to_do(environ: dict[str, str]) -> None:
 
 def test_one_meter_can_be_chosen_and_an_unknown_one_is_told(environ: dict[str, str]) -> None:
     for meter in ("east", "west"):
-        reconcile(environ | {"RECONCILE_METER": meter})
+        reconcile(environ | {"RECONCILE_METER": meter}, adopt=True)
     assert _status(environ, "west").meter.name == "west"
     unknown = process.run(environ, "status", "--meter", "north")
     assert unknown.returncode == 1

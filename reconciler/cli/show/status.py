@@ -50,6 +50,7 @@ def _usage(now: Status) -> Iterator[Row]:
         ("held", state.held_events, state.held_cost, True),
         ("discarded", state.discarded_events, state.discarded_cost, False),
         ("frozen (buckets)", state.frozen_buckets, state.frozen_cost, True),
+        ("credited by hand (buckets)", state.credited_buckets, state.credited_cost, False),
         ("unmapped (buckets)", state.unmapped_buckets, state.unmapped_cost, True),
         ("sent without a subscription", state.unsubscribed_events, state.unsubscribed_cost, True),
         ("unattributed (rows)", state.unattributed_rows, state.unattributed_cost, False),

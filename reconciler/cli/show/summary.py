@@ -105,7 +105,7 @@ def _unbilled(done: Summary) -> Iterator[str]:
         (tally.suspect_rows, "suspect row", "not billed", None, ""),
         (now.quarantined_events, "event", "quarantined", now.quarantined_cost, "quarantine"),
         (now.held_events, "event", "held", now.held_cost, "held"),
-        (seen.frozen_buckets, "bucket", "frozen", None if done.dry_run else now.frozen_cost, ""),
+        (seen.frozen_buckets, "bucket", "frozen", None if done.dry_run else now.frozen_cost, "frozen"),
         (seen.unmapped_buckets, "bucket", "without a subscription", seen.unmapped_cost, "customers --unmapped"),
         (now.unsubscribed_events, "event", _SENT_ALL_THE_SAME, now.unsubscribed_cost, "customers --unsubscribed"),
         (seen.late_rows, "row", "late, after retention; not billed at least", seen.late_cost, ""),

@@ -1,0 +1,271 @@
+"""Frozen buckets, found by comparing anew; and the credits by which a person lets them start from where they are.
+
+Nothing is credited by itself, and nothing is sent: a credit says what was done in Lago by hand. It is put on record
+only as it was shown, while nobody else plans for the meter.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from threading import Event
+from typing import TypeVar
+
+from psycopg.rows import class_row
+from sqlalchemy import Connection, func, insert, select, update
+
+from reconciler.capture.chunks import Chunks
+from reconciler.capture.planner import Planner
+from reconciler.capture.scope import spans
+from reconciler.capture.source import Sight, Source, open_source
+from reconciler.ledger import alarms, credit, meters, tables
+from reconciler.ledger.balance import balance
+from reconciler.ledger.credit import Credit, Entry, FrozenBucket
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.store import Ledger, open_ledger
+from reconciler.model.errors import LedgerError, MeterChangedError, NoTurnError, ReconcileError, UsageError
+from reconciler.model.money import total
+from reconciler.model.terms import Stretch
+from reconciler.report.decisions import person
+from reconciler.report.status import require_ledger
+from reconciler.settings.load import Settings
+from reconciler.settings.meter import MeterSettings
+
+Kind = TypeVar("Kind", bound=Entry)
+"""Frozen buckets or credits."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is to decide, and what was decided.
+
+    Attributes:
+        frozen: the frozen buckets, oldest window first.
+        credits: the credits that count.
+    """
+
+    frozen: list[FrozenBucket]
+    credits: list[Credit]
+
+
+def read(settings: Settings) -> Found:
+    """The frozen buckets and the credits of the meters that the settings describe; nothing is written.
+
+    Raises:
+        ReconcileError: source or ledger can't be used, or a meter reads from another source.
+    """
+    with _books(settings) as books:
+        return Found(
+            [bucket for book in books for bucket in book.frozen()], [each for book in books for each in book.credits()]
+        )
+
+
+def accept(settings: Settings, wanted: Sequence[str], reason: str, *, dry_run: bool = False) -> list[FrozenBucket]:
+    """Put on record that frozen buckets were credited in Lago: exactly as the list shows them, all or nothing.
+
+    Args:
+        settings: where source and ledger are, and which meters.
+        wanted: ids, or beginnings of ids.
+        reason: why; kept.
+        dry_run: only say which they are.
+
+    Raises:
+        UsageError: there is no reason, or one of the ids is no frozen bucket's, or no longer.
+        ReconcileError: as `read`.
+    """
+    _need(reason, "--reason 'credited in Lago: rows moved to globex'")
+    with _books(settings) as books:
+        found = _chosen([bucket for book in books for bucket in book.frozen()], wanted, "frozen bucket")
+        if not dry_run:
+
+            def put_on_record(connection: Connection, book: "_Book", some: Sequence[FrozenBucket]) -> None:
+                now = {bucket.id for start in _windows(some) for bucket in book.frozen_in(connection, start)}
+                _chosen([bucket for bucket in some if bucket.id in now], [each.id for each in some], "frozen bucket")
+                credit.record(connection, some, person(), reason.strip())
+
+            _decide(settings, books, found, put_on_record)
+        return found
+
+
+def undo(settings: Settings, wanted: Sequence[str], reason: str) -> list[Credit]:
+    """Let credits no longer count: their buckets are billed as if there had been none. All or nothing.
+
+    Args:
+        settings: where source and ledger are, and which meters.
+        wanted: ids, or beginnings of ids.
+        reason: why; kept.
+
+    Raises:
+        UsageError: there is no reason, or one of the ids is no credit's.
+        ReconcileError: as `read`.
+    """
+    _need(reason, "--reason 'the credit note was voided'")
+    with _books(settings) as books:
+        found = _chosen([each for book in books for each in book.credits()], wanted, "credit")
+
+        def take_off_record(connection: Connection, book: "_Book", some: Sequence[Credit]) -> None:
+            standing = credit.standing(connection, book.meter.name)
+            credit.undo(connection, _chosen(standing, [each.id for each in some], "credit"), person(), reason.strip())
+
+        _decide(settings, books, found, take_off_record)
+        return found
+
+
+@dataclass(frozen=True)
+class _Book:
+    """One meter, and what compares it with the source."""
+
+    meter: Meter
+    source: Source
+    sight: Sight
+    ledger: Ledger
+    planner: Planner
+    turn: float
+    chunk: float
+
+    def frozen(self) -> Iterator[FrozenBucket]:
+        """The frozen buckets of all windows that had some when they were last looked at."""
+        found: list[FrozenBucket] = []
+
+        def compare(chunk: Stretch) -> None:
+            with self.ledger.transaction(planning=True) as connection:
+                meters.take_turn(connection, self.meter.name, seconds=self.turn)
+                found.extend(self._compared(connection, chunk))
+
+        chunks = Chunks(
+            self.meter.name, self.planner, self.ledger, turn=self.turn, seconds=self.chunk, stopping=Event()
+        )
+        for stretch in self._stretches():
+            self.source.check(self.sight, stretch.terms)
+            chunks.each(stretch, compare)
+        yield from found
+
+    def frozen_in(self, connection: Connection, start: datetime) -> list[FrozenBucket]:
+        """The frozen buckets of one window."""
+        terms = self.meter.timeline.at(start)
+        return self._compared(connection, Stretch(terms, start, start + terms.window))
+
+    def credits(self) -> list[Credit]:
+        """The credits that count."""
+        with self.ledger.transaction() as connection:
+            return credit.standing(connection, self.meter.name)
+
+    def look_again(self, connection: Connection, start: datetime) -> None:
+        """Note how a window stands now, and let the next pass look at it: what is new in it is billed."""
+        left = self.frozen_in(connection, start)
+        table = tables.window
+        known = (table.c.meter == self.meter.name) & (table.c.start == start)
+        figures = {"frozen_buckets": len(left), "frozen_cost": total(bucket.cost for bucket in left)}
+        connection.execute(update(table).where(known).values(figures))
+        until = self.meter.timeline.window_end(start)
+        look = {"meter": self.meter.name, "kind": "backfill", "since": start, "until": until, "position": start}
+        connection.execute(insert(tables.look).values(look))
+
+    def _compared(self, connection: Connection, stretch: Stretch) -> list[FrozenBucket]:
+        return self.planner.compared(connection, "capture/frozen", stretch, class_row(FrozenBucket))
+
+    def _stretches(self) -> Iterator[Stretch]:
+        table, timeline = tables.window.c, self.meter.timeline
+        mark = self.meter.purge_mark
+        with self.ledger.transaction() as connection:
+            query = select(table.start).where(table.meter == self.meter.name, table.frozen_buckets > 0)
+            rows = connection.scalars(query.order_by(table.start))
+            starts = [start.astimezone(UTC) for start in rows if mark is None or start > mark]
+        if not starts:
+            return
+        for stretch in timeline.stretches(starts[0], timeline.window_end(starts[-1])):
+            inside = [start for start in starts if stretch.since <= start < stretch.until]
+            for since, until in spans(inside, stretch.terms.window):
+                yield Stretch(stretch.terms, since, until)
+
+
+@contextmanager
+def _books(settings: Settings) -> Iterator[list[_Book]]:
+    """The meters of the settings that the ledger knows."""
+    ledger = open_ledger(settings)
+    source = open_source(settings, ledger)
+    try:
+        with ledger.transaction() as connection:
+            require_ledger(connection)
+            known = [(wanted, meters.load(connection, wanted.name)) for wanted in settings.meters]
+        found = [(wanted, meter) for wanted, meter in known if meter is not None]
+        if not found:
+            names = ", ".join(repr(wanted.name) for wanted in settings.meters)
+            raise LedgerError(f"The ledger has no meter {names}: `reconcile status` shows those that it has.")
+        sight = source.sight()
+        yield [_book(settings, source, sight, ledger, wanted, meter) for wanted, meter in found]
+    except NoTurnError as error:
+        raise ReconcileError(f"Nothing was done: {error}. Try again.") from error
+    finally:
+        source.close()
+        ledger.close()
+
+
+def _book(
+    settings: Settings, source: Source, sight: Sight, ledger: Ledger, wanted: MeterSettings, meter: Meter
+) -> _Book:
+    if meter.source != asdict(sight.place):
+        raise MeterChangedError(
+            f"Meter {meter.name!r} reads from the database {meter.source.get('database')}, and DATABASE_URL is "
+            f"another ({sight.place.database}), so that nothing can be compared. Run this with that meter's settings."
+        )
+    settled = meter.timeline.floor(sight.now - settings.settle)
+    planner = Planner(wanted, source, sight, ledger, one_database=settings.one_database, settled=settled)
+    limits = settings.limits
+    return _Book(meter, source, sight, ledger, planner, turn=limits.backfill_turn, chunk=limits.chunk)
+
+
+def _decide(
+    settings: Settings,
+    books: Iterable[_Book],
+    found: Sequence[Kind],
+    change: Callable[[Connection, _Book, Sequence[Kind]], None],
+) -> None:
+    """Change what is on record of these buckets, in one transaction that has the turns of their meters."""
+    by_meter: dict[str, list[Kind]] = defaultdict(list)
+    for each in found:
+        by_meter[each.meter].append(each)
+    chosen = sorted((book for book in books if book.meter.name in by_meter), key=lambda book: book.meter.name)
+    if not chosen:
+        return
+    with chosen[0].ledger.transaction(planning=True) as connection:
+        for book in chosen:
+            name = book.meter.name
+            meters.take_turn(connection, name, seconds=book.turn)
+            change(connection, book, by_meter[name])
+            for start in _windows(by_meter[name]):
+                book.look_again(connection, start)
+            now = connection.scalar(select(func.clock_timestamp()))
+            assert now is not None
+            figures = balance(connection, name, now - settings.horizon)
+            alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
+
+
+def _windows(found: Iterable[Entry]) -> list[datetime]:
+    return sorted({each.window_start.astimezone(UTC) for each in found})
+
+
+def _chosen(found: Sequence[Kind], wanted: Sequence[str], kind: str) -> list[Kind]:
+    """Those whose ids begin so, each once.
+
+    Raises:
+        UsageError: there is none, or more than one.
+    """
+    chosen: dict[str, Kind] = {}
+    for text in wanted:
+        those = [each for each in found if each.id.startswith(text)] if text else []
+        if len(those) != 1:
+            said = f"More than one {kind} has" if those else f"No {kind} has"
+            raise UsageError(
+                f"{said} an id that begins with {text!r}; `reconcile frozen` lists them. One that has changed since it "
+                "was listed has another id. Nothing was done."
+            )
+        chosen[those[0].id] = those[0]
+    return list(chosen.values())
+
+
+def _need(reason: str, example: str) -> None:
+    if not reason.strip():
+        raise UsageError(f"This needs a reason, such as {example}.")

@@ -1,0 +1,44 @@
+-- frozen: which buckets of a span are frozen now, and by how much their source totals are below what is billed.
+--
+-- Reads   the temp table totals, what compare.sql finds, the purge mark as it would be now (purge_mark.sql), and the
+--         events and credits of the frozen buckets.
+-- Writes  the purge mark: run it where that is undone.
+-- Returns one row a bucket, oldest window first. Names are cut, since they may be as long as the proxy takes.
+WITH moved AS (
+{purge_mark}
+), mark AS MATERIALIZED (
+    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark
+    FROM reconciler.meter
+    WHERE name = %(meter)s
+), delta AS MATERIALIZED (
+{compare}
+), frozen AS MATERIALIZED (
+    SELECT delta.*,
+           sha256(convert_to(concat(octet_length(convert_to(customer, 'UTF8')), ':', customer,
+                                    octet_length(convert_to(model, 'UTF8')), ':', model), 'UTF8')) AS bucket
+    FROM delta
+    WHERE fate = 'frozen'
+)
+SELECT %(meter)s::text AS meter,
+       window_start,
+       bucket,
+       (SELECT count(*)::int FROM reconciler.credit
+        WHERE credit.meter = %(meter)s AND credit.window_start = frozen.window_start AND credit.bucket = frozen.bucket
+       ) AS number,
+       left(customer, 200) AS customer,
+       left(model, 200) AS model,
+       greatest(-frozen.input_tokens, 0) AS input_tokens,
+       greatest(-frozen.output_tokens, 0) AS output_tokens,
+       greatest(-frozen.cost, 0) AS cost,
+       greatest(-frozen.requests, 0) AS requests,
+       billed.cost - (SELECT coalesce(sum(credit.cost), 0) FROM reconciler.credit
+                      WHERE credit.meter = %(meter)s AND credit.window_start = frozen.window_start
+                        AND credit.bucket = frozen.bucket AND undone_at IS NULL) AS billed_cost,
+       billed.accepted_cost
+FROM frozen
+     CROSS JOIN LATERAL (
+         SELECT sum(event.cost) AS cost, coalesce(sum(event.cost) FILTER (WHERE state = 'accepted'), 0) AS accepted_cost
+         FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
+         WHERE event.meter = %(meter)s AND event.window_start = frozen.window_start AND event.bucket = frozen.bucket
+     ) AS billed
+ORDER BY window_start, bucket

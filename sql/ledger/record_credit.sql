@@ -1,0 +1,10 @@
+-- record_credit: puts on record what a person has credited of one bucket.
+--
+-- Reads   the bucket's first event, for the names of customer and model in full.
+-- Writes  reconciler.credit. Its key refuses a second one of the same number.
+INSERT INTO reconciler.credit (meter, window_start, bucket, number, customer, model,
+                               input_tokens, output_tokens, cost, requests, accepted_by, reason)
+SELECT meter, window_start, bucket, %(number)s, customer, model,
+       %(input_tokens)s, %(output_tokens)s, %(cost)s, %(requests)s, %(by)s, %(reason)s
+FROM reconciler.event
+WHERE meter = %(meter)s AND window_start = %(window_start)s AND bucket = %(bucket)s AND revision = 0
