@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, create_engine, event
 
-from reconciler.database import postgres
+from reconciler.database import pool
 
 _make = create_engine
 _first: list[Engine] = []
@@ -24,4 +24,4 @@ def _shared(*arguments: Any, **options: Any) -> Engine:
 
 def share(patch: pytest.MonkeyPatch) -> None:
     """Let engines of this process share what they compile, from here on."""
-    patch.setattr(postgres, "create_engine", _shared)
+    patch.setattr(pool, "create_engine", _shared)
