@@ -23,11 +23,13 @@ class Balance:
         planned_for: how long that is.
         planned_failure: what was seen when one of them last went in vain; None if nothing was.
         quarantined_events: refused by Lago for good, those in conflict among them.
+        quarantined_names: whose those are that are not in conflict: subscriptions, at most three, those with the most
+            cost first; long names are cut. So for the other `…_names`.
+        quarantined_costs: how much of each, USD. So for the other `…_costs`.
+        quarantined_answer: why some of the first are.
         conflicting_events: Lago holds another event under their id.
         held_events: not sent until a person decides.
-        held_subscriptions: whose they are, at most three, those with the most cost first.
-        held_costs: how much of each, USD.
-        held_answer: why one of them is held.
+        held_answer: why some of the first are held.
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
         credited_buckets: credits on record, which a person has accepted for frozen buckets.
@@ -67,10 +69,16 @@ class Balance:
     planned_failure: str | None
     quarantined_events: int
     quarantined_cost: Decimal
+    quarantined_names: list[str]
+    quarantined_costs: list[Decimal]
+    quarantined_answer: str | None
     conflicting_events: int
+    conflicting_cost: Decimal
+    conflicting_names: list[str]
+    conflicting_costs: list[Decimal]
     held_events: int
     held_cost: Decimal
-    held_subscriptions: list[str]
+    held_names: list[str]
     held_costs: list[Decimal]
     held_answer: str | None
     discarded_events: int

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from reconciler.ledger.balance import Balance
 from reconciler.ledger.passes import Passes, Patience
-from reconciler.model.money import plain
+from reconciler.model.money import plain, total
 from reconciler.model.words import count, minute
 
 INCIDENTS = ("overtaken", "clock")
@@ -133,23 +133,29 @@ def _brief(name: str) -> str:
 
 
 def _quarantined(balance: Balance) -> Iterator[Alarm]:
-    if number := balance.quarantined_events - balance.conflicting_events:
-        yield Alarm(
-            "quarantined",
-            f"Lago refuses {count(number, 'event')} for good ({_usd(balance.quarantined_cost)} with those in "
-            "conflict): `reconcile quarantine` says why.",
-            Decimal(number),
-            balance.quarantined_cost,
-        )
+    if not (number := balance.quarantined_events - balance.conflicting_events):
+        return
+    cost = total([balance.quarantined_cost, balance.conflicting_cost.copy_negate()])
+    yield Alarm(
+        "quarantined",
+        f"Lago refuses {count(number, 'event')} for good ({_usd(cost)}), most of it of "
+        f"{_whose(balance.quarantined_names, balance.quarantined_costs)}. Why: {balance.quarantined_answer}. "
+        "`reconcile quarantine` shows them all. Mend the cause, then `reconcile quarantine retry --all`.",
+        Decimal(number),
+        cost,
+    )
 
 
 def _conflict(balance: Balance) -> Iterator[Alarm]:
     if number := balance.conflicting_events:
         yield Alarm(
             "conflict",
-            f"Lago holds other events under the ids of {number:,} of ours: another ledger or proxy bills under this "
-            "meter's name. Their buckets send nothing more.",
+            f"Lago holds other events under the ids of {number:,} of ours ({_usd(balance.conflicting_cost)}), most of "
+            f"it of {_whose(balance.conflicting_names, balance.conflicting_costs)}: another ledger or proxy bills "
+            "under this meter's name. Their buckets send nothing more. Find out who else sends, compare by `reconcile "
+            "quarantine`, then retry or discard.",
             Decimal(number),
+            balance.conflicting_cost,
         )
 
 
@@ -157,11 +163,13 @@ def _held(balance: Balance) -> Iterator[Alarm]:
     if not balance.held_events:
         return
     why = balance.held_answer or "an earlier event of their bucket is in conflict"
+    are = "is" if balance.held_events == 1 else "are"
     yield Alarm(
         "held",
-        f"{count(balance.held_events, 'event')} are held back ({_usd(balance.held_cost)}), most of them of "
-        f"{_whose(balance.held_subscriptions, balance.held_costs)}. Why: {why}. docs/operations.md says how to have "
-        "them billed.",
+        f"{count(balance.held_events, 'event')} {are} held back ({_usd(balance.held_cost)}), most of it of "
+        f"{_whose(balance.held_names, balance.held_costs)}. Why: {why}. `reconcile held` shows them all. Bill them in "
+        "the present period (`reconcile held release --all --move`), or invoice them by hand and discard them; behind "
+        "a conflict they wait for a decision about that.",
         Decimal(balance.held_events),
         balance.held_cost,
     )

@@ -3,7 +3,7 @@
 -- Reads   the batches that are not accepted, by their index, the windows looked at, the credits, and the passes
 --         of a day.
 -- Returns one row.
-SELECT delivery.*, most_held.*, left_unbilled.*, most_unmapped.*, unsubscribed.*, credited.*, unattributed.*,
+SELECT delivery.*, most_stuck.*, left_unbilled.*, most_unmapped.*, unsubscribed.*, credited.*, unattributed.*,
        unpriced.*, silence.silent, meter.purge_mark,
        arrived.*,
        CASE WHEN source_clock IS NOT NULL AND newest_row IS NULL AND purge_mark IS NULL
@@ -19,22 +19,32 @@ FROM reconciler.meter,
              coalesce(sum(events) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined_events,
              coalesce(sum(cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
              coalesce(sum(events) FILTER (WHERE state = 'quarantined' AND conflict), 0)::bigint AS conflicting_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'quarantined' AND conflict), 0) AS conflicting_cost,
              coalesce(sum(events) FILTER (WHERE state = 'held'), 0)::bigint AS held_events,
              coalesce(sum(cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
              coalesce(sum(events) FILTER (WHERE state = 'discarded'), 0)::bigint AS discarded_events,
              coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
       FROM reconciler.batch
       WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
-     -- Whose usage is held, those with the most first.
-     (SELECT coalesce(array_agg(left(subscription, 100) ORDER BY cost DESC), '{}') AS held_subscriptions,
-             coalesce(array_agg(cost ORDER BY cost DESC), '{}') AS held_costs,
-             max(answer) AS held_answer
-      FROM (SELECT subscription, sum(event.cost) AS cost, max(batch.answer) AS answer
+     -- Whose usage is stuck, those with the most first, and why the last of it is.
+     (SELECT coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_costs,
+             (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'held' AND answer IS NOT NULL))[1] AS held_answer,
+             coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'), '{}') AS quarantined_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'), '{}') AS quarantined_costs,
+             (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'))[1] AS quarantined_answer,
+             coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'conflict'), '{}') AS conflicting_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'conflict'), '{}') AS conflicting_costs
+      FROM (SELECT CASE WHEN conflict AND state = 'quarantined' THEN 'conflict' ELSE state END AS fate,
+                   left(subscription, 100) AS name,
+                   sum(event.cost) AS cost,
+                   left(max(batch.answer), 300) AS answer,
+                   row_number() OVER (PARTITION BY CASE WHEN conflict AND state = 'quarantined' THEN 'conflict' ELSE state END
+                                      ORDER BY sum(event.cost) DESC) AS place
             FROM reconciler.batch JOIN reconciler.event ON event.batch = batch.id
-            WHERE batch.meter = %(meter)s AND state = 'held'
-            GROUP BY subscription
-            ORDER BY cost DESC
-            LIMIT 3) AS held) AS most_held,
+            WHERE batch.meter = %(meter)s AND state IN ('held', 'quarantined')
+            GROUP BY 1, subscription) AS stuck
+      WHERE place <= 3) AS most_stuck,
      -- What can't be billed stays in view for all time, for no look comes to windows older than the horizon again.
      -- What is missing in windows that retention has reached is its doing: a bucket frozen there is so no more.
      (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE is_left), 0)::bigint AS frozen_buckets,

@@ -1,12 +1,13 @@
 """An alarm's sentence names who, by USD, and how much, to the last digit; a huge name is cut."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import environment, reconcile
+from tests.support import QUICK, environment, reconcile
 
 HUGE = "x" * 200_000
 HOSTILE = "\x1b[31mred\x1b[0m {} %s %(x)s"
@@ -46,3 +47,37 @@ def test_unmapped_customers_are_named_with_the_most_first_and_exact(
     mapping.write_text("customer,subscription\ntiny,tiny\n")
     assert reconcile(environ).alarms == []
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.unmapped") == [(0,)]
+
+
+def test_what_is_stuck_is_named_with_its_usd_why_and_what_to_do(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    spent = {"refused": 2.5, "refused too": 0.25, "in conflict": 4.0, "late": 8.0, "fine": 16.0}
+    proxy_db.insert(*(spend_row(end_user=customer, spend=spend) for customer, spend in spent.items()))
+    reconcile(environ, since="2h", limits=replace(QUICK, batch=1))
+    # What delivery would have made of them.
+    for change, whose in (
+        ("state = 'quarantined', answer = '422 a field'", "refused%"),
+        ("state = 'quarantined', conflict = true, answer = 'conflict'", "in conflict"),
+        (
+            "state = 'held', held_for = 'closed period', rests_until = 'infinity', answer = 'its invoice is final'",
+            "late",
+        ),
+    ):
+        proxy_db.fetch(
+            f"""UPDATE reconciler.batch SET {change} FROM reconciler.event
+                WHERE event.batch = batch.id AND customer LIKE %s""",
+            whose,
+        )
+    done = reconcile(environ)
+    assert {alarm["kind"]: (alarm["extent"], alarm["cost"]) for alarm in done.alarms} == {
+        "quarantined": ("2", "2.75"),
+        "conflict": ("1", "4"),
+        "held": ("1", "8"),
+    }
+    for kind, who, why, cure in (
+        ("quarantined", "(2.75 USD), most of it of refused (2.5 USD), refused too (0.25 USD).", "422 a field", "retry"),
+        ("conflict", "(4 USD), most of it of in conflict (4 USD)", "another ledger or proxy", "discard"),
+        ("held", "(8 USD), most of it of late (8 USD)", "Why: its invoice is final.", "release --all --move"),
+    ):
+        message = _message(done.alarms, kind)
+        assert [part for part in (who, why, cure) if part not in message] == [], message
