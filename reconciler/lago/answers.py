@@ -125,15 +125,29 @@ def _barred(status: int, body: Mapping[str, Any]) -> Barred:
     return Barred("it answers 404, so LAGO_API_BASE is not the address of a Lago, such as https://api.getlago.com")
 
 
+NOT_LAGOS = "that is not Lago's answer"
+"""What is said of each answer that is not."""
+
+_API = "the address of Lago's API, such as https://api.getlago.com (LAGO_API_URL in Lago's own settings)"
+
+
 def strange(status: int, headers: Mapping[str, str]) -> str:
-    """The words for an answer that is not Lago's."""
+    """The words for an answer that is not Lago's: what it probably is, and what to do."""
     kind = headers.get("content-type", "an unknown type").split(";")[0][:100]
-    guess = "a gateway's page?"
-    if status in {401, 403}:
-        guess = "a gateway before Lago refuses us"
-    elif status == 200 and "html" in kind:
-        guess = "a gateway's page, or Lago's front end instead of its API?"
-    return f"it answers {status} with {kind} that is not Lago's answer ({guess})"
+    match status:
+        case 401 | 403:
+            guess = "a gateway before Lago refuses us and has not looked at LAGO_API_KEY: let it pass our requests"
+        case 404:
+            guess = f"a gateway knows no such address: see that LAGO_API_BASE is {_API}"
+        case 407:
+            guess = "a proxy wants a password: write it into its variable, as in http://user:password@proxy:3128"
+        case 200 if "html" in kind:
+            guess = f"a web page, perhaps Lago's front end or a gateway's: set LAGO_API_BASE to {_API}"
+        case _ if status < 300:
+            guess = f"another service's answer: see that LAGO_API_BASE is {_API}"
+        case _:
+            guess = "a gateway's page: see what is between here and Lago"
+    return f"it answers {status} with {kind} {NOT_LAGOS}, but {guess}"
 
 
 _LONGEST_NUMBER = 400
@@ -142,13 +156,31 @@ _LONGEST_NUMBER = 400
 def parsed(content: bytes) -> dict[str, Any]:
     """A body as a JSON object, empty if it is none.
 
-    Its fractions are decimals. A number of absurd size stays text, so that no arithmetic can choke on it.
+    Its fractions are decimals. A number of absurd size stays text, so that no arithmetic can choke on it. What no
+    database or terminal could take in a text, half a surrogate pair or NUL, is escaped.
     """
     try:
         value = loads(content, parse_float=_decimal, parse_int=_integer)
+        if _UNTAKEABLE.search(content):
+            value = _takeable(value)
     except (JSONDecodeError, UnicodeDecodeError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+# How they may be written: as escapes, in UTF-8 that is none, or in UTF-16.
+_UNTAKEABLE = re.compile(rb"\\u(?:[dD][89a-fA-F]|0000)|\xed[\xa0-\xbf]|\x00")
+
+
+def _takeable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        case list():
+            return [_takeable(item) for item in value]
+        case dict():
+            return {_takeable(key): _takeable(item) for key, item in value.items()}
+    return value
 
 
 def _decimal(text: str) -> Decimal | str:

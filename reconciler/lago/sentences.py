@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from reconciler.lago.answers import NOT_LAGOS
 from reconciler.model.errors import LagoError
 
 
@@ -24,8 +25,9 @@ class Sentences:
     base: str
 
     def away(self, said: str) -> str:
-        """It can't be reached."""
-        return f"Lago at LAGO_API_BASE ({self.base}) can't be reached: {said}. All events stay planned; run again."
+        """It can't be reached, or something else answers in its place."""
+        what = "can't be used" if NOT_LAGOS in said else "can't be reached"
+        return f"Lago at LAGO_API_BASE ({self.base}) {what}: {said}. All events stay planned; run again."
 
     def refuses(self, said: str) -> str:
         """It refuses us."""

@@ -20,6 +20,7 @@ from reconciler.lago.answers import (
     TooMany,
     Unknown,
     not_stored,
+    parsed,
     read_answer,
 )
 
@@ -116,13 +117,29 @@ def test_a_person_is_told_what_to_mend() -> None:
 
 
 def test_an_answer_that_is_not_lagos_is_called_what_it_is() -> None:
-    assert said(200, "<html>") == (
-        "it answers 200 with text/html that is not Lago's answer "
-        "(a gateway's page, or Lago's front end instead of its API?)"
-    )
-    for status in (401, 403):
-        assert f"{status} with text/html that is not Lago's answer (a gateway before Lago" in said(status, "<html>")
-    assert "(a gateway's page?)" in said(404, "<html>")
+    told = {
+        200: "but a web page, perhaps Lago's front end or a gateway's: set LAGO_API_BASE to the address of Lago's API",
+        401: "but a gateway before Lago refuses us and has not looked at LAGO_API_KEY: let it pass our requests",
+        403: "but a gateway before Lago refuses us",
+        404: "but a gateway knows no such address: see that LAGO_API_BASE is the address of Lago's API",
+        407: "but a proxy wants a password",
+        405: "but a gateway's page",
+    }
+    for status, words in told.items():
+        assert f"{status} with text/html that is not Lago's answer, {words}" in said(status, "<html>")
+    assert "but another service's answer: see that LAGO_API_BASE is" in said(200, "{}", kind="application/json")
+
+
+def test_what_no_database_could_take_is_escaped_in_lagos_words() -> None:
+    body = '{"status": 400, "error": "a\\ud800b\\u0000c \\ud83e\\udd8a", "\\udfff": ["\\udfff", {"x": "\\u0000"}]}'
+    assert parsed(body.encode()) == {
+        "status": 400,
+        "error": "a\\ud800b\\x00c 🦊",
+        "\\udfff": ["\\udfff", {"x": "\\x00"}],
+    }
+    assert parsed(b'{"a": "\xed\xa0\x80"}') == {"a": "\\ud800"}
+    assert parsed('{"a": "ü"}'.encode("utf-16")) == {"a": "ü"}
+    assert said(400, body).startswith("400 a\\ud800b\\x00c")
 
 
 def test_what_is_said_has_a_bounded_length() -> None:
