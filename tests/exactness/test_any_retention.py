@@ -175,20 +175,31 @@ class Keeping(RuleBasedStateMachine):
         self.lago.clear_faults()
 
     def teardown(self) -> None:
+        self.settle()
+        # What comes now is billed or shown as well, wherever it comes.
+        self.source.fetch(_COPY, self.start.replace(tzinfo=None), self.now.replace(tzinfo=None), True)
+        late = [spend_row(startTime=self.moment(age), end_user="late", spend=0.5) for age in (3, 9, 99, OLDEST)]
+        self.source.insert(*late)
+        self.totals()
+        self.settle()
+        assert sum(usage.requests for (_, customer, _), usage in self.billed().items() if customer == "late") == 4
+
+    def settle(self) -> None:
+        """After a deep look nothing is above billed, and what is below is retention's doing, or frozen."""
         let_time_pass(self.ledger, "2 days")
         done = self.pass_()
         said, billed = self.totals(), self.billed()
         [(mark,)] = self.ledger.fetch("SELECT purge_mark FROM reconciler.meter")
         assert mark is None or self.start <= mark < self.now
-        less = 0
+        frozen = 0
         for bucket in said.keys() | billed.keys():
             delta = joined(sub, said.get(bucket, NOTHING), billed.get(bucket, NOTHING))
             if joined(min, delta, NOTHING) == NOTHING:
                 assert delta == NOTHING, f"{bucket} is above billed"
             elif mark is None or bucket[0] > mark:
-                less += 1
+                frozen += 1
         assert done.balance is not None
-        assert done.balance.frozen_buckets == less, "what is below billed is retention's doing, or shown"
+        assert done.balance.frozen_buckets == frozen
         let_time_pass(self.ledger, "2 days")
         assert self.pass_().tally.events_planned == 0
 
