@@ -23,12 +23,12 @@ WITH moved AS (
 {record_batches}
 ), planned AS (
 {plan}
+), customers AS MATERIALIZED (
+{unmapped_customers}
 ), looked AS MATERIALIZED (
 {look_at_windows}
 ), recorded AS (
 {record_windows}
-), customers AS MATERIALIZED (
-{unmapped_customers}
 ), forgotten AS (
 {forget_unmapped}
 ), kept AS (

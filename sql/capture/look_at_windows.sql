@@ -1,6 +1,6 @@
 -- look_at_windows: what this look saw of every window in [since, until), the empty ones too.
 --
--- Reads   totals, delta, mark and reconciler."window".
+-- Reads   totals, delta, mark, customers (unmapped_customers.sql), reconciler."window" and reconciler.unmapped.
 -- Returns looked: one row a window. In a window that retention has reached:
 --   kept_requests  the fewest rows that it is known to have had since. Of the rows that it has now, as many at most were
 --                  there already
@@ -40,6 +40,11 @@ WITH seen AS (
            sum(greatest(cost, 0)) FILTER (WHERE fate = 'purged') AS unbilled_cost
     FROM delta
     GROUP BY window_start
+), mapped AS (
+    SELECT window_start, sum(unmapped.buckets) AS buckets, sum(unmapped.cost) AS cost
+    FROM reconciler.unmapped JOIN customers USING (window_start, id)
+    WHERE meter = %(meter)s AND fate = 'plan'
+    GROUP BY window_start
 )
 SELECT span.start,
        coalesce(seen.rows, 0) AS rows,
@@ -58,11 +63,11 @@ SELECT span.start,
        coalesce(differing.frozen_cost, 0) AS frozen_cost,
        greatest(coalesce(differing.unmapped_buckets, 0),
                 CASE WHEN span.start <= mark.purge_mark
-                     THEN before.unmapped_buckets - coalesce(differing.planned_events, 0) END) AS unmapped_buckets,
+                     THEN before.unmapped_buckets - coalesce(mapped.buckets, 0) END) AS unmapped_buckets,
        greatest(coalesce(differing.unmapped_cost, 0),
                 CASE WHEN span.start <= mark.purge_mark
-                          AND before.unmapped_buckets > coalesce(differing.planned_events, 0)
-                     THEN before.unmapped_cost - coalesce(differing.planned_cost, 0) END) AS unmapped_cost,
+                          AND before.unmapped_buckets > coalesce(mapped.buckets, 0)
+                     THEN before.unmapped_cost - coalesce(mapped.cost, 0) END) AS unmapped_cost,
        kept.requests AS kept_requests,
        greatest(differing.untold_rows - kept.requests, differing.unbilled_rows, 0)::bigint AS late_rows,
        coalesce(differing.unbilled_cost, 0) AS late_cost
@@ -72,6 +77,7 @@ FROM generate_series(%(since)s::timestamptz, %(until)s::timestamptz - %(length)s
      LEFT JOIN seen ON seen.window_start = span.start
      LEFT JOIN unpriced ON unpriced.window_start = span.start
      LEFT JOIN differing ON differing.window_start = span.start
+     LEFT JOIN mapped ON mapped.window_start = span.start
      LEFT JOIN reconciler."window" AS before ON before.meter = %(meter)s AND before.start = span.start
      CROSS JOIN LATERAL (
          SELECT CASE WHEN span.start < mark.before THEN 0

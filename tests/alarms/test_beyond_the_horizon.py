@@ -66,7 +66,9 @@ def test_unmapped_usage_that_retention_reaches_stays_an_alarm(proxy_db: Database
     reconcile(environ, since="9d")
     proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE "startTime" < %s', window().replace(tzinfo=None))
     let_time_pass(proxy_db, "2 days")
-    for done in (reconcile(environ), reconcile(environ, since="9d")):
+    first = reconcile(environ)
+    proxy_db.insert(spend_row(startTime=old, model="another"))  # billed, and no reason to forget the other's
+    for done in (first, reconcile(environ, since="9d"), reconcile(environ, since="9d")):
         assert _messages(done).keys() == {"unmapped", "purged"}
         assert done.balance is not None
         assert (done.balance.unmapped_buckets, done.balance.unmapped_cost) == (1, Decimal("0.5"))
