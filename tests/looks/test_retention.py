@@ -322,7 +322,7 @@ def test_usage_that_is_copied_back_is_not_late_and_what_is_above_billed_is_bille
     """LiteLLM's runbook for partitions in mid-window: some rows were seen before, some not, and one came after."""
     environ = environment(proxy_db, lago)
     proxy_db.insert(
-        spend_row(startTime=window(6), spend=0.0),
+        spend_row(startTime=window(6), spend=0.0, prompt_tokens=0, completion_tokens=0),
         *(spend_row(startTime=window(3) + number * timedelta(seconds=10), spend=1.0) for number in range(60)),
     )
     reconcile(environ, since="3h")
