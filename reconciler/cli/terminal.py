@@ -67,7 +67,12 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Row]) -> int:
-    """Print rows under their columns' names; a name that ends in `>` is a column of numbers.
+    """Print rows under their columns' names.
+
+    Args:
+        columns: their names. One that ends in `>` holds numbers; one in `?` is left out where it is empty or 0 in all
+            rows; one in `=` where it is the same in all.
+        rows: a cell for each of them.
 
     Returns:
         How many rows there were.
@@ -110,24 +115,33 @@ def _json(value: object) -> str:
 
 
 def _lay_out(columns: Sequence[str], rows: Sequence[Row]) -> None:
-    names = [column.removesuffix(">") for column in columns]
+    said = [number for number, column in enumerate(columns) if _says_something(column, rows, number)]
+    columns = [columns[number] for number in said]
+    rows = [Row([row.cells[number] for number in said], row.style) for row in rows]
+    names = [column.rstrip(">?=") for column in columns]
     widths = [max(map(cell_len, cells)) for cells in zip(names, *(row.cells for row in rows), strict=True)]
     out = console(stderr=False)
     if out.is_terminal and sum(widths) + 2 * (len(widths) - 1) > out.width:
         for line in _records(names, rows):
             out.print(line)
         return
-    right = [column.endswith(">") for column in columns]
+    right = [">" in column for column in columns]
     for row in (Row(names, "bold"), *rows):
         cells = [_padded(*each) for each in zip(row.cells, widths, right, strict=True)]
         out.print(Text("  ".join(cells).rstrip(), row.style))
+
+
+def _says_something(column: str, rows: Sequence[Row], number: int) -> bool:
+    cells = {row.cells[number] for row in rows}
+    return not (column.endswith("?") and cells <= {"", "0"}) and not (column.endswith("=") and len(cells) == 1)
 
 
 def _records(names: Sequence[str], rows: Sequence[Row]) -> Iterator[Text]:
     width = max(map(cell_len, names))
     for row in rows:
         for name, cell in zip(names, row.cells, strict=True):
-            yield Text(f"{name:<{width}}  {cell}".rstrip(), row.style)
+            if cell:
+                yield Text(f"{name:<{width}}  {cell}", row.style)
         yield Text("")
 
 

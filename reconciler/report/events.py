@@ -57,7 +57,9 @@ class Event:
 
     @property
     def why(self) -> str:
-        """Why it is what it is: Lago's words, a person's, or what was seen at the last attempt."""
+        """Why it is not accepted: Lago's words, a person's, or what was seen at the last attempt."""
+        if self.state == "accepted":
+            return ""
         words = self.reason if self.state == "discarded" else self.answer
         return words or self.failure or ("an earlier event of its bucket is in conflict" if self.held_for else "")
 

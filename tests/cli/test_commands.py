@@ -166,9 +166,9 @@ def test_what_is_stuck_is_in_the_summary_also_when_its_alarm_is_acknowledged(pro
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row())
     run(environ, "--since", "2h")
-    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 0')
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 0.00001')
     assert run(environ).returncode == 3
     assert run(environ, "alarm", "ack", "1", "--reason", "known").returncode == 0
     later = run(environ)
     assert (later.returncode, later.stderr) == (0, "")
-    assert "  1 bucket frozen (0.0000135 USD): `reconcile frozen`\n" in later.stdout
+    assert "  1 bucket frozen (0.0000035 USD): `reconcile frozen`\n" in later.stdout

@@ -41,6 +41,12 @@ def test_what_is_wider_than_the_terminal_is_shown_line_by_line(
     assert f"id        {ID}\ncustomer  acme\nUSD       1,234.50\n\n" in narrow
 
 
+def test_a_column_that_says_nothing_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = ("customer", "meter=", "held>?", "quarantined>?")
+    terminal.table(columns, [Row(("a", "default", "0", "1.00")), Row(("b", "default", "", "0"))])
+    assert capsys.readouterr().out.split() == ["customer", "quarantined", "a", "1.00", "b", "0"]
+
+
 def test_colours_are_for_what_needs_a_look_and_no_color_has_none(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from reconciler.cli import terminal
 from reconciler.cli.terminal import Row
 
-COLUMNS = ("id", "meter", "kind", "since (UTC)", "acknowledged", "what")
+COLUMNS = ("id", "meter=", "kind", "since (UTC)", "acknowledged", "what")
 
 
 def alarms(found: Sequence[dict[str, Any]]) -> None:

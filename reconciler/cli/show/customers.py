@@ -50,9 +50,10 @@ def lines(kind: type[Line], found: Iterable[Line], limit: int, since: datetime) 
 
 def _customer(line: Customer) -> Row:
     stuck = (line.planned_cost, line.held_cost, line.quarantined_cost)
+    other = "" if line.subscription == line.customer else line.subscription
     needs_a_look = line.status == "none" or line.held_cost or line.quarantined_cost
     return Row(
-        (line.customer, line.meter, line.subscription, _IN_LAGO[line.status], f"{line.requests:,}",
+        (line.customer, line.meter, other, _IN_LAGO[line.status], f"{line.requests:,}",
          f"{line.input_tokens:,}", f"{line.output_tokens:,}", usd(line.cost), *map(usd, stuck)),
         terminal.LOOK if needs_a_look else "",
     )  # fmt: skip
@@ -70,17 +71,17 @@ def _unattributed(line: Unattributed) -> Row:
 
 _LISTINGS: dict[type[Line], _Listing] = {
     Customer: _Listing(
-        ("customer", "meter", "subscription", "in Lago", "requests>", "input tokens>", "output tokens>", "USD>",
-         "on its way>", "held>", "quarantined>"),
+        ("customer", "meter=", "subscription?", "in Lago", "requests>", "input tokens>", "output tokens>", "USD>",
+         "on its way>?", "held>?", "quarantined>?"),
         _customer, "customer", "No such customer was billed",
     ),
     Unmapped: _Listing(
-        ("customer", "meter", "requests>", "USD>", "first window (UTC)", "last window (UTC)"),
+        ("customer", "meter=", "requests>", "USD>", "first window (UTC)", "last window (UTC)"),
         _unmapped, "customer", "RECONCILE_MAPPING lacks no customer with usage",
         " RECONCILE_MAPPING lacks them. Add them: the next daily look bills them, `reconcile --since` at once.",
     ),
     Unattributed: _Listing(
-        ("day (UTC)", "meter", "model", "requests>", "input tokens>", "output tokens>", "USD>"),
+        ("day (UTC)", "meter=", "model", "requests>", "input tokens>", "output tokens>", "USD>"),
         _unattributed, "line", "No usage is without a customer",
         " It is never billed. Let clients name a user, or charge by another column (LAGO_API_CHARGE_BY).",
     ),

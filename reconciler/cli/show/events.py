@@ -32,7 +32,9 @@ def events(found: Iterable[Event], limit: int | None, *, none: str, more: str) -
             number, cost = number + 1, total([cost, event.cost])
             yield _row(event)
 
-    terminal.table(("id", "meter", "window (UTC)", "customer", "model", "USD>", "state", "since (UTC)", "why"), rows())
+    terminal.table(
+        ("id", "meter=", "window (UTC)", "customer", "model", "USD>", "state", "since (UTC)?", "why?"), rows()
+    )
     if not number:
         terminal.say(none)
         return

@@ -20,8 +20,8 @@ def status(now: Status) -> None:
     if now.days:
         terminal.heading(f"Billed on the last {count(DAYS, 'day')} (UTC), in USD, and what has become of it")
         terminal.table(
-            ("day", "events>", "input tokens>", "output tokens>", "billed>", "accepted>", "on its way>", "held>",
-             "quarantined, discarded>"),
+            ("day", "events>", "input tokens>", "output tokens>", "billed>", "accepted>", "on its way>?", "held>?",
+             "quarantined, discarded>?"),
             (
                 Row(
                     (str(row.day), f"{row.events:,}", f"{row.input_tokens:,}", f"{row.output_tokens:,}",

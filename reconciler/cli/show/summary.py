@@ -82,7 +82,8 @@ def _following(rows: int, settled_at: datetime) -> str:
 
 def _foreseen(seen: Foreseen) -> Iterator[tuple[str, str]]:
     """What a real run would meet in Lago."""
-    yield f"  would send {count(seen.events, 'event')}, which takes Lago about {length(seen.takes)}", ""
+    if seen.events:
+        yield f"  would send {count(seen.events, 'event')}, which takes Lago about {length(seen.takes)}", ""
     for usage, what in ((seen.unsubscribed, _UNSUBSCRIBED), (seen.closed, _CLOSED)):
         if usage:
             all_of_it = whole(usage)
