@@ -108,15 +108,16 @@ class MemoryOutbox:
         self._mishap()
         now = self._clock()
         first: Row | None = None
+        least: tuple[object, ...] = ()
         for row in self.planned.values():
             if (
                 (row.leased_until is None or row.leased_until < now)
                 and (row.rests_until is None or row.rests_until < now)
                 and (row.open_since is None or row.open_since <= now - self._ask_after)
-                and (first is None or self._order(row, fresh_since) < self._order(first, fresh_since))
-                and not (row.behind and self._waits(row))
             ):
-                first = row
+                order = self._order(row, fresh_since)
+                if (first is None or order < least) and not (row.behind and self._waits(row)):
+                    first, least = row, order
         if first is None:
             return None
         lost = first.leased_until is not None

@@ -4,7 +4,9 @@ The worlds of the suite are always the same. `WORLDS=200000` runs more of them, 
 prints what happens in it.
 """
 
+import gc
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,10 +28,12 @@ class _Listener:
 
 
 @pytest.fixture
-def listener(monkeypatch: pytest.MonkeyPatch) -> _Listener:
+def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[_Listener]:
     listener = _Listener()
     monkeypatch.setattr(sender, "log", listener)
-    return listener
+    gc.disable()  # worlds leave little for it, and it would look through all of pytest again and again
+    yield listener
+    gc.enable()
 
 
 def _run(listener: _Listener, seed: int, *, trace: bool = False) -> None:
