@@ -16,6 +16,7 @@ from reconciler.model.errors import LagoError, LedgerError, MeterChangedError, R
 from reconciler.report.status import require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import MeterSettings, Settings
+from reconciler.verify.daily_tables import DailyTables
 from reconciler.verify.events_and_count import EventsAndCount
 from reconciler.verify.findings import Leg, Report
 from reconciler.verify.ledger_and_lago import LedgerAndLago
@@ -164,6 +165,10 @@ class Verification:
             turn=settings.limits.turn,
             limits=settings.limits,
         )
+        with _part(report, Leg("a", "LiteLLM's daily table", "the spend table")) as leg:
+            for stretch in meter.timeline.stretches(span.since, span.until):
+                self._source.check(sight, stretch.terms)
+            DailyTables(self._source, sight.place.schema, meter).run(span.since, span.until, leg)
         with _part(report, Leg("b", "the spend table", "the ledger")) as leg:
             for stretch in meter.timeline.stretches(span.since, span.until):
                 self._source.check(sight, stretch.terms)

@@ -150,7 +150,7 @@ def test_a_run_that_was_cut_off_goes_on(proxy_db: Database, lago: Sandbox, monke
     lago.faults(*({"kind": "slow", "seconds": 0, "path": "/api/v1/events"} for _ in range(2)))
     lago.faults({"kind": "status", "status": 500, "path": "/api/v1/events", "count": None})
     cut = verify(environ)
-    assert (cut.exit_code, cut.legs[1].checked) == (1, "200 events")
+    assert (cut.exit_code, cut.legs[2].checked) == (1, "200 events")
     lago.clear_faults()
     assert leg(verify(environ), "c").checked == "50 events"
 
