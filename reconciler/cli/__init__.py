@@ -24,6 +24,7 @@ from reconciler.cli.shared import (
     warn,
 )
 from reconciler.cli.verify import verify
+from reconciler.database import libpq
 from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
@@ -234,6 +235,7 @@ def main() -> None:
     """The console script."""
     # What psycopg ignores while an error is on its way, that error tells.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
+    libpq.leave_out()
     written = outputs.take_over()
     code: object = 0
     try:

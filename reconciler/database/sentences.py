@@ -6,6 +6,8 @@ from datetime import timedelta
 import psycopg
 from psycopg import errors as pg
 
+from reconciler.database.libpq import blamed
+
 # How Postgres and pgbouncer, in English, say that they have too many connections; a code does not come with it.
 _CROWDED = re.compile(r"too many (connections|clients)|connection slots|no more connections allowed")
 
@@ -47,18 +49,24 @@ def sentence(where: str, error: BaseException | None, *, statement_timeout: time
         case pg.DiskFull():
             return f"{where}: the server's disk is full ({said}); nothing is lost, make room and run again."
         case psycopg.OperationalError() if error.sqlstate is None:
-            refused = said.rpartition("FATAL:")[2].strip()
-            if _CROWDED.search(refused):
-                return (
-                    f"{where} gives us no connection: {refused}. A pass needs one to each of its databases, a dry run "
-                    "two: let others have fewer, or raise the role's CONNECTION LIMIT. Nothing is lost, run again."
-                )
-            if refused != said:
-                return f"{where} refuses the connection: {refused}; nothing is lost, mend that and run again."
-            return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."
+            return _no_connection(where, said)
         case pg.AdminShutdown() | pg.CrashShutdown() | pg.CannotConnectNow():
             return f"{where} is shutting down or starting: {said}; nothing is lost, run again."
     return f"{where}: {said}."
+
+
+def _no_connection(where: str, said: str) -> str:
+    if names := blamed(said):
+        said += f" (the environment sets {' and '.join(names)})"
+    refused = said.rpartition("FATAL:")[2].strip()
+    if _CROWDED.search(refused):
+        return (
+            f"{where} gives us no connection: {refused}. A pass needs one to each of its databases, a dry run "
+            "two: let others have fewer, or raise the role's CONNECTION LIMIT. Nothing is lost, run again."
+        )
+    if refused != said:
+        return f"{where} refuses the connection: {refused}; nothing is lost, mend that and run again."
+    return f"{where} can't be reached or dropped the connection: {said}; nothing is lost, run again."
 
 
 def _read_only(where: str, said: str) -> str:
