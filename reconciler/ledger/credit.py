@@ -22,7 +22,7 @@ from reconciler.model.windows import utc_text
 
 @dataclass(frozen=True)
 class Entry:
-    """So much of a bucket; names longer than 200 characters are cut.
+    """So much of a bucket; names longer than 200 characters are cut and say so.
 
     Attributes:
         meter: its meter.

@@ -40,6 +40,7 @@ class Customer(Line):
 
     Attributes:
         status: of the subscription, as Lago last told: `active`, `ended`, `none`, or `not asked`.
+        credited_cost: what a person has credited in Lago by hand; the other costs are of events.
     """
 
     meter: str
@@ -55,6 +56,7 @@ class Customer(Line):
     held_cost: Decimal
     quarantined_cost: Decimal
     discarded_cost: Decimal
+    credited_cost: Decimal
     first_window: datetime
     last_window: datetime
 

@@ -3,7 +3,7 @@
 -- Reads   the temp table totals, what compare.sql finds, the purge mark as it would be now (purge_mark.sql), and the
 --         events and credits of the frozen buckets.
 -- Writes  the purge mark: run it where that is undone.
--- Returns one row a bucket, oldest window first. Names are cut, since they may be as long as the proxy takes.
+-- Returns one row a bucket, oldest window first. Long names are cut and say so.
 WITH moved AS (
 {purge_mark}
 ), mark AS MATERIALIZED (
@@ -25,8 +25,10 @@ SELECT %(meter)s::text AS meter,
        (SELECT count(*)::int FROM reconciler.credit
         WHERE credit.meter = %(meter)s AND credit.window_start = frozen.window_start AND credit.bucket = frozen.bucket
        ) AS number,
-       left(customer, 200) AS customer,
-       left(model, 200) AS model,
+       CASE WHEN length(customer) <= 200 THEN customer
+            ELSE concat(left(customer, 200), '… (', length(customer), ' characters)') END AS customer,
+       CASE WHEN length(model) <= 200 THEN model
+            ELSE concat(left(model, 200), '… (', length(model), ' characters)') END AS model,
        greatest(-frozen.input_tokens, 0) AS input_tokens,
        greatest(-frozen.output_tokens, 0) AS output_tokens,
        greatest(-frozen.cost, 0) AS cost,

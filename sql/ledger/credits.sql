@@ -1,7 +1,11 @@
 -- credits: the credits of a meter that nobody has undone, oldest window first.
 --
--- Returns one row a credit. Names are cut, since they may be as long as the proxy takes.
-SELECT meter, window_start, bucket, number, left(customer, 200) AS customer, left(model, 200) AS model,
+-- Returns one row a credit. Long names are cut and say so.
+SELECT meter, window_start, bucket, number,
+       CASE WHEN length(customer) <= 200 THEN customer
+            ELSE concat(left(customer, 200), '… (', length(customer), ' characters)') END AS customer,
+       CASE WHEN length(model) <= 200 THEN model
+            ELSE concat(left(model, 200), '… (', length(model), ' characters)') END AS model,
        input_tokens, output_tokens, cost, requests, accepted_at, accepted_by, reason
 FROM reconciler.credit
 WHERE meter = %(meter)s AND undone_at IS NULL

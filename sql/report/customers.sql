@@ -1,7 +1,7 @@
 -- customers: what was billed for each customer from a window on and what has become of it, those with the most cost first.
 --
--- Reads   the events of these windows, of one meter or of all (NULL), their batches, and the mirror of subscriptions:
---         what Lago told of a name when it was last asked. It can leave out all that have a subscription there.
+-- Reads   the events of these windows, of one meter or of all (NULL), their batches and credits, and the mirror of
+--         subscriptions: what Lago told of a name when it was last asked. It can leave out all that have a subscription there.
 -- Returns one row a meter, customer and subscription, at most so many (NULL is all). Long names are cut and say so.
 SELECT billed.meter,
        CASE WHEN length(customer) <= 200 THEN customer
@@ -10,7 +10,7 @@ SELECT billed.meter,
             ELSE concat(left(subscription, 200), '… (', length(subscription), ' characters)') END AS subscription,
        coalesce(mirror.status, 'not asked') AS status,
        events, requests, input_tokens, output_tokens, cost, planned_cost, held_cost, quarantined_cost, discarded_cost,
-       first_window, last_window
+       coalesce(credited_cost, 0) AS credited_cost, first_window, last_window
 FROM (SELECT event.meter,
              customer,
              subscription,
@@ -28,6 +28,11 @@ FROM (SELECT event.meter,
       FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
       WHERE (%(meter)s::text IS NULL OR event.meter = %(meter)s::text) AND window_start >= %(since)s
       GROUP BY event.meter, customer, subscription) AS billed
+     -- What was credited in Lago by hand, where the first event of the bucket went.
+     LEFT JOIN (SELECT credit.meter, credit.customer, subscription, sum(credit.cost) AS credited_cost
+                FROM reconciler.credit JOIN reconciler.event USING (meter, window_start, bucket)
+                WHERE revision = 0 AND undone_at IS NULL AND window_start >= %(since)s
+                GROUP BY credit.meter, credit.customer, subscription) AS credited USING (meter, customer, subscription)
      JOIN reconciler.meter ON meter.name = billed.meter
      LEFT JOIN (SELECT lago, organization, external_id,
                        CASE WHEN bool_or(status = 'active') THEN 'active'

@@ -85,6 +85,23 @@ def test_hostile_texts_are_only_text_in_every_command(
         assert list(csv.DictReader(StringIO(seen(environ, command, "--csv"))))
 
 
+def test_hostile_frozen_buckets_and_credits_are_shown(environ: dict[str, str], proxy_db: Database) -> None:
+    del environ["RECONCILE_MAPPING"]
+    seen(environ, "--since", "2h", codes=(3,))
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 0.005')
+    seen(environ, codes=(3,))
+    found = json.loads(seen(environ, "frozen", "--json"))["frozen"]
+    assert len(found) == len(HOSTILE)
+    shown = seen(environ, "frozen")
+    assert all(name in shown for name in names(HOSTILE))
+    reason = "".join(HOSTILE[:-1])
+    seen(environ, "frozen", "accept", *(bucket["id"] for bucket in found), "--reason", reason)
+    assert visible(reason.strip()) in seen(environ, "frozen")
+    [credit, *_] = json.loads(seen(environ, "frozen", "--json"))["credits"]
+    assert credit["reason"] == reason.strip()
+    seen(environ, "frozen", "undo", credit["id"], "--reason", reason)
+
+
 def test_a_hostile_event_and_a_hostile_reason_are_shown(environ: dict[str, str]) -> None:
     seen(environ, "--since", "2h", codes=(3,))
     events = json.loads(seen(environ, "quarantine", "--json"))["quarantined"]

@@ -79,6 +79,9 @@ def test_new_usage_of_a_bucket_is_billed_after_its_credit_is_on_record(
     assert (billed.tally.events_planned, billed.tally.cost_planned) == (1, Decimal(3))
     assert look(environ, ledger).tally.events_planned == 0
 
+    by_customer = only_object(run(environ, "customers", "--json"))["customers"]
+    assert {line["customer"]: line["credited_cost"] for line in by_customer} == {"acme": "4", "globex": "0"}
+
     # In Lago are 8 USD of acme's, of which 4 are credited by hand; the rest is what the source holds.
     assert counted(lago)["acme", MODEL].cost == Decimal("8.0000135")
     events, credited = ledger.fetch(

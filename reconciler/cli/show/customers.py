@@ -49,12 +49,12 @@ def lines(kind: type[Line], found: Iterable[Line], limit: int, since: datetime) 
 
 
 def _customer(line: Customer) -> Row:
-    stuck = (line.planned_cost, line.held_cost, line.quarantined_cost)
+    parts = (line.planned_cost, line.held_cost, line.quarantined_cost, line.credited_cost)
     other = "" if line.subscription == line.customer else line.subscription
     needs_a_look = line.status == "none" or line.held_cost or line.quarantined_cost
     return Row(
         (line.customer, line.meter, other, _IN_LAGO[line.status], f"{line.requests:,}",
-         f"{line.input_tokens:,}", f"{line.output_tokens:,}", usd(line.cost), *map(usd, stuck)),
+         f"{line.input_tokens:,}", f"{line.output_tokens:,}", usd(line.cost), *map(usd, parts)),
         terminal.LOOK if needs_a_look else "",
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ def _unattributed(line: Unattributed) -> Row:
 _LISTINGS: dict[type[Line], _Listing] = {
     Customer: _Listing(
         ("customer", "meter=", "subscription?", "in Lago", "requests>", "input tokens>", "output tokens>", "USD>",
-         "on its way>?", "held>?", "quarantined>?"),
+         "on its way>?", "held>?", "quarantined>?", "credited>?"),
         _customer, "customer", "No such customer was billed",
     ),
     Unmapped: _Listing(
