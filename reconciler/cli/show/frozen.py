@@ -10,7 +10,7 @@ from reconciler.model.words import count, moment
 from reconciler.passes.frozen import Found
 
 _ENTRY = (
-    "id", "meter", "window (UTC)", "customer", "model", "USD>", "input tokens>", "output tokens>", "requests>"
+    "id", "meter=", "window (UTC)", "customer", "model?", "USD>", "input tokens>", "output tokens>", "requests>"
 )  # fmt: skip
 
 
