@@ -67,6 +67,7 @@ class Sight:
 
     Attributes:
         place: where it is.
+        encoding: that of its text, as Postgres names it.
         now: its clock, UTC; on a replica the last transaction that it has replayed.
         newest: the start of its newest row, at most 14 hours and a quarter ahead; None if there is none.
         columns: those of the spend table that may be read.
@@ -74,6 +75,7 @@ class Sight:
     """
 
     place: Place
+    encoding: str
     now: datetime
     newest: datetime | None
     columns: frozenset[str]
@@ -118,7 +120,7 @@ class Source:
                 )
             self._check_kind(found)
             assert clock is not None
-            identifier, database, now = (str(clock[0]), str(clock[1]), clock[2])
+            identifier, database, encoding, now = (str(clock[0]), str(clock[1]), str(clock[2]), clock[3])
             if not isinstance(now, datetime):
                 raise SourceError(
                     f"{self._postgres.where} is a replica that has replayed nothing since it "
@@ -127,6 +129,7 @@ class Source:
             newest = self._newest(connection, now) if "startTime" in found.readable else None
         return Sight(
             Place(identifier, database, schema),
+            encoding,
             now.astimezone(UTC),
             newest,
             frozenset(found.readable),
@@ -176,6 +179,7 @@ class Source:
             model=sql.Identifier(terms.bucket_column) if terms.bucket_column else sql.SQL("''"),
             status=_if_there("status", sight),
             cache_hit=_if_there("cache_hit", sight),
+            broken=statement("capture/broken").format() if sight.encoding == "SQL_ASCII" else sql.SQL("false"),
             excluded=_excluded_condition(sight, terms),
         )
 

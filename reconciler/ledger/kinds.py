@@ -228,7 +228,8 @@ def _suspect(balance: Balance) -> Iterator[Alarm]:
         have, are = ("has", "it is") if number == 1 else ("have", "they are")
         yield Alarm(
             "suspect",
-            f"{count(number, 'row')} {have} negative, NaN or infinite spend or negative tokens: {are} not billed.",
+            f"{count(number, 'row')} {have} negative, NaN or infinite spend, negative tokens, "
+            f"or names that no event can hold (not UTF-8, or above 4 MB): {are} not billed.",
             Decimal(number),
         )
 

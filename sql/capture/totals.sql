@@ -5,7 +5,8 @@
 --   verdict  billable      usage that is billed
 --            unpriced      the same with tokens and no cost, and no cache hit: LiteLLM has no price for it
 --            unattributed  usage without a customer (NULL, '' or blank)
---            suspect       negative, NaN or infinite spend, or negative tokens
+--            suspect       negative, NaN or infinite spend, negative tokens, or names that no event can hold; these are
+--                          left out here
 --            excluded      left out by RECONCILE_EXCLUDE, or a free cache hit left out by RECONCILE_CACHE_HITS
 --            failed        failures that cost nothing
 --   requests counts rows. Every row is in exactly one verdict, so a window's count and its totals agree.
@@ -14,15 +15,17 @@
 -- 15 digits, and sum(spend) would depend on the order of the rows. Names are told apart by their bytes, whatever type or
 -- collation their columns have.
 SELECT window_start AT TIME ZONE 'UTC' AS window_start,
-       customer,
-       model,
+       CASE WHEN unnamable THEN '' ELSE customer END AS customer,
+       CASE WHEN unnamable THEN '' ELSE model END AS model,
        -- ascii() looks at the first character only: that rules out nearly all of them.
-       CASE WHEN verdict IN ('billable', 'unpriced') AND ascii(customer) <= 32 AND btrim(customer, E' \t\n\x0b\f\r') = ''
+       CASE WHEN unnamable AND verdict IN ('billable', 'unpriced') THEN 'suspect'
+            WHEN verdict IN ('billable', 'unpriced') AND ascii(customer) <= 32 AND btrim(customer, E' \t\n\x0b\f\r') = ''
             THEN 'unattributed' ELSE verdict END AS verdict,
        input_tokens,
        output_tokens,
        cost,
        requests
+FROM (SELECT bucket.*, octet_length(customer) + octet_length(model) > 4000000 OR {broken} AS unnamable
 FROM (SELECT date_bin(%(length)s::interval, "startTime", timestamp '2000-01-01') AS window_start,
              coalesce({customer}::text, '') COLLATE "C" AS customer,
              coalesce({model}::text, '') COLLATE "C" AS model,
@@ -41,4 +44,4 @@ FROM (SELECT date_bin(%(length)s::interval, "startTime", timestamp '2000-01-01')
       FROM {spend_logs}
       WHERE "startTime" >= %(since)s::timestamptz AT TIME ZONE 'UTC'
         AND "startTime" < %(until)s::timestamptz AT TIME ZONE 'UTC'
-      GROUP BY 1, 2, 3, 4) AS bucket
+      GROUP BY 1, 2, 3, 4) AS bucket) AS named_bucket
