@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -195,17 +194,19 @@ def test_a_429_that_never_ends_pins_a_question_no_longer_than_the_pass(lago: San
     ending = Ending()
     ending.begin(0.5)
     client = connect(lago.url, lago.api_key, ending=ending)
-    began = time.monotonic()
     with pytest.raises(EndedError):
         client.event("none")
     client.wait()
-    assert time.monotonic() - began < 2
+    assert ending.has_come
 
 
-def test_a_429_to_a_batch_keeps_no_question_waiting(lago: Sandbox, connect: Connect) -> None:
+def test_a_429_to_a_batch_keeps_no_question_waiting(
+    lago: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleeps: list[float] = []
+    monkeypatch.setattr(Ending, "sleep", lambda _, seconds: sleeps.append(seconds))
     lago.faults({"kind": "status", "status": 429, "headers": {"Retry-After": "60"}, "method": "POST"})
     client = connect(lago.url, lago.api_key, limits=replace(QUICK, request=5))
     client.post(["r1_a"], "{}")
-    began = time.monotonic()
     assert client.event("none") is None
-    assert time.monotonic() - began < 2
+    assert sleeps == []
