@@ -33,7 +33,7 @@ def verify(
     with plainly():
         from datetime import UTC, datetime
 
-        from reconciler.cli.show.verification import verification
+        from reconciler.cli.show.verification import drift, verification
         from reconciler.model.when import parse_when
         from reconciler.report.log import configure
         from reconciler.verify.run import Verification
@@ -59,8 +59,7 @@ def verify(
         for report in reports:
             if not as_json:
                 verification(report)
-            for failed in report.errors:
-                terminal.complain(str(failed))
+            drift(report)
         raise typer.Exit(code)
 
 

@@ -141,7 +141,7 @@ def added(counts: Iterable[Count]) -> Count:
     return Count(sum(count.events for count in found), total(count.units for count in found))
 
 
-def judge(metric: Metric, expected: Count, shown: Count, afresh: Count, *, recent: bool) -> Kind | None:
+def judge(metric: Metric, expected: Count, shown: Count, afresh: Count, *, settled: int) -> Kind | None:
     """What it means that Lago shows something for an active subscription.
 
     Args:
@@ -149,11 +149,11 @@ def judge(metric: Metric, expected: Count, shown: Count, afresh: Count, *, recen
         expected: what was sent.
         shown: what Lago shows, perhaps from its cache.
         afresh: what it counts of our own events, past its cache.
-        recent: whether some of them were sent so recently that Lago may not have come to them.
+        settled: how many events of these were sent so long ago that Lago has come to them.
     """
     if metric.agree(expected, shown):
         return None
-    if recent:
+    if settled <= shown.events < expected.events:
         return BEHIND
     if metric.agree(expected, afresh):
         return OTHERS if shown.events > expected.events else STALE

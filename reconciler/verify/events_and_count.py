@@ -4,11 +4,12 @@ One question a subscription. Only where Lago shows something else is it asked ag
 """
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 from sqlalchemy import func, select
 
 from reconciler.lago.client import Lago
+from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
@@ -22,8 +23,8 @@ from reconciler.verify.findings import Difference, Kind, Leg
 from reconciler.verify.sent import Period, Sent, Sums
 from reconciler.verify.spans import Span, Spans
 
-FRESH = timedelta(minutes=10)
-"""What was sent so recently Lago's worker may not have come to."""
+Shown = tuple[list[Thing], list[list[Thing]]]
+"""Charges as Lago shows them, perhaps from its cache; and past it, for each of our meters."""
 
 _LAST = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -72,7 +73,7 @@ class EventsAndCount:
             return
         self._leg.unit = metric.unit
         spans = self._spans.known(names)
-        self._present(names, spans, sums, metric, now)
+        self._present(names, spans, sums, metric)
         ended = EndedPeriods(self._meter, self._ledger, self._lago, metric, sums, since=since, now=now)
         begins = [spans[name].since or _LAST for name in names]
         before = sums.of([Period(name, since, begin) for name, begin in zip(names, begins, strict=True)], metric)
@@ -80,7 +81,7 @@ class EventsAndCount:
         for each in ended.compare(used_before, spans, again=again):
             self._note(metric, *each)
 
-    def _present(self, names: Sequence[str], spans: dict[str, Span], sums: Sums, metric: Metric, now: datetime) -> None:
+    def _present(self, names: Sequence[str], spans: dict[str, Span], sums: Sums, metric: Metric) -> None:
         """Compare present periods. What differs is looked at again: something may have come meanwhile."""
         differing = [
             name
@@ -88,8 +89,10 @@ class EventsAndCount:
             if self._differs(name, span, sent, metric)
         ]
         spans |= {name: self._spans.asked(name) for name in differing}
+        # First asked, then summed: what is accepted in between is sent, and not counted yet.
+        closely = {name: self._closely(name, spans[name]) for name in differing}
         for name, span, sent in self._active(differing, spans, sums, metric):
-            self._explain(name, span, sent, metric, now)
+            self._explain(name, span, sent, metric, closely[name])
 
     def _active(
         self, names: Sequence[str], spans: dict[str, Span], sums: Sums, metric: Metric
@@ -111,24 +114,31 @@ class EventsAndCount:
         self._note(metric, None, name, span.since.date(), sent.count, shown)
         return False
 
-    def _explain(self, name: str, span: Span, sent: Sent, metric: Metric, now: datetime) -> None:
+    def _closely(self, name: str, span: Span) -> Shown | None:
+        """What Lago shows for an active subscription, and past its cache for our meters; None if it can't be asked."""
+        if span.since is None:
+            return None
+        try:
+            shown = self._lago.current_usage(span.customer, name, self._code)
+            afresh = [
+                self._lago.current_usage(span.customer, name, self._code, of_meter=meter) for meter in self._meters()
+            ]
+        except CantBeAskedError:
+            return None
+        return shown, afresh
+
+    def _explain(self, name: str, span: Span, sent: Sent, metric: Metric, told: Shown | None) -> None:
         """Note what it means that Lago shows something else."""
         assert span.since is not None
-        kind: Kind | None = counting.CANT_BE_ASKED
-        shown = None
-        try:
-            shown = metric.worst(self._lago.current_usage(span.customer, name, self._code), sent.count)
+        charges, afresh = told or ([], [])
+        shown = metric.worst(charges, sent.count)
+        if told is None:
+            kind: Kind | None = counting.CANT_BE_ASKED
+        elif shown is None:
             kind = counting.NO_CHARGE
-            if shown is not None:
-                afresh = [
-                    self._lago.current_usage(span.customer, name, self._code, of_meter=meter)
-                    for meter in self._meters()
-                ]
-                ours = added(each for charges in afresh if (each := metric.worst(charges, sent.count)))
-                recent = sent.last is not None and now - sent.last < FRESH
-                kind = counting.judge(metric, sent.count, shown, ours, recent=recent)
-        except CantBeAskedError:
-            kind = counting.CANT_BE_ASKED
+        else:
+            ours = added(each for one in afresh if (each := metric.worst(one, sent.count)))
+            kind = counting.judge(metric, sent.count, shown, ours, settled=sent.settled)
         self._note(metric, kind, name, span.since.date(), sent.count, shown or NOTHING)
 
     def _meters(self) -> list[str]:

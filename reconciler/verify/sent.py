@@ -12,6 +12,9 @@ from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.verify.counting import NOTHING, Count, Metric, added
 
+FRESH = timedelta(minutes=10)
+"""What was sent so recently Lago's worker may not have come to."""
+
 _DAY = timedelta(days=1)
 
 
@@ -29,10 +32,12 @@ class Sent:
 
     Attributes:
         count: how many events Lago is to count, and their units.
+        settled: how many of these were accepted so long ago that Lago's worker has come to them.
         last: when the last of all events was accepted; None if there is none.
     """
 
     count: Count = NOTHING
+    settled: int = 0
     last: datetime | None = None
 
 
@@ -47,12 +52,12 @@ class Sums:
             ledger: where the events are.
             code: of the events.
             since: from here on windows are read, or from a period's begin on: an event may have been moved into it.
-            until: windows up to here are read.
+            until: the ledger's clock; windows up to here are read.
         """
         self._ledger = ledger
         self._since = since
         self._until = until
-        self._values = {"lago": meter.lago, "organization": meter.organization, "code": code}
+        self._values = {"lago": meter.lago, "organization": meter.organization, "code": code, "settled": until - FRESH}
 
     def of(self, periods: Sequence[Period], metric: Metric) -> list[Sent]:
         """What was sent of each period, summed a day of windows at a time."""
@@ -75,6 +80,7 @@ class Sums:
             for row in rows:
                 sent = found[row.number - 1]
                 sent.count = added([sent.count, Count(row.events, row.units)])
+                sent.settled += row.settled
                 sent.last = max(sent.last or row.answered_at, row.answered_at)
             first += _DAY
         return found

@@ -3,15 +3,15 @@
 -- Reads   arrays: whose period, from when and up to when (exclusive). The events of all meters that send to this
 --         organization, with windows in [first, last). An event lies in a period by its timestamp, as Lago has it.
 -- Returns one row for each period with events, by its number from 1 on: how many events Lago is to count, their units,
---         their cost, and when the last was accepted. An event without the property that the metric sums is not counted.
+--         how many of these were accepted up to a moment, and when the last was accepted. An event without the property that the metric sums is not counted.
 SELECT number,
        count(*) FILTER (WHERE is_counted) AS events,
        coalesce(sum(units) FILTER (WHERE is_counted), 0) AS units,
-       sum(cost) AS cost,
+       count(*) FILTER (WHERE is_counted AND answered_at <= %(settled)s) AS settled,
        max(answered_at) AS answered_at
 FROM unnest(%(subscriptions)s::text[], %(since)s::timestamptz[], %(until)s::timestamptz[])
          WITH ORDINALITY AS period (subscription, since, until, number)
-     JOIN (SELECT event.subscription, event.cost, batch.answered_at,
+     JOIN (SELECT event.subscription, batch.answered_at,
                   to_timestamp(split_part(split_part(payload, ',"timestamp":"', 2), '"', 1)::float8) AS moment,
                   position(%(property)s in payload) > 0 AS is_counted,
                   CASE %(measure)s WHEN 'input' THEN event.input_tokens

@@ -27,7 +27,7 @@ def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox)
     lago.forget(CODE)
     finished = run(environ, "verify", "--since", "2h")
     assert finished.returncode == 3
-    assert "! leg c, missing in Lago: 1, 0.5 USD." in finished.stdout
+    assert "! default, leg c, missing in Lago: 1, 0.5 USD." in finished.stderr
     assert "a\\x1b[31mb" in finished.stdout
 
     finished = run(environ, "verify", "--since", "2h", "--json")

@@ -6,7 +6,7 @@ from reconciler.cli import terminal
 from reconciler.cli.terminal import Row
 from reconciler.model.money import plain
 from reconciler.model.words import moment
-from reconciler.verify.findings import Leg, Report
+from reconciler.verify.findings import Kind, Leg, Report
 
 SHOWN = 20
 """So many days or customers of a leg are listed; `--json` has more."""
@@ -19,6 +19,21 @@ def verification(found: Report) -> None:
     for leg in found.legs:
         _details(leg)
     terminal.say(_conclusion(found))
+
+
+def drift(found: Report) -> None:
+    """Say on standard error what a person should look at, and what could not be done: cron mails that."""
+    for leg in found.legs:
+        for kind, line in _kinds(leg):
+            if kind.drift:
+                terminal.say(f"! {found.meter}, {line}", terminal.LOOK, stderr=True)
+    for error in found.errors:
+        terminal.complain(str(error))
+
+
+def _kinds(leg: Leg) -> Iterator[tuple[Kind, str]]:
+    for kind, (number, amount) in sorted(leg.sums.items(), key=lambda each: -abs(each[1][1])):
+        yield kind, f"leg {leg.name}, {kind.name}: {number:,}, {plain(abs(amount))} {leg.unit}. {kind.means}"
 
 
 def _leg(leg: Leg) -> Row:
@@ -35,9 +50,9 @@ def _leg(leg: Leg) -> Row:
 def _details(leg: Leg) -> None:
     if leg.left_out:
         terminal.say(f"Leg {leg.name} is left out: {leg.left_out}")
-    for kind, (number, amount) in sorted(leg.sums.items(), key=lambda each: (not each[0].drift, -abs(each[1][1]))):
-        words = f"leg {leg.name}, {kind.name}: {number:,}, {plain(abs(amount))} {leg.unit}. {kind.means}"
-        terminal.say(f"{'!' if kind.drift else '-'} {words}", terminal.LOOK if kind.drift else "")
+    for kind, line in _kinds(leg):
+        if not kind.drift:
+            terminal.say(f"- {line}")
     if days := list(_days(leg)):
         terminal.table(("  day (UTC)", f"{leg.of}>", f"{leg.by}>", f"lacks, {leg.unit}>"), days[:SHOWN])
     if leg.worst:
