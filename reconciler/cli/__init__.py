@@ -177,19 +177,23 @@ def serve(context: typer.Context, config: Config = None) -> None:
 
 @app.command()
 def sandbox(
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="The port; 0 takes a free one.")] = 3000,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65_535, help="The port; 0 takes a free one.")] = 3000,
+    host: Annotated[str, typer.Option(metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
     path: Annotated[
         Path | None,
-        typer.Option("--file", help="Keep events in this file instead of in memory.", show_default=False),
+        typer.Option(
+            "--file", metavar="FILE", help="Keep events in this file instead of in memory.", show_default=False
+        ),
     ] = None,
-    key: Annotated[str | None, typer.Option(help="The API key it takes.", show_default=False)] = None,
-    batch: Annotated[int, typer.Option(help="The most events it takes in one batch.")] = 100,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="The API key it takes.", show_default=False)] = None,
+    batch: Annotated[int, typer.Option(metavar="N", help="The most events it takes in one batch.")] = 100,
     store: Annotated[
         Literal["postgres", "clickhouse"], typer.Option(help="Which of Lago's event stores it has.")
     ] = "postgres",
     deduplication: Annotated[bool, typer.Option(help="On ClickHouse: count only the latest copy of an event.")] = True,
-    lag: Annotated[float, typer.Option(min=0, help="On ClickHouse: seconds until an event can be seen.")] = 0.0,
+    lag: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="On ClickHouse: seconds until an event can be seen.")
+    ] = 0.0,
 ) -> None:
     """Run the stand-in of Lago on this machine."""
     with plainly():

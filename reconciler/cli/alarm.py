@@ -35,7 +35,7 @@ def alarm_list(context: typer.Context, meter: MeterName = None, config: Config =
 def alarm_ack(
     context: typer.Context,
     alarm_id: Annotated[int, typer.Argument(metavar="ID", help="As `reconcile alarm list` shows it.")],
-    reason: Annotated[str, typer.Option(help="Why it may be quiet; kept in the ledger.")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it may be quiet; kept in the ledger.")],
     config: Config = None,
 ) -> None:
     """Acknowledge an alarm: it no longer sets exit code 3, until it grows."""

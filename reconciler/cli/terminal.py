@@ -91,10 +91,11 @@ def json_object(value: Mapping[str, Any]) -> None:
 
 def json_list(name: str, values: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object that holds a list, value by value: memory stays flat."""
-    write = sys.stdout.write
-    write(f"{{{json.dumps(name)}: [")
-    for number, value in enumerate(values):
-        write(f"{', ' if number else ''}{_json(value)}")
+    write, left = sys.stdout.write, iter(values)
+    first = [_json(value) for value in islice(left, 1)]  # what fails does so before anything is printed
+    write(f"{{{json.dumps(name)}: [{''.join(first)}")
+    for value in left:
+        write(f", {_json(value)}")
     write("]}\n")
 
 

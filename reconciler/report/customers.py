@@ -39,7 +39,8 @@ class Customer(Line):
     """What a customer was billed by a meter; names longer than 200 characters are cut and say so.
 
     Attributes:
-        status: of the subscription, as Lago last told: `active`, `ended`, `none`, or `not asked`.
+        status: of the subscription, as Lago last told: `active`, `ended`, `none`, `not asked`, or `began later` than
+            some usage that was sent.
         credited_cost: what a person has credited in Lago by hand; the other costs are of events.
     """
 

@@ -1,14 +1,15 @@
 -- customers: what was billed for each customer from a window on and what has become of it, those with the most cost first.
 --
--- Reads   the events of these windows, of one meter or of all (NULL), their batches and credits, and the mirror of
---         subscriptions: what Lago told of a name when it was last asked. It can leave out all that have a subscription there.
+-- Reads   the events of these windows, of one meter or of all (NULL), their batches and credits, what was sent without a
+--         subscription, and the mirror: what Lago told of a name when it was last asked. It can leave out all whose
+--         usage a subscription covers.
 -- Returns one row a meter, customer and subscription, at most so many (NULL is all). Long names are cut and say so.
 SELECT billed.meter,
        CASE WHEN length(customer) <= 200 THEN customer
             ELSE concat(left(customer, 200), '… (', length(customer), ' characters)') END AS customer,
        CASE WHEN length(subscription) <= 200 THEN subscription
             ELSE concat(left(subscription, 200), '… (', length(subscription), ' characters)') END AS subscription,
-       coalesce(mirror.status, 'not asked') AS status,
+       told.status,
        events, requests, input_tokens, output_tokens, cost, planned_cost, held_cost, quarantined_cost, discarded_cost,
        coalesce(credited_cost, 0) AS credited_cost, first_window, last_window
 FROM (SELECT event.meter,
@@ -43,6 +44,11 @@ FROM (SELECT event.meter,
           ON mirror.lago = meter.lago
              AND mirror.organization = coalesce(meter.organization, '')
              AND mirror.external_id = billed.subscription
-WHERE NOT %(unsubscribed)s OR mirror.status = 'none'
+     LEFT JOIN (SELECT meter, external_id, began_at FROM reconciler.unsubscribed) AS uncovered
+          ON uncovered.meter = billed.meter AND uncovered.external_id = billed.subscription,
+     LATERAL (SELECT CASE WHEN uncovered.began_at IS NOT NULL THEN 'began later'
+                          WHEN uncovered.meter IS NOT NULL THEN 'none'
+                          ELSE coalesce(mirror.status, 'not asked') END AS status) AS told
+WHERE NOT %(unsubscribed)s OR told.status IN ('none', 'began later')
 ORDER BY cost DESC, billed.meter, customer, subscription
 LIMIT %(limit)s::bigint

@@ -7,7 +7,9 @@ from tests.process import run
 # Design, section 8: those that exist.
 COMMANDS = [
     ("status",), ("serve",), ("alarm",), ("alarm", "list"), ("alarm", "ack"), ("ledger",), ("ledger", "upgrade"),
-    ("demo",), ("sandbox",),
+    ("demo",), ("sandbox",), ("customers",), ("customers", "list"), ("events",), ("events", "list"), ("events", "show"),
+    ("held",), ("held", "list"), ("held", "release"), ("held", "discard"), ("quarantine",), ("quarantine", "list"),
+    ("quarantine", "show"), ("quarantine", "retry"), ("quarantine", "discard"),
 ]  # fmt: skip
 
 
@@ -29,6 +31,8 @@ def test_each_command_has_help(names: tuple[str, ...]) -> None:
     assert finished.returncode == 0
     assert f"reconcile {' '.join(names)}" in finished.stdout
     assert len(finished.stdout.split()) > 12
+    for noise in ("<bool>", "[default: no", "completion", "╭"):
+        assert noise not in finished.stdout
 
 
 def test_an_unknown_option_is_usage() -> None:

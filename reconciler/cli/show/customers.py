@@ -13,7 +13,7 @@ from reconciler.model.terms import BEGINNING
 from reconciler.model.words import count, minute, moment
 from reconciler.report.customers import Customer, Line, Unattributed, Unmapped
 
-_IN_LAGO = {"active": "active", "ended": "has ended", "none": "none", "not asked": "not asked yet"}
+_IN_LAGO = {"ended": "has ended", "not asked": "not asked yet"}
 
 
 class _Listing(NamedTuple):
@@ -51,9 +51,9 @@ def lines(kind: type[Line], found: Iterable[Line], limit: int, since: datetime) 
 def _customer(line: Customer) -> Row:
     parts = (line.planned_cost, line.held_cost, line.quarantined_cost, line.credited_cost)
     other = "" if line.subscription == line.customer else line.subscription
-    needs_a_look = line.status == "none" or line.held_cost or line.quarantined_cost
+    needs_a_look = line.status in {"none", "began later"} or line.held_cost or line.quarantined_cost
     return Row(
-        (line.customer, line.meter, other, _IN_LAGO[line.status], f"{line.requests:,}",
+        (line.customer, line.meter, other, _IN_LAGO.get(line.status, line.status), f"{line.requests:,}",
          f"{line.input_tokens:,}", f"{line.output_tokens:,}", usd(line.cost), *map(usd, parts)),
         terminal.LOOK if needs_a_look else "",
     )  # fmt: skip
