@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from reconciler.ledger import schema
 from reconciler.model.errors import SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.grants.conftest import PASSWORD, ROLE, Psql
+from tests.process import only_object, run
 from tests.support import assert_exact, environment, let_time_pass, reconcile
 
 pytestmark = pytest.mark.no_ledger
@@ -93,6 +95,27 @@ def test_one_database_needs_both(used_db: Database, lago: Sandbox, psql: Psql, g
     assert used_db.fetch("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'reconciler'") == [
         (f'"{ROLE}"',)
     ]
+
+
+def test_a_role_of_the_tables_alone_starts_a_meter_over_and_keeps_credits(
+    used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
+) -> None:
+    psql(ledger_db, script=schema.ddl())
+    psql(ledger_db, "grant_ledger_tables", role=ROLE)
+    psql(used_db, "grant_source", role=ROLE, schema="public")
+    environ = as_role(used_db, lago, ledger_db)
+    reconcile(environ)
+    environ["RECONCILE_MODEL_COLUMN"] = "none"
+    assert "Nothing was billed yet" in reconcile(environ).adopted[0]
+    reconcile(environ, since="1d")
+
+    used_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 0')
+    let_time_pass(ledger_db, "2 days")
+    assert reconcile(environ).tally.frozen_buckets
+    ids = [bucket["id"] for bucket in only_object(run(environ, "frozen", "--json"))["frozen"]]
+    for decision in ("accept", "undo"):
+        done = run(environ, "frozen", decision, *ids, "--reason", "a test")
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_columns_of_an_older_litellm_are_granted_as_they_are(
