@@ -79,6 +79,7 @@ class Leg:
         of: the side that should be captured.
         by: the side that should have it.
         unit: of all amounts.
+        dated: what the days are: the usage's, or the first ones of billing periods.
         checked: what was compared, for people, such as "96 windows".
         days: both sides, by day (UTC).
         sums: how many of each kind, and how much.
@@ -91,6 +92,7 @@ class Leg:
     of: str
     by: str
     unit: str = "USD"
+    dated: Literal["day", "from"] = "day"
     checked: str = "nothing"
     days: dict[date, Sides] = field(default_factory=lambda: defaultdict(Sides))
     sums: dict[Kind, tuple[int, Decimal]] = field(default_factory=dict)

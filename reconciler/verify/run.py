@@ -183,7 +183,7 @@ class Verification:
                 counts_once=not on_postgres and settings.deduplication,
                 visible=timedelta(0) if on_postgres else settings.lag,
             ).run(span.events_since, span.until, again=span.again)
-        with _part(report, Leg("d", "the ledger", "what Lago counts")) as leg:
+        with _part(report, Leg("d", "the ledger", "what Lago counts", dated="from")) as leg:
             self._ask(meter)
             horizon = sight.now - settings.horizon
             EventsAndCount(meter, self._ledger, self._lago, leg).run(

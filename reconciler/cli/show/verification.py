@@ -53,10 +53,13 @@ def _details(leg: Leg) -> None:
     for kind, line in _kinds(leg):
         if not kind.drift:
             terminal.say(f"- {line}")
-    if days := list(_days(leg)):
-        terminal.table(("  day (UTC)", f"{leg.of}>", f"{leg.by}>", f"lacks, {leg.unit}>"), days[:SHOWN])
+    days, date = list(_days(leg)), f"{leg.dated} (UTC)"
+    if days or leg.worst:
+        terminal.heading(f"Leg {leg.name}: {leg.of} by {leg.by}")
+    if days:
+        terminal.table((f"  {date}", f"{leg.of}>", f"{leg.by}>", f"lacks, {leg.unit}>"), days[:SHOWN])
     if leg.worst:
-        columns: Sequence[str] = ("  customer", "day (UTC)", "what", "number>", f"lacks, {leg.unit}>", "such as")
+        columns: Sequence[str] = ("  customer", date, "what", "number>", f"lacks, {leg.unit}>", "such as")
         terminal.table(columns, _differences(leg))
     if len(leg.worst) > SHOWN:
         terminal.say(f"  {len(leg.worst) - SHOWN:,} more; `--json` lists up to {len(leg.worst):,}.")
