@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import delete, func, insert, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from reconciler.capture.source import Sight
 from reconciler.ledger import alarms, tables
@@ -24,6 +24,7 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience, sight: Sight 
     run_id = f"{summary.run_id}-{summary.meter}"
     seen = {} if sight is None else {"source_clock": sight.now, "newest_row": sight.newest}
     with ledger.transaction() as connection:
+        summary.said_before = _warnings_of_the_last(connection, summary.meter)
         connection.execute(insert(table).values(id=run_id, meter=summary.meter, **seen))
     outcome = "done"
     try:
@@ -39,6 +40,18 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience, sight: Sight 
         raise
     finally:
         _close_run(ledger, run_id, outcome, summary, patience)
+
+
+def _warnings_of_the_last(connection: Connection, meter: str) -> list[str]:
+    table = tables.run
+    last = (
+        select(table.c.summary["warnings"])
+        .where(table.c.meter == meter, table.c.finished_at.is_not(None), table.c.outcome != "skipped")
+        .order_by(table.c.started_at.desc())
+        .limit(1)
+    )
+    found: list[str] | None = connection.scalar(last)
+    return found or []
 
 
 def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary, patience: Patience) -> None:

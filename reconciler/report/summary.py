@@ -18,7 +18,8 @@ class Summary:
     `foreseen` is what a dry run foresees; `open_rows` are in windows that settle at `settled_at` at the earliest, told
     by a first look that bills nothing.
 
-    Of the alarms that stand, those in `ringing` have rung since a pass last said them: this one says them in full.
+    Of the alarms that stand, those in `ringing` have rung since a pass last said them: this one says them in full. Of
+    the warnings, those in `said_before` are the last pass's, too.
     """
 
     meter: str
@@ -35,6 +36,7 @@ class Summary:
     ringing: list[int] = field(default_factory=list)
     adopted: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    said_before: list[str] = field(default_factory=list)
     foreseen: Foreseen | None = None
     open_rows: int = 0
     settled_at: datetime | None = None

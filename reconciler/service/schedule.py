@@ -79,7 +79,8 @@ def _pass(work: Pass, bells: Bells) -> None:
     for summary in summaries:
         bound = log.bind(meter=summary.meter, run_id=summary.run_id)
         for sentence in summary.warnings:
-            bound.warning("not known", reason=sentence)
+            if sentence not in summary.said_before:
+                bound.warning("not known", reason=sentence)
         if not summary.skipped and (summary.error is None or summary.alarms):
             bells.hear(summary)
         if summary.error is not None:

@@ -83,3 +83,11 @@ def test_a_failing_pass_says_that_passes_have_failed_for_an_hour_once(proxy_db: 
     proxy_db.fetch("UPDATE reconciler.run SET started_at = started_at - interval '2 hours'")
     assert "(behind): 2 passes failed since 20" in process.run(other).stderr
     assert "(behind)" not in process.run(other).stderr
+
+
+def test_what_a_pass_warns_of_is_on_standard_error_once_while_it_is_so(proxy_db: Database, lago: Sandbox) -> None:
+    """As of a table that never had a row."""
+    environ = environment(proxy_db, lago)
+    first, second = process.run(environ), process.run(environ)
+    assert first.stderr.startswith("  warning: The spend table has no rows")
+    assert (second.stderr, first.stderr in second.stdout) == ("", True)

@@ -62,7 +62,7 @@ def test_without_a_terminal_there_are_no_bars(environ: dict[str, str]) -> None:
     assert finished.returncode == 0
     assert finished.stderr == ""
     assert "\x1b" not in finished.stdout
-    assert len(finished.stdout.splitlines()) == 3
+    assert len(finished.stdout.splitlines()) == 4
 
 
 def test_the_summary_of_a_program_goes_to_standard_error(environ: dict[str, str]) -> None:

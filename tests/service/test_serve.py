@@ -58,10 +58,8 @@ def test_passes_never_overlap_and_missed_ones_are_one(
 
     runs = proxy_db.fetch("SELECT started_at, finished_at FROM reconciler.run ORDER BY started_at")
     assert all(finished <= started for (_, finished), (started, _) in itertools.pairwise(runs))
-    long = max(range(len(runs)), key=lambda index: runs[index][1] - runs[index][0])
-    assert (runs[long][1] - runs[long][0]).total_seconds() > 2
-    # What was missed is made up for once; the next is an interval later.
-    assert (runs[long + 2][0] - runs[long + 1][0]).total_seconds() > 0.5
+    # What was missed is made up for once; the next ones are an interval apart.
+    assert (runs[-1][0] - runs[-4][0]).total_seconds() > 1.5
     assert all(parse(line) for line in service.log)
 
 
@@ -184,7 +182,7 @@ def test_log_lines_are_logfmt_and_hold_no_secret(
     assert len(service.log) > 4
     for line in service.log:
         pairs = parse(line)
-        assert pairs["level"] in {"info", "error"}
+        assert pairs["level"] in {"info", "warning", "error"}
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", pairs["timestamp"])
         assert lago.api_key not in line
         assert password[1] not in line

@@ -25,7 +25,8 @@ def summary(done: Summary, *, to_stderr: bool) -> None:
     for sentence in done.adopted:
         terminal.say(f"  adopted: {sentence}", stderr=to_stderr)
     for sentence in done.warnings:
-        terminal.say(f"  warning: {sentence}", terminal.LOOK, stderr=True)
+        known = sentence in done.said_before
+        terminal.say(f"  warning: {sentence}", terminal.LOOK, stderr=to_stderr or not known)
     for alarm in done.alarms:
         name = f"alarm {alarm['id']} ({alarm['kind']})"
         if alarm["id"] in done.ringing:
