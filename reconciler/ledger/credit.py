@@ -61,11 +61,13 @@ class FrozenBucket(Entry):
     """A frozen bucket: by how much its source total is below what is billed.
 
     Attributes:
-        billed_cost: what is billed of it, USD.
+        billed_cost: what is billed of it, USD, less earlier credits.
+        source_cost: what the source holds of it, USD: more, if only other measures are below.
         accepted_cost: how much of that Lago has accepted; the rest is on its way, waits for a decision or was given up.
     """
 
     billed_cost: Decimal
+    source_cost: Decimal
     accepted_cost: Decimal
 
 

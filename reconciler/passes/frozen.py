@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from threading import Event
 from typing import TypeVar
 
@@ -157,7 +158,7 @@ class _Book:
         left = self.frozen_in(connection, start)
         table = tables.window
         known = (table.c.meter == self.meter.name) & (table.c.start == start)
-        figures = {"frozen_buckets": len(left), "frozen_cost": total(bucket.cost for bucket in left)}
+        figures = {"frozen_buckets": len(left), "frozen_cost": _below(left)}
         connection.execute(update(table).where(known).values(figures))
         until = self.meter.timeline.window_end(start)
         look = {"meter": self.meter.name, "kind": "backfill", "since": start, "until": until, "position": start}
@@ -241,6 +242,11 @@ def _decide(
             assert now is not None
             figures = balance(connection, name, now - settings.horizon)
             alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
+
+
+def _below(buckets: Iterable[FrozenBucket]) -> Decimal:
+    """By how much they are below in all, USD. One of fewer tokens that cost more is above."""
+    return total(amount for bucket in buckets for amount in (bucket.billed_cost, -bucket.source_cost))
 
 
 def _windows(found: Iterable[Entry]) -> list[datetime]:

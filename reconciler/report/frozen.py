@@ -8,7 +8,7 @@ from reconciler.report.summary import iso
 
 COLUMNS = (
     "id", "meter", "window", "customer", "model", "cost", "input_tokens", "output_tokens", "requests", "billed_cost",
-    "accepted_cost",
+    "source_cost", "accepted_cost",
 )  # fmt: skip
 """The names of `frozen_bucket`, for CSV."""
 
@@ -17,6 +17,7 @@ def frozen_bucket(bucket: FrozenBucket) -> dict[str, Any]:
     """By how much it is below: times as ISO text in UTC, costs as decimal text in USD."""
     return _entry(bucket) | {
         "billed_cost": plain(bucket.billed_cost),
+        "source_cost": plain(bucket.source_cost),
         "accepted_cost": plain(bucket.accepted_cost),
     }
 

@@ -33,9 +33,8 @@ SELECT %(meter)s::text AS meter,
        greatest(-frozen.output_tokens, 0) AS output_tokens,
        greatest(-frozen.cost, 0) AS cost,
        greatest(-frozen.requests, 0) AS requests,
-       billed.cost - (SELECT coalesce(sum(credit.cost), 0) FROM reconciler.credit
-                      WHERE credit.meter = %(meter)s AND credit.window_start = frozen.window_start
-                        AND credit.bucket = frozen.bucket AND undone_at IS NULL) AS billed_cost,
+       billed.cost - credited.cost AS billed_cost,
+       billed.cost - credited.cost + frozen.cost AS source_cost,
        billed.accepted_cost
 FROM frozen
      CROSS JOIN LATERAL (
@@ -43,4 +42,10 @@ FROM frozen
          FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
          WHERE event.meter = %(meter)s AND event.window_start = frozen.window_start AND event.bucket = frozen.bucket
      ) AS billed
+     CROSS JOIN LATERAL (
+         SELECT coalesce(sum(credit.cost), 0) AS cost
+         FROM reconciler.credit
+         WHERE credit.meter = %(meter)s AND credit.window_start = frozen.window_start AND credit.bucket = frozen.bucket
+           AND undone_at IS NULL
+     ) AS credited
 ORDER BY window_start, bucket

@@ -58,7 +58,7 @@ def test_new_usage_of_a_bucket_is_billed_after_its_credit_is_on_record(
     assert (bucket["customer"], bucket["model"]) == ("acme", MODEL)
     below = ("cost", "requests", "input_tokens", "output_tokens")
     assert [bucket[name] for name in below] == ["4", 2, 20, 40]
-    assert (bucket["billed_cost"], bucket["accepted_cost"]) == ("5", "5")
+    assert (bucket["billed_cost"], bucket["source_cost"], bucket["accepted_cost"]) == ("5", "1", "5")
     sent = len(lago.events())
 
     assert "would be put on record" in run(environ, "frozen", "accept", bucket["id"][:8], *REASON, "--dry-run").stdout
@@ -122,6 +122,7 @@ def test_only_what_is_below_is_credited_and_what_is_above_is_billed(
     )
     look(environ, ledger)
     bucket = accept(environ)
+    assert (bucket["billed_cost"], bucket["source_cost"]) == ("1", "7")
     assert (bucket["cost"], bucket["output_tokens"], bucket["input_tokens"], bucket["requests"]) == ("0", 5, 0, 0)
     done = reconcile(environ)
     assert (done.tally.events_planned, done.tally.cost_planned, kinds(done)) == (1, Decimal(6), [])

@@ -52,13 +52,12 @@ def undone(given: Sequence[Credit]) -> None:
 
 
 def _buckets(buckets: Sequence[FrozenBucket]) -> None:
-    terminal.table(
-        (*_ENTRY, "billed USD>", "of it accepted>"),
-        (
-            Row((*_cells(each), plain(each.billed_cost), plain(each.accepted_cost)), terminal.LOOK)
-            for each in buckets
-        ),
-    )  # fmt: skip
+    terminal.table((*_ENTRY, "billed USD>", "in the source>", "accepted>"), map(_bucket, buckets))
+
+
+def _bucket(bucket: FrozenBucket) -> Row:
+    costs = map(plain, (bucket.billed_cost, bucket.source_cost, bucket.accepted_cost))
+    return Row((*_cells(bucket), *costs), terminal.LOOK)
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
