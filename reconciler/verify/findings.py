@@ -212,8 +212,9 @@ class Report:
 
     @property
     def errors(self) -> list[ReconcileError]:
-        """Why it could not do all of its work."""
-        return [error for error in (self.error, *(leg.error for leg in self.legs)) if error]
+        """Why it could not do all of its work; of several legs with one reason the first one's."""
+        found = [error for error in (self.error, *(leg.error for leg in self.legs)) if error]
+        return list({str(error): error for error in reversed(found)}.values())[::-1]
 
     @property
     def exit_code(self) -> int:
