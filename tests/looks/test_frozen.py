@@ -19,7 +19,7 @@ def _kinds(done: Summary) -> list[str]:
 @pytest.mark.parametrize(
     ("change", "due"),
     [
-        ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 0 WHERE end_user = 'globex'", "2 days"),
+        ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 1e-9 WHERE end_user = 'globex'", "2 days"),
         ("UPDATE \"LiteLLM_SpendLogs\" SET completion_tokens = 19 WHERE end_user = 'globex'", "2 days"),
         ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 7, prompt_tokens = 0 WHERE end_user = 'globex'", "2 days"),
         ("DELETE FROM \"LiteLLM_SpendLogs\" WHERE end_user = 'globex'", "61 minutes"),
