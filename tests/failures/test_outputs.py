@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -113,6 +114,24 @@ def test_what_an_encoding_lacks_is_escaped(environ: dict[str, str], lago: Sandbo
     shown = out.read_bytes().decode("ascii")
     assert "f\\xfcchse" in shown
     assert "Traceback" not in err.read_text()
+
+
+def test_a_poor_environment_breaks_nothing(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox, tmp_path: Path
+) -> None:
+    poor = {"TZ": "garbage", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TMPDIR": "/nowhere"}
+    root = Path(__file__).parents[2]
+    gone = "mkdir gone && cd gone && rmdir ../gone && exec"
+    finished = subprocess.run(
+        ["/bin/sh", "-c", f"{gone} {sys.executable} -m reconciler --since 2h"],
+        cwd=tmp_path,
+        env=environ | poor | {"PYTHONPATH": str(root), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert_exact(proxy_db, lago)
 
 
 def test_an_argument_that_is_not_text_is_refused(tmp_path: Path) -> None:

@@ -77,3 +77,13 @@ def test_a_named_file_must_be_there(folder: Path) -> None:
         load_settings(environ={"RECONCILE_CONFIG": "none.toml"})
     with pytest.raises(SettingsError, match=r"--config: .* can't be read"):
         load_settings(environ={}, config=folder)
+
+
+def test_a_working_directory_that_may_not_be_entered_holds_no_settings(
+    enough: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    assert window(environ=enough) == timedelta(minutes=15)
