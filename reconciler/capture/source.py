@@ -69,7 +69,6 @@ class Sight:
         place: where it is.
         encoding: that of its text, as Postgres names it.
         now: its clock, UTC; on a replica the last transaction that it has replayed.
-        newest: the start of its newest row, at most 14 hours and a quarter ahead; None if there is none.
         columns: those of the spend table that may be read.
         hidden: those that may not.
     """
@@ -77,7 +76,6 @@ class Sight:
     place: Place
     encoding: str
     now: datetime
-    newest: datetime | None
     columns: frozenset[str]
     hidden: frozenset[str] = frozenset()
 
@@ -126,20 +124,13 @@ class Source:
                     f"{self._postgres.where} is a replica that has replayed nothing since it "
                     "started, so nobody knows how far it has come: run again once its primary has written something."
                 )
-            newest = self._newest(connection, now) if "startTime" in found.readable else None
         return Sight(
             Place(identifier, database, schema),
             encoding,
             now.astimezone(UTC),
-            newest,
             frozenset(found.readable),
             frozenset(found.hidden),
         )
-
-    def _newest(self, connection: Connection, now: datetime) -> datetime | None:
-        query = statement("capture/newest").format(spend_logs=self._table)
-        row = cursor(connection).execute(query, {"now": now}).fetchone()
-        return row[0].astimezone(UTC) if row and row[0] else None
 
     def _check_kind(self, found: Relation) -> None:
         """See that it is a table: whatever else runs its owner's code, or shows what is elsewhere."""
@@ -201,6 +192,13 @@ class Source:
         """The start of the oldest row from `since` on, of those not in the future; None if there is none."""
         with self.transaction() as connection:
             row = cursor(connection).execute(self.oldest(), {"oldest_from": since}).fetchone()
+        return row[0].astimezone(UTC) if row and row[0] else None
+
+    def newest_row(self, now: datetime) -> datetime | None:
+        """The start of the newest row, at most 14 hours and a quarter after `now`; None if there is none."""
+        query = statement("capture/newest").format(spend_logs=self._table)
+        with self.transaction() as connection:
+            row = cursor(connection).execute(query, {"now": now}).fetchone()
         return row[0].astimezone(UTC) if row and row[0] else None
 
 

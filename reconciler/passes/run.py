@@ -109,8 +109,8 @@ class Pass:
                     raise
             raise
 
-    def _recorded(self, summary: Summary, sight: Sight | None = None) -> AbstractContextManager[None]:
-        return runs.recorded(self._ledger, summary, Patience.of(self._settings), sight)
+    def _recorded(self, summary: Summary) -> AbstractContextManager[None]:
+        return runs.recorded(self._ledger, summary, Patience.of(self._settings))
 
     def _one(
         self,
@@ -124,7 +124,7 @@ class Pass:
         summary = Summary(wanted.name, run_id, dry_run=request.dry_run)
         try:
             agreement = self._agreement(wanted, request, sight)
-            with self._recorded(summary, sight):
+            with self._recorded(summary):
                 self._source.check(sight, wanted.terms)
                 ways = self._source, sight, self._ledger, delivery
                 Work(self._settings, wanted, *ways, self._stopping, progress, summary).bill(agreement)

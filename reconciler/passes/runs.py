@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from reconciler.capture.source import Sight
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger
@@ -17,15 +16,21 @@ KEEP_RUNS = timedelta(days=35)
 """How long the ledger remembers runs."""
 
 
-@contextmanager
-def recorded(ledger: Ledger, summary: Summary, patience: Patience, sight: Sight | None) -> Iterator[None]:
-    """Record the run: that it began, what it saw, and how it ended; one that did no work may be one too many."""
+def note_newest(connection: Connection, summary: Summary, clock: datetime, newest: datetime | None) -> None:
+    """Note by the run what the source's clock said and when its newest row began."""
     table = tables.run
-    run_id = f"{summary.run_id}-{summary.meter}"
-    seen = {} if sight is None else {"source_clock": sight.now, "newest_row": sight.newest}
+    ours = update(table).where(table.c.id == _id(summary))
+    connection.execute(ours.values(source_clock=clock, newest_row=newest))
+
+
+@contextmanager
+def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[None]:
+    """Record the run: that it began, and how it ended; one that did not do its work may be one too many."""
+    table = tables.run
+    run_id = _id(summary)
     with ledger.transaction() as connection:
         summary.said_before = _warnings_of_the_last(connection, summary.meter)
-        connection.execute(insert(table).values(id=run_id, meter=summary.meter, **seen))
+        connection.execute(insert(table).values(id=run_id, meter=summary.meter))
     outcome = "done"
     try:
         yield
@@ -52,6 +57,10 @@ def _warnings_of_the_last(connection: Connection, meter: str) -> list[str]:
     )
     found: list[str] | None = connection.scalar(last)
     return found or []
+
+
+def _id(summary: Summary) -> str:
+    return f"{summary.run_id}-{summary.meter}"
 
 
 def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary, patience: Patience) -> None:

@@ -24,6 +24,7 @@ from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
 from reconciler.model.terms import Stretch
+from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span
 from reconciler.report.progress import Kind, Progress
 from reconciler.report.summary import Summary
@@ -203,7 +204,10 @@ class Work:
         summary.tally = looks.seen.tally
         summary.since, summary.until = looks.seen.since or looks.settled, looks.seen.until or looks.settled
         horizon = meter.timeline.floor(self.sight.now - self.settings.horizon)
+        newest = self.source.newest_row(self.sight.now) if worked else None
         with self.ledger.transaction() as connection:
+            if worked:
+                runs.note_newest(connection, summary, self.sight.now, newest)
             summary.balance = balance(connection, name, horizon)
             gone = passes(connection, name)
             gone = gone.after_a_good_one if worked else gone

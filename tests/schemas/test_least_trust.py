@@ -136,7 +136,7 @@ def test_settings_that_a_planted_function_changes_are_put_back(
         CREATE FUNCTION public.sha256(bytea) RETURNS bytea LANGUAGE sql AS $$ SELECT '\\x00'::bytea $$;
         CREATE FUNCTION public.settings(int) RETURNS int IMMUTABLE LANGUAGE sql
         AS $$ SELECT length(set_config('search_path', 'public, pg_catalog', true)
-                            || set_config('extra_float_digits', '-15', true)) $$;
+                            || set_config('bytea_output', 'escape', true)) $$;
         CREATE INDEX planted ON "LiteLLM_SpendLogs" ((public.settings(1)))""")
 
     assert reconcile(environ).delivered.accepted == 1
