@@ -63,7 +63,7 @@ class Looks:
         settled: datetime,
         lookback: timedelta,
         horizon: timedelta,
-        oldest: Callable[[], datetime | None],
+        oldest: Callable[[datetime], datetime | None],
         progress: Progress,
     ) -> None:
         """Take what the pass found out.
@@ -78,7 +78,7 @@ class Looks:
             settled: the end of the newest settled window.
             lookback: how far before the watermark a fresh look begins.
             horizon: how far back probes and deep looks go.
-            oldest: asks the source for the start of its oldest row, None if it has none.
+            oldest: asks the source for the start of its oldest row from a moment on, None if it has none.
             progress: told after each chunk.
         """
         self._meter = meter
@@ -134,8 +134,8 @@ class Looks:
         self._agenda.finish(look)
 
     def _from_oldest(self, since: datetime) -> datetime:
-        """The moment, or the window of the source's oldest row if that is later; the end of all if there is none."""
-        oldest = self._oldest()
+        """The window of the source's oldest row from the moment on; the end of all if there is none."""
+        oldest = self._oldest(since)
         return max(since, self.settled if oldest is None else self._meter.timeline.floor(oldest))
 
     def _probe(self, look: Look) -> None:

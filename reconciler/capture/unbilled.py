@@ -48,7 +48,7 @@ class Unbilled:
 
     def unattributed(self, since: datetime) -> Iterator[Unattributed]:
         """Usage without a customer from `since` on, day by day, the newest first."""
-        since = max(since, self._source.oldest_row() or self._sight.now)
+        since = max(since, self._source.oldest_row(since) or self._sight.now)
         for wanted, meter in self._meters:
             for stretch in days(meter, since, self._sight.now, newest_first=True):
                 totals = self._source.totals(self._sight, stretch.terms)

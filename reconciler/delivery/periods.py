@@ -132,7 +132,8 @@ class Periods:
                 batch, fates = list(group), Fates()
                 for row in batch:
                     told = known.get(row.external_id)
-                    if told and row.external_id not in self._known and len(asked_about) < ASKED_ABOUT[state]:
+                    asks = bool(told) or state == "held"
+                    if asks and row.external_id not in self._known and len(asked_about) < ASKED_ABOUT[state]:
                         asked_about.add(row.external_id)
                         self._known[row.external_id] = self._ask(row.external_id, told, mirror)
                     self._judge(row, state, fates)
@@ -153,11 +154,12 @@ class Periods:
             after = rows[-1].batch
 
     def _ask(
-        self, external_id: str, told: Sequence[dict[str, Any]], mirror: Mirror
+        self, external_id: str, told: Sequence[dict[str, Any]] | None, mirror: Mirror
     ) -> tuple[list[Subscription], list[Billed] | None] | None:
         """All subscriptions of an external id and its billed periods, None if Lago can't be asked."""
-        customer = told[0]["external_customer_id"]
         try:
+            told = told or mirror.ask(external_id)
+            customer = told[0]["external_customer_id"]
             rows = mirror.all_of(external_id, customer) if customer else told
             spans = [span(row) for row in rows if row["status"] != "none"]
             return spans, self._billed(customer, external_id) if customer and spans else None

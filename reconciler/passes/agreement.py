@@ -79,7 +79,7 @@ class Agreement:
         wanted: the meter, as the settings describe it.
         lago: where the settings send.
         sight: the source.
-        oldest: asks the source for the start of its oldest row, None if it has none.
+        oldest: asks the source for the start of its oldest row from a moment on, None if it has none.
         settle: how long after its end a window is settled.
         span: what was asked for.
         adopt: whether the operator declared changed settings.
@@ -89,7 +89,7 @@ class Agreement:
     wanted: MeterSettings
     lago: str
     sight: Sight
-    oldest: Callable[[], datetime | None]
+    oldest: Callable[[datetime], datetime | None]
     settle: timedelta
     span: Span | None
     adopt: bool
@@ -128,7 +128,7 @@ class Agreement:
         """Make the meter; None if another pass has made it meanwhile."""
         chosen = self._start
         begin = self.sight.now if chosen is None else chosen
-        watermark = begin if chosen is None else max(chosen, self._first_settled_row())
+        watermark = begin if chosen is None else max(chosen, self._first_settled_row(chosen))
         with ledger.transaction(making=True) as connection:
             Subscriptions(self.wanted).check(connection)
             with self._no_new_twin(connection, twins.NEW, alone=not ledger.is_dry, declared=self.adopt):
@@ -158,7 +158,7 @@ class Agreement:
                 return []
         if not changes.has_events(connection, meter.name):
             with self._no_new_twin(connection, twins.EMPTY, alone=alone, declared=self.adopt):
-                first_row = self._first_settled_row()
+                first_row = self._first_settled_row(meter.start)
                 changes.start_over(connection, meter.name, self.wanted.terms, first_row=first_row, **places)
             return [f"Nothing was billed yet, so from its start on: {'; '.join(found.terms + found.moved)}."]
         if not self.adopt:
@@ -210,10 +210,10 @@ class Agreement:
         """The start that a `--since` without `--until` chooses."""
         return self.span.since if self.span is not None and self.span.until is None else None
 
-    def _first_settled_row(self) -> datetime:
-        """Where a first look may begin: before the oldest row there is nothing to look at."""
+    def _first_settled_row(self, since: datetime) -> datetime:
+        """Where a first look from a moment on may begin: before the oldest row there is nothing to look at."""
         newest = self.sight.now - self.settle
-        return min(self.oldest() or newest, newest)
+        return min(self.oldest(since) or newest, newest)
 
     def _begin_earlier(self, connection: Connection, meter: Meter) -> None:
         """Let the first `--since` without `--until` set the start."""

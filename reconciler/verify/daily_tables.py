@@ -57,7 +57,7 @@ class DailyTables:
 
     def run(self, since: datetime, until: datetime, leg: Leg) -> None:
         """Compare the whole days of `[since, until)`; note in `leg` what is found, or why nothing is compared."""
-        oldest = self._source.oldest_row()
+        oldest = self._source.oldest_row(since)
         retention = [moment for moment in (oldest, self._meter.purge_mark) if moment]
         for stretch in self._meter.timeline.stretches(max([since, *retention]), until - _LAG):
             try:

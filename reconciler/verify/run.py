@@ -137,7 +137,7 @@ class Verification:
             raise UsageError(f"--until {iso(asked_end)} leaves no window after {iso(begin)}.")
         end = max(min(end, asked_end), begin)
         [(first,)] = self._ledger.once("verify/first_window", {"meter": meter.name})
-        oldest = self._source.oldest_row()
+        oldest = self._source.oldest_row(begin)
         known = [floor(moment.astimezone(UTC)) for moment in (first, oldest) if moment]
         return Span(
             since=min(max(begin, min(known, default=begin)), end),

@@ -19,14 +19,15 @@ def _windows(ledger: Database) -> tuple[datetime, int]:
 def test_a_first_since_long_ago_looks_from_the_oldest_row_on(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
-    proxy_db.insert(spend_row(startTime=window(200)), spend_row(startTime=window(2)))
+    before = spend_row(startTime="0007-01-01T00:00:00")  # what lies before is not asked for
+    proxy_db.insert(before, spend_row(startTime=window(200)), spend_row(startTime=window(2)))
 
     done = reconcile(environ, since=LONG_AGO)
 
     lookback = timedelta(hours=1)
     assert (done.start, done.since) == (EPOCH, window(200) - lookback)
     assert _windows(proxy_db) == (window(200) - lookback, (done.until - done.since) / WINDOW)  # type: ignore[operator]
-    assert_exact(proxy_db, lago)
+    assert_exact(proxy_db, lago, where="\"startTime\" > '1970-01-01'")
 
 
 def test_what_arrives_late_before_the_oldest_row_is_in_scope_all_the_same(
@@ -44,7 +45,8 @@ def test_what_arrives_late_before_the_oldest_row_is_in_scope_all_the_same(
 def test_a_backfill_from_long_ago_looks_from_the_oldest_row_on(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
-    proxy_db.insert(spend_row(startTime=window(200)), spend_row(startTime=window(2)))
+    before = spend_row(startTime="0007-01-01T00:00:00")
+    proxy_db.insert(before, spend_row(startTime=window(200)), spend_row(startTime=window(2)))
     reconcile(environ, since="2h")
 
     done = reconcile(environ, since=LONG_AGO, until=f"{window(100):%Y-%m-%dT%H:%M:%SZ}")

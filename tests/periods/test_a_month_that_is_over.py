@@ -69,3 +69,16 @@ def test_what_no_invoice_would_cover_goes_when_a_subscription_reaches_back(
     billing.subscribe(made=now() - timedelta(hours=1))
     done = reconcile(environ)
     assert (done.delivered.accepted, done.delivered.held, held(proxy_db)) == (1, 0, [])
+
+
+def test_what_is_held_is_asked_about_also_where_nothing_is_known_of_its_subscription_any_more(
+    proxy_db: Database, billing: Billing
+) -> None:
+    billing.subscribe()
+    environ = environment(proxy_db, billing.lago)
+    proxy_db.insert(spend_row())
+    assert reconcile(environ, since="2h").delivered.held == 1
+    proxy_db.fetch("DELETE FROM reconciler.subscription")
+    billing.end(on_termination_invoice="skip")
+    billing.subscribe(made=now() - timedelta(hours=1))
+    assert (reconcile(environ).delivered.accepted, held(proxy_db)) == (1, [])
