@@ -17,7 +17,7 @@ from reconciler.capture.source import Sight, Source, values
 from reconciler.capture.subscriptions import Subscriptions
 from reconciler.database.postgres import cursor, execute
 from reconciler.database.statements import statement
-from reconciler.ledger import kinds
+from reconciler.ledger.kinds.source import overtaken
 from reconciler.ledger.store import Ledger
 from reconciler.model.durations import iso_duration
 from reconciler.model.terms import Stretch, Terms
@@ -62,7 +62,7 @@ class Planner:
         assert row is not None
         mark, watermark = row.pop("overtaken"), row.pop("watermark")
         if mark is not None:
-            self._ledger.ring(connection, self._meter.name, kinds.overtaken(mark, watermark))
+            self._ledger.ring(connection, self._meter.name, overtaken(mark, watermark))
         return Tally(**row)
 
     def differing(self, connection: Connection, stretch: Stretch, scope: datetime) -> list[datetime]:

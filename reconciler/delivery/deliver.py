@@ -15,7 +15,7 @@ from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.ledger import alarms
 from reconciler.ledger.balance import balance
-from reconciler.ledger.kinds import Alarm
+from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import Ledger

@@ -13,7 +13,9 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 from reconciler.database.postgres import execute
 from reconciler.ledger import kinds, tables
 from reconciler.ledger.balance import Balance, balance
-from reconciler.ledger.kinds import INCIDENTS, Alarm
+from reconciler.ledger.kinds import INCIDENTS
+from reconciler.ledger.kinds.alarm import Alarm
+from reconciler.ledger.kinds.delivery import BEHIND, behind
 from reconciler.ledger.passes import Passes, Patience, passes
 from reconciler.model.errors import UsageError
 from reconciler.model.money import plain
@@ -47,7 +49,7 @@ def see_behind(connection: Connection, meter: str, patience: Patience) -> None:
     if watermark is None:
         return
     figures, gone = balance(connection, meter, watermark), passes(connection, meter)
-    for alarm in kinds.behind(figures, gone, patience, failing=kinds.BEHIND):
+    for alarm in behind(figures, gone, patience, failing=BEHIND):
         ring(connection, meter, alarm)
 
 

@@ -12,7 +12,7 @@ from reconciler.database.pool import Pool
 from reconciler.database.postgres import SET_BASED, Postgres, execute
 from reconciler.ledger import alarms, schema
 from reconciler.ledger.balance import Balance
-from reconciler.ledger.kinds import Alarm
+from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.passes import Passes, Patience
 from reconciler.model.errors import LedgerError
 from reconciler.settings.load import Settings

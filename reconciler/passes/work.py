@@ -17,8 +17,9 @@ from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
-from reconciler.ledger import kinds, meters
+from reconciler.ledger import meters
 from reconciler.ledger.balance import balance
+from reconciler.ledger.kinds.source import EMPTY, pulled_back
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger
@@ -180,7 +181,7 @@ class Work:
                 if ahead != moment
             ]
             if moved:
-                self.ledger.ring(connection, meter.name, kinds.pulled_back(now, moved))
+                self.ledger.ring(connection, meter.name, pulled_back(now, moved))
         return back
 
     def _begun(self, connection: Connection, meter: Meter, now: datetime) -> datetime:
@@ -213,7 +214,7 @@ class Work:
             gone = gone.after_a_good_one if worked else gone
             self.ledger.review(connection, name, summary.balance, gone, Patience.of(self.settings))
             if summary.balance.is_new_and_empty:
-                summary.warnings = [*summary.warnings, kinds.EMPTY]
+                summary.warnings = [*summary.warnings, EMPTY]
             summary.alarms, summary.ringing = self.ledger.standing(connection, name)
             after = meter if self.ledger.is_dry else meters.load(connection, name)
             assert after is not None

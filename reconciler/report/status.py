@@ -10,9 +10,10 @@ from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Row, func, select
 
 from reconciler.database.postgres import execute
-from reconciler.ledger import alarms, kinds, lagos, meters, schema, tables
+from reconciler.ledger import alarms, lagos, meters, schema, tables
 from reconciler.ledger.balance import Balance, balance
-from reconciler.ledger.kinds import Alarm
+from reconciler.ledger.kinds.alarm import Alarm
+from reconciler.ledger.kinds.delivery import behind as behind_alarm
 from reconciler.ledger.lagos import KnownLago
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
@@ -175,7 +176,7 @@ def _status(connection: Connection, name: str, settings: Settings, *, expected: 
         passes(connection, name),
         Patience.of(settings),
     )
-    behind = next(kinds.behind(figures, gone, patience), None) if expected else None
+    behind = next(behind_alarm(figures, gone, patience), None) if expected else None
     return Status(
         meter=meter,
         lago=lagos.load(connection, meter.lago),

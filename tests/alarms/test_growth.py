@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.ledger import alarms
-from reconciler.ledger.kinds import Alarm
+from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.store import open_ledger
 from reconciler.report.status import acknowledge
 from reconciler.sandbox import Sandbox

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from reconciler.ledger.kinds import EMPTY
+from reconciler.ledger.kinds.source import EMPTY
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row

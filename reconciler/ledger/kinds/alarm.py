@@ -1,0 +1,42 @@
+"""An alarm, and how its sentence says names and amounts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from reconciler.model.money import plain
+
+LONGEST_NAME = 60
+"""So much of a name stands in a sentence."""
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that a person should look at.
+
+    Attributes:
+        kind: one word.
+        message: one sentence or more: who, how much, why, and what to do.
+        extent: how much of it there is: events, buckets or rows.
+        cost: how much it is in USD. More of either than at any time since an acknowledgement rings again.
+    """
+
+    kind: str
+    message: str
+    extent: Decimal = Decimal(1)
+    cost: Decimal = Decimal(0)
+
+
+def usd(amount: Decimal) -> str:
+    """An amount, exact: who reads an alarm may have to invoice it."""
+    return f"{plain(amount)} USD"
+
+
+def whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
+    """The first few by their cost, such as `acme (62.5 USD), globex (1 USD)`."""
+    return ", ".join(f"{brief(name)} ({usd(cost)})" for name, cost in zip(names, costs, strict=True))
+
+
+def brief(name: str) -> str:
+    """A name as a sentence has it: a huge one is cut."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"

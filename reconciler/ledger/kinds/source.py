@@ -1,0 +1,108 @@
+"""Alarms of the spend table itself: its clock, its retention, what it lacks."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from reconciler.ledger.balance import Balance
+from reconciler.ledger.kinds.alarm import Alarm
+from reconciler.model.words import minute
+
+EMPTY = (
+    "The spend table has no rows, and never had any. If the proxy has served requests, it does not write them here: "
+    "see that its general_settings have neither disable_spend_logs nor disable_spend_updates, that SPEND_LOGS_URL is "
+    "not set, and that DATABASE_URL, with its schema, is the proxy's own."
+)
+
+AHEAD = timedelta(minutes=45)
+"""Rows that lie so far ahead were not stamped with UTC; clocks differ by less."""
+
+AWAY, FARTHEST = timedelta(hours=1, minutes=45), timedelta(hours=12, minutes=15)
+"""Rows that all arrive so late, and not later, may be stamped with the time of a zone west of UTC. A request takes an
+hour and 40 minutes at most (LiteLLM's request_timeout)."""
+
+ARRIVALS = 3
+"""So many arrivals in a day are no chance."""
+
+
+def local_time(balance: Balance) -> Iterator[Alarm]:
+    """The proxy writes by another clock than UTC."""
+    clock, newest = balance.source_clock, balance.newest_row
+    if clock is None or newest is None:
+        return
+    if newest - clock >= AHEAD:
+        how = (
+            f"The newest row of the spend table, of {minute(newest)}, lies {_hours(newest - clock)} ahead of the "
+            f"database's clock, {minute(clock)}"
+        )
+        means = "its usage is billed late"
+    elif balance.arrivals >= ARRIVALS and balance.late_by is not None and AWAY <= balance.late_by <= FARTHEST:
+        how = (
+            "Rows arrive in the spend table, and in a day the newest was never nearer to the database's clock than "
+            f"{_hours(balance.nearest or balance.late_by)}"
+        )
+        means = "its usage is looked for late"
+    else:
+        return
+    yield Alarm(
+        "local time",
+        f"{how}. The proxy writes local time, as LiteLLM did before February 2025, or its clock is wrong, or its rows "
+        f"are hours late: {means}, and at the ends of billing periods it is billed in the wrong one. Upgrade LiteLLM, "
+        "or run the proxy with TZ=UTC. Rows that are there keep their times.",
+    )
+
+
+def _hours(span: timedelta) -> str:
+    """A difference of time zones, to the quarter of an hour."""
+    return f"{round(span / timedelta(minutes=15)) / 4:g} hours"
+
+
+def empty(balance: Balance) -> Iterator[Alarm]:
+    """There never was a row."""
+    if balance.empty_for is not None and not balance.is_new_and_empty:
+        yield Alarm("empty", EMPTY)
+
+
+def silent(balance: Balance) -> Iterator[Alarm]:
+    """There are no more rows."""
+    if balance.silent:
+        yield Alarm(
+            "silent",
+            "The spend table has had no rows for three hours, where the same hours of last week had some: does the "
+            "proxy write to this database?",
+        )
+
+
+def purged(balance: Balance) -> Iterator[Alarm]:
+    """Retention has begun."""
+    if balance.purge_mark is not None:
+        yield Alarm(
+            "purged",
+            f"Retention has deleted spend rows up to the window of {minute(balance.purge_mark)}. What is missing up to "
+            "there is no credit; what is there and not billed is billed.",
+        )
+
+
+def overtaken(mark: datetime, watermark: datetime) -> Alarm:
+    """The incident that retention has come to where no pass had looked."""
+    return Alarm(
+        "overtaken",
+        f"Retention has come to the window of {minute(mark)} before it was billed: passes had come to "
+        f"{minute(watermark)} only. What it has deleted from there on can't be billed; what is left is. Run passes "
+        "more often, or let retention keep rows longer.",
+    )
+
+
+def pulled_back(now: datetime, moved: Sequence[tuple[str, datetime, datetime]]) -> Alarm:
+    """The incident that a meter was ahead of the source's clock.
+
+    Args:
+        now: the source's clock.
+        moved: what was pulled back, `start` or `watermark`, from where and to where.
+    """
+    what = " and ".join(f"the {name} from {minute(ahead)} to {minute(moment)}" for name, ahead, moment in moved)
+    earlier = " To bill usage before the start: `reconcile --since WHEN`." if moved[0][0] == "start" else ""
+    return Alarm(
+        "clock",
+        f"This meter was ahead of the source's clock ({minute(now)}), so a pass pulled back {what}: was a clock wrong?"
+        f"{earlier}",
+    )
