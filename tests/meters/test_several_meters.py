@@ -50,7 +50,9 @@ def test_two_proxies_under_two_names_are_exact_side_by_side(
     for back in range(1, 9):
         # The same customers, models and windows, some with the same usage.
         proxy_db.insert(spend_row(startTime=window(back), end_user=f"c{back % 3}"))
-        other_proxy.insert(spend_row(startTime=window(back), end_user=f"c{back % 3}", spend=0.001 * (back % 2)))
+        other_proxy.insert(
+            spend_row(startTime=window(back), end_user=f"c{back % 3}", spend=1.35e-05 if back % 2 else 0.001)
+        )
     for environ in (east, west, east, west):
         assert reconcile(environ, since="1d").exit_code == 0
     proxy_db.insert(spend_row(startTime=window(1)))
