@@ -1,4 +1,4 @@
-"""What the environment says of the way to Lago: which proxy to go through, whose certificates to trust.
+"""What the environment says of the way to Lago or a webhook: which proxy to go through, whose certificates to trust.
 
 The variables are those that most programs read: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower
 case; `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE`. What is wrong with one is said by its name, and its value is
@@ -31,8 +31,13 @@ class Proxy(NamedTuple):
         return f"{self.variable} ({url.scheme}://{url.host}{f':{url.port}' if url.port else ''})"
 
 
-def proxy_to(base: str) -> Proxy | None:
+def proxy_to(base: str, what: str = "Lago", *, secret: bool = False) -> Proxy | None:
     """The proxy that requests to an address go through; None if they go there directly.
+
+    Args:
+        base: the address.
+        what: a word for what is reached there.
+        secret: no sentence quotes the address.
 
     Raises:
         SettingsError: the variable that names it doesn't hold a proxy's address, or one that can't be used.
@@ -47,7 +52,7 @@ def proxy_to(base: str) -> Proxy | None:
         return None
     names = (f"{key}_proxy", f"{key.upper()}_PROXY")
     variable = next((name for name in names if os.environ.get(name)), "the system's proxy setting")
-    instead = f"or except Lago from it, such as NO_PROXY={address.hostname}"
+    instead = f"or except {what} from it{' by NO_PROXY' if secret else f', such as NO_PROXY={address.hostname}'}"
     value = told[key].strip()
     try:
         proxy = httpx.Proxy(value if "://" in value else f"http://{value}")
@@ -68,8 +73,13 @@ def proxy_to(base: str) -> Proxy | None:
     return Proxy(proxy, variable)
 
 
-def trust(base: str, proxy: Proxy | None) -> ssl.SSLContext:
+def trust(base: str, proxy: Proxy | None, what: str = "Lago") -> ssl.SSLContext:
     """The certificates by which an address, or a proxy on the way, is known; none where nothing speaks TLS.
+
+    Args:
+        base: the address.
+        proxy: what `proxy_to` returned.
+        what: a word for what is reached there.
 
     Raises:
         SettingsError: a variable names a file or a folder that can't be used.
@@ -89,7 +99,7 @@ def trust(base: str, proxy: Proxy | None) -> ssl.SSLContext:
             example = "name a file of certificates in PEM, such as /etc/ssl/certs/ca-certificates.crt"
             raise SettingsError(f"SSL_CERT_FILE names a file that can't be used ({why}): {example}.") from None
         raise SettingsError(
-            f"The certificates that Lago is known by can't be loaded ({why}): set SSL_CERT_FILE."
+            f"The certificates that {what} is known by can't be loaded ({why}): set SSL_CERT_FILE."
         ) from None
 
 

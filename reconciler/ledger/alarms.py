@@ -96,7 +96,7 @@ def show(connection: Connection, meter: str) -> list[int]:
 
 
 def claim(connection: Connection, meters: Sequence[str], *, lease: timedelta) -> Any | None:
-    """Take the oldest alarm that the operator's own command or webhook has to be told of; None if there is none.
+    """Take an alarm that the operator's own command or webhook has to be told of, those never tried first, or None.
 
     Args:
         connection: the ledger's transaction.

@@ -27,7 +27,7 @@ log = structlog.get_logger("reconciler")
 
 
 def tell_alarms(settings: Settings, ledger: Ledger, meters: Sequence[str]) -> None:
-    """Tell what is to be told of these meters' alarms; what goes wrong is a warning in the log."""
+    """Tell what is to be told of these meters' alarms; one that can't be told is a warning in the log."""
     if not (settings.alarm_command or settings.alarm_webhook):
         return
     ends = time.monotonic() + SECONDS
@@ -41,6 +41,6 @@ def tell_alarms(settings: Settings, ledger: Ledger, meters: Sequence[str]) -> No
             failed = hook.tell(settings, told)
             if failed is not None:
                 log.warning("alarm not told", meter=alarm.meter, alarm=alarm.id, kind=alarm.kind, reason=failed)
-                return
+                continue
             with ledger.transaction() as connection:
                 alarms.note_told(connection, alarm)

@@ -70,6 +70,8 @@ def run(command: Sequence[str], told: Mapping[str, Any], *, seconds: float = SEC
         return f"RECONCILE_ALARM_COMMAND can't be run: {getattr(error, 'strerror', None) or error}"
     said, ended = _watch(process, time.monotonic() + seconds)
     words = f": {said}" if said else ""
+    if not ended and process.poll() is None:
+        return f"RECONCILE_ALARM_COMMAND took more than {seconds:g} s and could not be ended{words}"
     if not ended:
         return f"RECONCILE_ALARM_COMMAND was ended, as it took more than {seconds:g} s{words}"
     return f"RECONCILE_ALARM_COMMAND ended with exit code {process.returncode}{words}" if process.returncode else None
@@ -78,7 +80,8 @@ def run(command: Sequence[str], told: Mapping[str, Any], *, seconds: float = SEC
 def _watch(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[str, bool]:
     """Wait for a command, or end it; return the begin of what it printed, and whether it ended by itself.
 
-    What it has started may hold its output open for ever: that is not waited for.
+    What it has started may hold its output open for ever, and what can't be ended may run for ever: neither is waited
+    for.
     """
     out = process.stdout
     assert out is not None
@@ -93,9 +96,10 @@ def _watch(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[str, bo
         process.wait(max(0.0, deadline - time.monotonic()))
     ended = process.poll() is not None
     if not ended:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # one that has changed its user is not ours to end
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
     out.close()
     return " ".join(said.decode(errors="replace").split()), ended
 
@@ -113,12 +117,12 @@ def post(url: SecretStr, told: Mapping[str, Any], *, seconds: float = SECONDS) -
 def _post(url: str, told: Mapping[str, Any], seconds: float) -> str | None:
     headers = {"Content-Type": "application/json", "User-Agent": f"reconciler/{__version__}"}
     try:
-        proxy = surroundings.proxy_to(url)
+        proxy = surroundings.proxy_to(url, "the webhook", secret=True)
         with (
             httpx.Client(
                 timeout=seconds,
                 trust_env=False,
-                verify=surroundings.trust(url, proxy),
+                verify=surroundings.trust(url, proxy, "the webhook"),
                 proxy=proxy and proxy.proxy,
             ) as client,
             closing(

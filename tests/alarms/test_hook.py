@@ -1,10 +1,9 @@
 """The operator's own command or webhook: it gets an alarm as JSON, in bounded time, and no secret gets out."""
 
 import json
+import os
+import signal
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic import SecretStr
 from reconciler.model.errors import SettingsError
 from reconciler.report import hook
 from reconciler.settings.load import load_settings
+from tests.alarms.conftest import Webhook
 
 ALARM: dict[str, Any] = {"id": 7, "meter": "default", "kind": "held", "state": "ringing", "message": "\x1b {} %s ö"}
 
@@ -65,46 +65,32 @@ def test_what_goes_wrong_with_a_command_is_one_sentence(name: str) -> None:
     assert len(failed) < 2100
 
 
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_command_of_another_user_that_cannot_be_ended_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[int] = []
+
+    def refuse(group: int, _: int) -> None:
+        left.append(group)
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "killpg", refuse)
+        failed = hook.run(_python("print('a', flush=True); time.sleep(60)"), ALARM, seconds=1)
+    [group] = left
+    os.killpg(group, signal.SIGKILL)
+    assert failed == "RECONCILE_ALARM_COMMAND took more than 1 s and could not be ended: a"
+
+
 def test_what_a_command_leaves_running_is_not_waited_for() -> None:
     code = "if os.fork(): sys.exit(0)\nos.setsid(); time.sleep(3)"
     assert hook.run(_python(code), ALARM, seconds=60) is None
 
 
-class _Webhook(BaseHTTPRequestHandler):
-    """Answers with the status that its path ends in."""
-
-    got: list[tuple[str, Any]]
-
-    def do_POST(self) -> None:
-        self.got.append((self.path, json.loads(self.rfile.read(int(self.headers["Content-Length"])))))
-        status = int(self.path.rpartition("/")[2])
-        self.send_response(status)
-        self.send_header("Location", "/token/200")
-        self.end_headers()
-        self.wfile.write(b"token")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def webhook() -> Iterator[tuple[str, list[tuple[str, Any]]]]:
-    """Its address, and what it got."""
-    _Webhook.got = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Webhook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://user:token@127.0.0.1:{server.server_port}/token", _Webhook.got
-        server.shutdown()
-
-
 @pytest.mark.parametrize(("status", "failed"), [(204, None), (302, "answers 302"), (500, "answers 500")])
-def test_a_webhook_is_posted_to_and_only_its_status_counts(
-    webhook: tuple[str, list[tuple[str, Any]]], status: int, failed: str | None
-) -> None:
-    url, got = webhook
-    said = hook.post(SecretStr(f"{url}/{status}"), ALARM)
+def test_a_webhook_is_posted_to_and_only_its_status_counts(webhook: Webhook, status: int, failed: str | None) -> None:
+    said = hook.post(SecretStr(f"{webhook.url}/{status}"), ALARM)
     assert said == (failed and f"RECONCILE_ALARM_WEBHOOK {failed}")
-    assert got == [(f"/token/{status}", ALARM)], "a redirect is not followed"
+    assert webhook.got == [(f"/token/{status}", ALARM)], "a redirect is not followed"
 
 
 @pytest.mark.parametrize(
@@ -115,6 +101,44 @@ def test_the_address_of_a_webhook_is_not_quoted(url: str) -> None:
     assert failed is not None
     assert failed.startswith("RECONCILE_ALARM_WEBHOOK can't be reached")
     assert "token" not in failed
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("HTTPS_PROXY", "ftp://proxy", "is not the address of a proxy"),
+        ("HTTPS_PROXY", "socks5://127.0.0.1:1080", "names a SOCKS proxy"),
+        ("SSL_CERT_FILE", "/nowhere", "names a file that can't be used"),
+        ("SSL_CERT_DIR", "/nowhere", "names no folder"),
+        ("SSLKEYLOGFILE", "/nowhere/log", "names a file that can't be written"),
+    ],
+)
+def test_a_variable_in_the_way_of_a_webhook_is_said_without_its_host_and_without_lago(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    for name in ("HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, value)
+    failed = hook.post(SecretStr("https://token.hooks.invalid/token"), ALARM)
+    assert failed is not None
+    assert failed.startswith(f"RECONCILE_ALARM_WEBHOOK can't be reached: {variable} {said}")
+    assert "token" not in failed
+    assert "Lago" not in failed
+    assert ("except the webhook from it by NO_PROXY." in failed) == (variable == "HTTPS_PROXY")
+
+
+def test_certificates_that_cannot_be_loaded_are_said_without_lago(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError("garbage")
+
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setattr("httpx.create_ssl_context", fail)
+    assert hook.post(SecretStr("https://token.invalid"), ALARM) == (
+        "RECONCILE_ALARM_WEBHOOK can't be reached: The certificates that the webhook is known by can't be loaded "
+        "(garbage): set SSL_CERT_FILE."
+    )
 
 
 ENOUGH = {"DATABASE_URL": "postgresql://r@db/litellm"}

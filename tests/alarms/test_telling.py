@@ -1,4 +1,4 @@
-"""The operator's own command is told of each ringing once, and once that it is over, over all passes and machines."""
+"""The operator's own command or webhook is told of each ringing once, and once that it is over, over all passes."""
 
 import json
 from datetime import timedelta
@@ -13,6 +13,7 @@ from reconciler.report.status import acknowledge
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests import process
+from tests.alarms.conftest import Webhook
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
 
@@ -65,6 +66,44 @@ def test_a_ringing_is_told_once_again_when_it_rings_anew_and_once_when_it_is_ove
     reconcile(environ)
     reconcile(environ)
     assert _told(told) == [("over", "suspect", "2")]
+
+
+def test_a_webhook_gets_each_alarm_once(proxy_db: Database, lago: Sandbox, webhook: Webhook) -> None:
+    _suspect(proxy_db)
+    proxy_db.insert(spend_row(spend=0))
+    environ = environment(proxy_db, lago, RECONCILE_ALARM_WEBHOOK=f"{webhook.url}/204")
+    standing = reconcile(environ, since="1d").alarms
+    reconcile(environ)
+    assert [alarm["kind"] for alarm in standing] == ["suspect", "unpriced"]
+    assert [(path, body["id"], body["kind"], body["state"]) for path, body in webhook.got] == [
+        ("/token/204", alarm["id"], alarm["kind"], "ringing") for alarm in standing
+    ]
+
+
+def test_an_alarm_that_cannot_be_told_keeps_no_other_untold(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str], told: Path
+) -> None:
+    _suspect(proxy_db)
+    proxy_db.insert(spend_row(spend=0))
+    choosy = f"""sh -c 'test $ALARM_KIND != suspect && cat >> "$0"' {told}"""
+    reconcile(environ | {"RECONCILE_ALARM_COMMAND": choosy}, since="1d")
+    assert _told(told) == [("ringing", "unpriced", "1")]
+
+
+def test_what_was_tried_goes_behind_what_was_not(proxy_db: Database, lago: Sandbox) -> None:
+    _suspect(proxy_db)
+    proxy_db.insert(spend_row(spend=0))
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="1d")
+    ledger = open_ledger(load_settings(environ=environ))
+    taken = []
+    for _ in range(3):
+        with ledger.transaction() as connection:
+            alarm = alarms.claim(connection, ["default"], lease=timedelta(0))
+            assert alarm is not None
+            taken.append(alarm.kind)
+    ledger.close()
+    assert taken == ["suspect", "unpriced", "suspect"]
 
 
 def test_a_command_that_fails_is_a_warning_and_is_tried_again(
