@@ -198,6 +198,12 @@ def _not_installed(what: str) -> NoReturn:
     (pytest.fail if os.environ.get("RECONCILER_TESTS") == "all" else pytest.skip)(what)
 
 
+def need_programs(*names: str) -> None:
+    """Skip the test if one of these is not installed."""
+    if missing := [name for name in names if shutil.which(name) is None]:
+        _not_installed(f"there is no {missing[0]} (apt-get install bash curl postgresql-client)")
+
+
 def need_postgres_15() -> None:
     """Skip the test if Debian's Postgres 15 is not installed."""
     if not (POSTGRES_15 / "postgres").exists():

@@ -32,7 +32,8 @@ def sentence(where: str, error: BaseException | None, *, statement_timeout: time
         case pg.InsufficientPrivilege() if function == "check_enable_rls":
             return (
                 f"{where} would show a part of the rows only, and not say so ({said}): let the role bypass row-level "
-                "security (ALTER ROLE … BYPASSRLS), or turn it off for that table. Nothing was done."
+                "security (ALTER ROLE … BYPASSRLS), be the role that owns the table, or turn it off for that table. "
+                "Nothing was done."
             )
         case pg.InsufficientPrivilege():
             return f"{where}: {said}; the grants that the role needs are in sql/grants/*.sql."

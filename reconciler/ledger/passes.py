@@ -45,6 +45,7 @@ class Passes:
         now: the ledger's clock.
         watermark: how far they have come.
         lag: how far that is behind the newest window that has ended.
+        age: how long ago the meter was made: a new one may have a long way to go.
         begun_at: when the last one began; when the meter was made if there was none.
         failed_since: since when each has failed; None if the last one has not.
         failures: how many have.
@@ -57,6 +58,7 @@ class Passes:
     now: datetime
     watermark: datetime
     lag: timedelta
+    age: timedelta
     begun_at: datetime
     failed_since: datetime | None
     failures: int
@@ -96,7 +98,7 @@ class Passes:
                 f"Each pass since {minute(self.skipped_since)} ({self.skips:,}) has found another one running: see "
                 "whether that one hangs, and end it."
             )
-        if self.lag > patience.settle + patience.apart:
+        if min(self.lag, self.age) > patience.settle + patience.apart:
             yield (
                 f"What was used from {minute(self.watermark)} on is not billed yet, "
                 f"{self.lag / timedelta(hours=1):.0f} hours behind: run passes more often, or see why they end early."

@@ -1,9 +1,10 @@
 -- passes: how the passes over a meter have gone of late.
 --
 -- Reads   reconciler.run, what has begun since the last pass that did its work, and the meter.
--- Returns one row: the ledger's clock; how far the watermark is behind the newest window that has ended; when the last
---         pass began; since when passes have failed, how many and the last one's words; since when each has found
---         another one running, and how many; since when one has begun and not finished. What has not been is NULL.
+-- Returns one row: the ledger's clock; how far the watermark is behind the newest window that has ended; how old the
+--         meter is; when the last pass began; since when passes have failed, how many and the last one's words; since
+--         when each has found another one running, and how many; since when one has begun and not finished. What has
+--         not been is NULL.
 --
 -- A pass that got no turn may have waited for one that hangs, so that it is no sign of life.
 WITH since AS MATERIALIZED (
@@ -39,6 +40,7 @@ SELECT clock_timestamp() AS now,
                                         WHERE terms.meter = meter.name
                                         ORDER BY since DESC
                                         LIMIT 1) AS lag,
+       clock_timestamp() - created_at AS age,
        coalesce((SELECT max(started_at) FROM reconciler.run WHERE run.meter = meter.name), created_at) AS begun_at,
        failed.*, skipped.*, unfinished.*
 FROM reconciler.meter, failed, skipped, unfinished

@@ -10,6 +10,7 @@ COMMANDS = [
     ("demo",), ("sandbox",), ("customers",), ("customers", "list"), ("events",), ("events", "list"), ("events", "show"),
     ("held",), ("held", "list"), ("held", "release"), ("held", "discard"), ("quarantine",), ("quarantine", "list"),
     ("quarantine", "show"), ("quarantine", "retry"), ("quarantine", "discard"),
+    ("frozen",), ("frozen", "list"), ("frozen", "accept"), ("frozen", "undo"), ("verify",),
 ]  # fmt: skip
 
 

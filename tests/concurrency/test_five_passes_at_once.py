@@ -44,7 +44,7 @@ class World:
                     startTime=self.begin + timedelta(seconds=self.random.uniform(0, span)),
                     end_user=self.random.choice(["acme", "globex", "O'Brien", "🦊-labs", "", None]),
                     model=self.random.choice(["gpt-4o", "claude"]),
-                    spend=self.random.randrange(10**6) * 1e-9,
+                    spend=self.random.randrange(1, 10**6) * 1e-9,
                 )
                 for _ in range(count)
             )

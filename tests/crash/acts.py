@@ -72,7 +72,7 @@ def _traffic(scene: Scene, start: datetime) -> None:
                 startTime=start + hour * HOUR,
                 end_user=CUSTOMERS[(hour + number) % 3],
                 model=MODELS[number % 2],
-                spend=number * 1.1e-06,
+                spend=(number + 1) * 1.1e-06,
                 prompt_tokens=hour,
             )
             for hour in range(5)

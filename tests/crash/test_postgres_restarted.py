@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.proof, pytest.mark.no_ledger]
 
 IN_A_TRANSACTION = {
     "while the ledger is made": "statement INSERT INTO reconciler.alembic_version",
-    "while the source is looked at": "statement SELECT attname",
+    "while the source is looked at": "statement WITH RECURSIVE part",
     "while the meter is made": "statement INSERT INTO reconciler.terms",
     "while events are planned": "INSERT INTO reconciler.event",
     "before a chunk is committed": "statement UPDATE reconciler.meter SET watermark",

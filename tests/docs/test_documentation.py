@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -30,7 +29,7 @@ from reconciler.sandbox.trouble.chance import Chance
 from reconciler.sandbox.trouble.faults import Kind
 from reconciler.settings.load import _VARIABLES, _Given, load_settings
 from reconciler.settings.sources import CONFIG
-from tests.conftest import Database, spend_row
+from tests.conftest import Database, need_programs, spend_row
 from tests.support import environment, reconcile
 
 TOP = Path(__file__).parents[2]
@@ -233,8 +232,7 @@ CLICKHOUSE = "ClickHouse in your hand"
 
 def shell(lago: Sandbox, blocks: list[str]) -> str:
     """What these examples print, one after the other in one shell."""
-    if shutil.which("curl") is None or shutil.which("bash") is None:
-        pytest.skip("there is no curl (apt-get install curl)")
+    need_programs("bash", "curl")
     done = subprocess.run(
         ["bash", "-c", "set -euo pipefail\n" + "echo\n".join(blocks)],
         env=os.environ | {"LAGO_API_BASE": lago.url, "LAGO_API_KEY": lago.api_key, "no_proxy": "127.0.0.1"},

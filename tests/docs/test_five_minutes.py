@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database, spend_row
+from tests.conftest import Database, need_programs, spend_row
 from tests.docs.test_documentation import README, TOP, section
 from tests.support import assert_exact
 
@@ -60,10 +59,8 @@ class Operator:
 
 
 @pytest.mark.no_ledger
-@pytest.mark.skipif(
-    not all(map(shutil.which, ("bash", "curl", "psql"))), reason="bash, curl and psql are what a new user has"
-)
 def test_the_set_up_works_as_it_is_printed(tmp_path: Path, proxy_db: Database, lago: Sandbox) -> None:
+    need_programs("bash", "curl", "psql")
     operator = Operator(tmp_path, proxy_db, lago)
     now = datetime.now(UTC)
     begin = now - timedelta(hours=3)

@@ -21,6 +21,7 @@ HEALTHY = Passes(
     now=NOW,
     watermark=NOW - HOUR / 4,
     lag=timedelta(minutes=17),
+    age=30 * 24 * HOUR,
     begun_at=NOW - timedelta(minutes=5),
     failed_since=None,
     failures=0,
@@ -133,6 +134,8 @@ def test_status_exits_with_1_without_a_pass_for_hours_or_with_an_old_watermark(
 
     proxy_db.fetch("UPDATE reconciler.run SET started_at = now()")
     proxy_db.fetch("UPDATE reconciler.meter SET watermark = watermark - interval '9 hours'")
+    assert _status(environ).exit_code == 0, "a meter that was made just now may have a long way to go"
+    proxy_db.fetch("UPDATE reconciler.meter SET created_at = created_at - interval '9 hours'")
     late = _status(environ)
     assert late.exit_code == 1
     assert " on is not billed yet, 9 hours behind" in _behind(late)

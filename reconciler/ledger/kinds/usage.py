@@ -49,7 +49,8 @@ def suspect(balance: Balance) -> Iterator[Alarm]:
         yield Alarm(
             "suspect",
             f"{count(number, 'row')} {have} negative, NaN or infinite spend, negative tokens, "
-            f"or names that no event can hold (not UTF-8, or above 4 MB): {are} not billed.",
+            f"or names that no event can hold (not UTF-8, or above 4 MB): {are} not billed. "
+            "docs/operations.md has a query that finds them. Mend or delete the rows, or acknowledge this.",
             Decimal(number),
         )
 
