@@ -118,7 +118,7 @@ class Looks:
         if since >= until:
             return
         if self._ledger.is_dry:
-            self._walk("backfill", self._from_oldest(since), until, NoBookmark())
+            self._walk("backfill", self.from_oldest(since), until, NoBookmark())
         else:
             self._resume(self._agenda.backfill(since, until))
 
@@ -127,13 +127,13 @@ class Looks:
         position = max(look.since, look.position).astimezone(UTC)
         until = min(look.until.astimezone(UTC), self.settled)  # it may have begun by a clock that ran ahead
         if look.kind == "backfill":
-            self._walk("backfill", self._from_oldest(position), until, Position(look.id))
+            self._walk("backfill", self.from_oldest(position), until, Position(look.id))
         else:
             for since, end in in_scope(self._ledger, self._meter, position, until):
                 self._walk(look.kind, since, end, Position(look.id))
         self._agenda.finish(look)
 
-    def _from_oldest(self, since: datetime) -> datetime:
+    def from_oldest(self, since: datetime) -> datetime:
         """The window of the source's oldest row from the moment on; the end of all if there is none."""
         oldest = self._oldest(since)
         return max(since, self.settled if oldest is None else self._meter.timeline.floor(oldest))

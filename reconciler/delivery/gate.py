@@ -109,6 +109,8 @@ class Gate:
         declared, why = adopt and known is None, twins.ORGANIZATION if known is None else twins.CHANGED
         with self._ledger.transaction() as connection:
             known_here = table.c.name == self._meter.name
+            # The meter's row, then the lock that all meters share: in this order, as whoever begins a pass.
+            connection.execute(select(table.c.name).where(known_here).with_for_update())
             twins.one_at_a_time(connection)
             with nullcontext() if declared else twins.no_new_one(connection, self._meter.name, why):
                 connection.execute(update(table).where(known_here).values(organization=organization))

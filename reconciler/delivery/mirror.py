@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, any_, delete, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.database.postgres import execute
@@ -108,16 +108,23 @@ class Mirror:
         Raises:
             NotPermittedError: the key may not read subscriptions.
         """
-        waiting = tables.unsubscribed.c
+        unsubscribed = tables.unsubscribed
+        waiting = unsubscribed.c
         some = (
-            select(waiting.external_id)
+            select(waiting.id, waiting.external_id)
             .where(waiting.meter == meter, waiting.asked_at < self._now - ASKED_AGAIN_AFTER)
             .order_by(waiting.asked_at)
             .limit(ONE_BY_ONE)
         )
         with self._ledger.transaction() as connection:
-            external_ids = list(connection.scalars(some))
-        self._ask_each(external_ids)
+            asked = connection.execute(some).all()
+            # Also what is asked in vain goes behind the others.
+            ids = sorted(row.id for row in asked)
+            here = (waiting.meter == meter) & waiting.id.in_(ids)
+            connection.execute(select(waiting.id).where(here).order_by(waiting.id).with_for_update())
+            connection.execute(update(unsubscribed).where(here).values(asked_at=self._now))
+        with suppress(LagoAwayError):  # of these names alone: what is sent is another question
+            self._ask_each([row.external_id for row in asked])
 
     def _ask_each(self, external_ids: Sequence[str]) -> None:
         """Ask for these; one about which Lago or a gateway always fails keeps no other waiting."""
@@ -151,7 +158,7 @@ class Mirror:
         ids = [self._id(external_id) for external_id in external_ids]
         known: dict[str, list[dict[str, Any]]] = defaultdict(list)
         with self._ledger.transaction() as connection:
-            for row in connection.execute(select(table).where(table.c.id.in_(ids), table.c.good_until > self._now)):
+            for row in connection.execute(select(table).where(_among(ids), table.c.good_until > self._now)):
                 known[row.external_id].append(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public way
         return known
 
@@ -204,7 +211,7 @@ class Mirror:
         with self._ledger.transaction() as connection:
             known = select(lagos.c.invoices).where(lagos.c.base == self._lago.base).with_for_update()
             if rows and connection.scalar(known) == self._seen:
-                connection.execute(delete(table).where(table.c.id.in_({row["id"] for row in rows})))
+                connection.execute(delete(table).where(_among({row["id"] for row in rows})))
                 connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
     def _rows(self, external_id: str, told: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -226,6 +233,11 @@ class Mirror:
 
     def _id(self, external_id: str) -> bytes:
         return sha256((self.key + external_id).encode("utf-8", "replace")).digest()
+
+
+def _among(ids: Iterable[bytes]) -> ColumnElement[bool]:
+    """Whether a row is of one of these: one parameter, as Postgres takes 65,535 at most."""
+    return table.c.id == any_(literal(list(ids), ARRAY(LargeBinary)))
 
 
 def span(row: Mapping[str, Any]) -> Subscription:

@@ -135,7 +135,12 @@ class Story:
         }
         for name, value in (shown | self._more).items():
             self._verbatim(f"export {name}={value}")
-        self._reconcile("--since", f"{self._since:%Y-%m-%dT%H:%M}")
+        self._reconcile("--since", f"{self._since:%Y-%m-%dT%H:%M}", expected=3)
+        self._say(
+            "\nExit code 3: it is done, and a person should look. LiteLLM has no price for one of the models. It is a "
+            "model of our own, so the alarm is acknowledged."
+        )
+        self._reconcile("alarm", "ack", "1", "--reason", "a model of our own, free on purpose")
 
     def _late_rows(self) -> None:
         self._act("Late rows")

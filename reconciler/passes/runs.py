@@ -31,9 +31,10 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[N
     with ledger.transaction() as connection:
         summary.said_before = _warnings_of_the_last(connection, summary.meter)
         connection.execute(insert(table).values(id=run_id, meter=summary.meter))
-    outcome = "done"
+    outcome = "failed: it was cut off"
     try:
         yield
+        outcome = "done"
     except NoTurnError:
         outcome, summary.skipped = "skipped", True
         raise

@@ -91,7 +91,8 @@ class Work:
     def _foresee(self, foresight: Foresight, meter: Meter, looks: Looks, backfill: Span | None, *, adopt: bool) -> None:
         spans = [(looks.fresh_since, looks.settled)]
         if backfill is not None:
-            spans.append((backfill.since, min(backfill.until or looks.settled, looks.fresh_since)))
+            since = looks.from_oldest(backfill.since)
+            spans.append((since, min(backfill.until or looks.settled, looks.fresh_since)))
         comparison = Comparison(
             self.wanted, self.source, self.sight, self.ledger, one_database=self.settings.one_database
         )

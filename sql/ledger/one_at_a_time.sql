@@ -2,4 +2,4 @@
 --
 -- Locks   reconciler.terms, until the transaction ends. Who reads it need not wait. Only who may write the ledger can
 --         hold the lock.
-LOCK TABLE reconciler.terms IN SHARE ROW EXCLUSIVE MODE
+LOCK TABLE reconciler.terms IN SHARE UPDATE EXCLUSIVE MODE

@@ -7,13 +7,19 @@
 --         not been is NULL.
 --
 -- A pass that got no turn may have waited for one that hangs, so that it is no sign of life.
-WITH since AS MATERIALIZED (
+WITH good AS MATERIALIZED (
+    SELECT started_at, finished_at
+    FROM reconciler.run
+    WHERE meter = %(meter)s AND outcome IN ('done', 'stopped')
+    ORDER BY started_at DESC
+    LIMIT 1
+), since AS MATERIALIZED (
     SELECT started_at, finished_at, outcome
     FROM reconciler.run
     WHERE meter = %(meter)s
-      AND coalesce(finished_at, started_at) > coalesce((SELECT max(finished_at) FROM reconciler.run
-                                                        WHERE meter = %(meter)s AND outcome IN ('done', 'stopped')),
-                                                       '-infinity')
+      -- One that began before the last good one and ended after it is a day old at most.
+      AND started_at > coalesce((SELECT started_at FROM good) - interval '1 day', '-infinity')
+      AND coalesce(finished_at, started_at) > coalesce((SELECT finished_at FROM good), '-infinity')
 ), failed AS (
     SELECT min(started_at) AS failed_since,
            count(*) AS failures,
@@ -30,8 +36,8 @@ WITH since AS MATERIALIZED (
     SELECT min(started_at) AS unfinished_since
     FROM since
     WHERE finished_at IS NULL
-      AND started_at > coalesce((SELECT max(finished_at) FROM reconciler.run
-                                 WHERE meter = %(meter)s AND outcome <> 'skipped'), '-infinity')
+      AND started_at > coalesce((SELECT max(finished_at) FROM since WHERE outcome <> 'skipped'),
+                                (SELECT finished_at FROM good), '-infinity')
 )
 SELECT clock_timestamp() AS now,
        watermark,

@@ -43,7 +43,7 @@ def test_a_lago_that_always_asks_to_wait_rings_after_an_hour(
     assert done.exit_code == 3
     [alarm] = ringing(done)
     assert alarm["message"].startswith("4 events (0.000054 USD) wait to be delivered, the oldest since 20")
-    assert " UTC (at last: 429, it asks to wait)." in alarm["message"]
+    assert " UTC (the last failure: 429, it asks to wait)." in alarm["message"]
     assert "RECONCILE_DEADLINE" in alarm["message"]
 
     lago.clear_faults()
@@ -62,7 +62,7 @@ def test_what_was_never_tried_rings_too(proxy_db: Database, lago: Sandbox) -> No
     with pytest.raises(LagoError, match="401"):
         reconcile(environ)
     [(message,)] = proxy_db.fetch("SELECT message FROM reconciler.alarm WHERE kind = 'behind' AND cleared_at IS NULL")
-    assert "(none was tried in vain)" in message
+    assert "(no try has failed)" in message
 
 
 def test_a_backlog_that_is_sent_in_this_pass_does_not_ring(proxy_db: Database, lago: Sandbox) -> None:

@@ -34,7 +34,7 @@ def test_unmapped_usage_of_a_backfill_stays_an_alarm_until_it_is_billed(
     proxy_db.insert(spend_row(startTime=OLD), spend_row(startTime=OLD, end_user="globex", spend=0.5))
 
     assert (
-        "1 customer of 1 bucket (0.5 USD), most of it of globex (0.5 USD)"
+        "1 customer with usage (1 bucket, 0.5 USD), most of it of globex (0.5 USD)"
         in _messages(reconcile(environ, since="60d"))["unmapped"]
     )
     let_time_pass(proxy_db, "2 days")
@@ -95,7 +95,7 @@ def test_unmapped_usage_that_retention_has_left_is_billed_once_it_is_mapped(
     let_time_pass(proxy_db, "2 days")
     half = reconcile(environ)
     assert (half.tally.rows, half.tally.cost_planned) == (1, Decimal("0.5"))
-    assert "1 bucket (0.5 USD)" in _messages(half)["unmapped"]
+    assert "(1 bucket, 0.5 USD)" in _messages(half)["unmapped"]
 
     with mapping.open("a") as file:
         file.write("hooli,hooli\n")

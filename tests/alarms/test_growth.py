@@ -53,7 +53,7 @@ def test_unmapped_customers_ring_again_after_fewer_were_left(proxy_db: Database,
     proxy_db.insert(*(spend_row(end_user=f"old {number}", spend=1.0) for number in range(9)))
     [alarm] = reconcile(environ, since="1d").alarms
     assert (alarm["kind"], alarm["extent"], alarm["cost"]) == ("unmapped", "9", "9")
-    assert " lacks 9 customers of 9 buckets (9 USD), most of it of old " in alarm["message"]
+    assert " lacks 9 customers with usage (9 buckets, 9 USD), most of it of old " in alarm["message"]
     acknowledge(load_settings(environ=environ), alarm["id"], "they are new")
 
     mapping.write_text("customer,subscription\n" + "".join(f"old {number},s{number}\n" for number in range(6)))

@@ -35,7 +35,10 @@ def test_unmapped_customers_are_named_with_the_most_first_and_exact(
 
     done = reconcile(environ, since="1d")
     message = _message(done.alarms, "unmapped")
-    assert " lacks 4 customers of 4 buckets (12345678901234567901.00000010000000000001 USD), most of it of " in message
+    assert (
+        " lacks 4 customers with usage (4 buckets, 12345678901234567901.00000010000000000001 USD), most of it of "
+        in message
+    )
     assert "of globex (12345678901234567890.00000000000000000001 USD), " in message
     assert f", {HOSTILE} (6 USD), {HUGE[:60]}… (5 USD)" in message
     assert "tiny" not in message

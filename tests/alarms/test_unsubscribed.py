@@ -87,3 +87,17 @@ def test_where_nobody_is_asked_nothing_is_noted(proxy_db: Database, lago: Sandbo
     environ = environment(proxy_db, lago, RECONCILE_CLOSED_PERIOD="send")
     proxy_db.insert(spend_row())
     assert _figures(reconcile(environ, since="2h")) == (0, Decimal(0))
+
+
+def test_a_name_that_cannot_be_asked_for_again_stops_nobody_and_goes_behind_the_others(
+    proxy_db: Database, lago: Sandbox, billing: Billing
+) -> None:
+    environ = environment(proxy_db, lago)
+    billing.subscribe("acme", made=long_ago())
+    proxy_db.insert(spend_row(end_user="globex"))
+    assert reconcile(environ, since="2h").delivered.accepted == 1
+    _noted_ago(proxy_db, "61 minutes")
+    lago.faults({"kind": "status", "status": 500, "path": "/api/v1/subscriptions/globex", "count": None})
+    proxy_db.insert(spend_row(end_user="acme"))
+    assert reconcile(environ).delivered.accepted == 1
+    assert proxy_db.fetch("SELECT now() - asked_at < '10 minutes' FROM reconciler.unsubscribed") == [(True,)]

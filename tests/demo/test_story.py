@@ -85,8 +85,7 @@ def test_the_demo_ends_equal_whatever_was_killed_and_stays_up_to_be_tried(scratc
             timeout=60,
             check=False,
         )
-        assert passed.returncode == 3, passed.stderr
-        assert "(unpriced)" in passed.stdout, "one of its models has no price"
+        assert passed.returncode == 0, passed.stderr
         assert "planned 0 events" in passed.stdout
 
         process.send_signal(signal.SIGINT)

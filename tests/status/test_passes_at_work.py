@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.ledger.passes import Passes, Patience
 from reconciler.model.errors import MeterChangedError
+from reconciler.passes.work import Work
 from reconciler.report.status import Status, exit_code, read_status
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
@@ -152,3 +153,17 @@ def test_of_a_meter_that_the_settings_have_given_up_no_pass_is_expected(proxy_db
     ]
     assert exit_code(read_status(load_settings(environ=environ | {"RECONCILE_METER": "old"}))) == 1
     assert exit_code(read_status(load_settings(environ=environ), "old")) == 1
+
+
+def test_a_pass_that_breaks_is_none_that_did_its_work(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = environment(proxy_db, lago)
+    reconcile(environ)
+    with monkeypatch.context() as broken:
+        broken.setattr(Work, "bill", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            reconcile(environ)
+    assert "1 pass failed since" in _behind(_status(environ))
+    reconcile(environ)
+    assert _status(environ).exit_code == 0

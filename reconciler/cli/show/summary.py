@@ -110,7 +110,7 @@ def _unbilled(done: Summary) -> Iterator[str]:
         (seen.frozen_buckets, "bucket", "frozen", None if done.dry_run else now.frozen_cost, "frozen"),
         (seen.unmapped_buckets, "bucket", "without a subscription", seen.unmapped_cost, "customers --unmapped"),
         (now.unsubscribed_events, "event", _SENT_ALL_THE_SAME, now.unsubscribed_cost, "customers --unsubscribed"),
-        (seen.late_rows, "row", "late, after retention; not billed at least", seen.late_cost, ""),
+        (seen.late_rows, "row", "late, after retention; at least so much is not billed", seen.late_cost, ""),
     ):
         if number or cost:
             amount = "" if cost is None else f" ({usd(cost)} USD)"

@@ -43,7 +43,7 @@ def behind(
 def _undelivered(balance: Balance) -> Iterator[str]:
     if balance.planned_since is None or balance.planned_for is None or balance.planned_for <= BEHIND:
         return
-    why = f"at last: {balance.planned_failure}" if balance.planned_failure else "none was tried in vain"
+    why = f"the last failure: {balance.planned_failure}" if balance.planned_failure else "no try has failed"
     wait = "waits" if balance.planned_events == 1 else "wait"
     yield (
         f"{count(balance.planned_events, 'event')} ({usd(balance.planned_cost)}) {wait} to be delivered, the oldest "

@@ -33,8 +33,8 @@ def unmapped(balance: Balance) -> Iterator[Alarm]:
     customers = count(balance.unmapped_number, "customer") if most else "customers"  # no look has seen whose it is
     yield Alarm(
         "unmapped",
-        f"RECONCILE_MAPPING lacks {customers} of {count(balance.unmapped_buckets, 'bucket')} "
-        f"({usd(balance.unmapped_cost)}){f', most of it of {most}' if most else ''}, the oldest of "
+        f"RECONCILE_MAPPING lacks {customers} with usage ({count(balance.unmapped_buckets, 'bucket')}, "
+        f"{usd(balance.unmapped_cost)}){f', most of it of {most}' if most else ''}, the oldest of "
         f"{minute(balance.unmapped_since)}. Add them: the next daily look bills them. Windows older than "
         "RECONCILE_HORIZON need a `reconcile --since` then. What retention deletes before is not billed.",
         Decimal(balance.unmapped_buckets),
