@@ -9,6 +9,7 @@ from reconciler.capture.source import TABLES, Relation
 from reconciler.database.postgres import cursor, execute, guarded
 from reconciler.database.statements import statement
 from reconciler.model.errors import SettingsError
+from reconciler.model.visible import brief
 from reconciler.settings.meter import MeterSettings
 from reconciler.settings.values import MappingFile, MappingTable
 
@@ -28,7 +29,7 @@ class Subscriptions:
         """Bring the mapping into this transaction, after its totals: as the temp table mapping, a customer once.
 
         Raises:
-            SettingsError: the file can't be read, or is not sound.
+            SettingsError: the file can't be read, or what it or the table says is not sound.
         """
         if self._meter.mapping is None:
             return
@@ -39,10 +40,12 @@ class Subscriptions:
                 with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
                     for pair in read_mapping(path).items():
                         rows.write_row(pair)
-            case MappingTable(schema, name):
-                read = statement("capture/mapping").format(mapping=sql.Identifier(schema, name))
+            case MappingTable() as table:
+                read = statement("capture/mapping").format(mapping=sql.Identifier(*table))
                 with guarded(connection):
                     writing.execute(sql.SQL("INSERT INTO pg_temp.mapping {}").format(read))
+                # The table may have changed since the pass began.
+                _refuse_unclear(connection, table, sql.Identifier("pg_temp", "mapping"))
 
     @property
     def expression(self) -> sql.Composable:
@@ -60,7 +63,7 @@ class Subscriptions:
         return sql.SQL("LEFT JOIN pg_temp.mapping USING (customer)" if self._meter.mapping else "")
 
     def check(self, connection: Connection) -> None:
-        """See that the operator's file is sound, or the table there and readable, before anything is planned.
+        """See that the operator's file is sound, or the table there, readable and sound, before anything is planned.
 
         Raises:
             SettingsError: it is not, or lacks a column.
@@ -82,3 +85,18 @@ class Subscriptions:
                 "or the role may not read it; it needs text columns customer and subscription, such as "
                 "table:billing.subscriptions."
             )
+        with guarded(connection):
+            _refuse_unclear(connection, self._meter.mapping, sql.Identifier(schema, name))
+
+
+def _refuse_unclear(connection: Connection, table: MappingTable, rows: sql.Identifier) -> None:
+    """See that the rows, which are the table or what was brought of it, give each customer one subscription."""
+    found = cursor(connection).execute(statement("capture/unclear").format(mapping=rows)).fetchall()
+    if not found:
+        return
+    named = "; ".join(f"{brief(name, 100)!r} has {'an empty one' if lacks else 'two'}" for name, lacks, _ in found)
+    more = found[0][-1] - len(found)
+    raise SettingsError(
+        f"RECONCILE_MAPPING: the table {'.'.join(table)} in the ledger's database must give each customer one "
+        f"subscription: {named}{f'; and {more:,} more' if more else ''}; mend or delete these rows."
+    )

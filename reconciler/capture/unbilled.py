@@ -15,12 +15,12 @@ from reconciler.capture.scope import spans
 from reconciler.capture.source import open_source, values
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
-from reconciler.ledger import meters, tables
+from reconciler.ledger import tables
 from reconciler.ledger.store import open_ledger
 from reconciler.model.money import total
 from reconciler.model.terms import Stretch
 from reconciler.report.customers import Unattributed, Unmapped
-from reconciler.report.status import require_ledger
+from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
 
 
@@ -31,7 +31,7 @@ class Unbilled:
         """Look at the source and the ledger.
 
         Raises:
-            LedgerError: there is no ledger yet.
+            LedgerError: there is no ledger yet, or it has none of these meters.
             SourceError: the spend table can't be read.
         """
         self._settings = settings
@@ -39,8 +39,7 @@ class Unbilled:
         self._source = open_source(settings, self._ledger)
         with self._ledger.transaction() as connection:
             require_ledger(connection)
-            known = [(wanted, meters.load(connection, wanted.name)) for wanted in settings.meters]
-        self._meters = [(wanted, meter) for wanted, meter in known if meter is not None]
+            self._meters = known_meters(connection, settings)
         self._sight = self._source.sight()
         self._ways = self._source, self._sight, self._ledger
         for wanted, _ in self._meters:

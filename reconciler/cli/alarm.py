@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import terminal
-from reconciler.cli.shared import AsJson, Config, MeterName, given_config, plainly, settings_of
+from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
 
 app = typer.Typer(help="Alarms: what a person should look at.", no_args_is_help=False)
 
@@ -24,7 +24,8 @@ def alarm_list(context: typer.Context, meter: MeterName = None, config: Config =
         from reconciler.cli.show.alarms import alarms
         from reconciler.report.status import read_alarms
 
-        found = read_alarms(settings_of(config or given_config(context), None, require_lago=False), meter)
+        settings = settings_of(config or given_config(context), None, require_lago=False)
+        found = read_alarms(settings, meter or given_meter(context))
         if as_json:
             terminal.json_object({"alarms": found})
         else:

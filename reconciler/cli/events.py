@@ -97,12 +97,11 @@ def _list(
     with plainly():
         from reconciler.model.errors import UsageError
 
-        if state is not None:
-            try:
-                choice(state, get_args(State))
-            except ValueError as error:
-                raise UsageError(f"--state: {error}.") from None
-        chosen: State | None = next((each for each in get_args(State) if each == state), None)
+        try:
+            word = None if state is None else choice(state, get_args(State))
+        except ValueError as error:
+            raise UsageError(f"--state: {error}.") from None
+        chosen: State | None = next((each for each in get_args(State) if each == word), None)
         list_events(
             context, chosen, meter, config, limit=limit, customer=customer, as_json=as_json, as_csv=as_csv,
             none="No such event is in the ledger.",

@@ -26,11 +26,11 @@ from reconciler.ledger.credit import Credit, Entry, FrozenBucket
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger, open_ledger
-from reconciler.model.errors import LedgerError, MeterChangedError, NoTurnError, ReconcileError, UsageError
+from reconciler.model.errors import MeterChangedError, NoTurnError, ReconcileError, UsageError
 from reconciler.model.money import total
 from reconciler.model.terms import Stretch
 from reconciler.report.decisions import person
-from reconciler.report.status import require_ledger
+from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
 
@@ -190,11 +190,7 @@ def _books(settings: Settings) -> Iterator[list[_Book]]:
     try:
         with ledger.transaction() as connection:
             require_ledger(connection)
-            known = [(wanted, meters.load(connection, wanted.name)) for wanted in settings.meters]
-        found = [(wanted, meter) for wanted, meter in known if meter is not None]
-        if not found:
-            names = ", ".join(repr(wanted.name) for wanted in settings.meters)
-            raise LedgerError(f"The ledger has no meter {names}: `reconcile status` shows those that it has.")
+            found = known_meters(connection, settings)
         sight = source.sight()
         yield [_book(settings, source, sight, ledger, wanted, meter) for wanted, meter in found]
     except NoTurnError as error:

@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from reconciler.database.statements import statement
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.model.money import plain
-from reconciler.report.status import require_ledger
+from reconciler.report.status import meter_names, require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
@@ -101,11 +101,12 @@ def customers(
         limit: at most so many.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
     """
     ledger = open_ledger(settings)
     with ledger.transaction() as connection:
         require_ledger(connection)
+        meter_names(connection, meter)
     return _stream(ledger, {"meter": meter, "since": since, "limit": limit, "unsubscribed": unsubscribed})
 
 

@@ -20,7 +20,7 @@ from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.model.money import total
 from reconciler.report.events import Event, chosen
-from reconciler.report.status import require_ledger
+from reconciler.report.status import meter_names, require_ledger
 from reconciler.settings.load import Settings
 
 Waiting = Literal["quarantined", "held"]
@@ -63,7 +63,7 @@ def retry(settings: Settings, wanted: Sequence[str] | None, meter: str | None = 
     """Plan quarantined events again; the next pass sends them. None is all of them.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
         UsageError: one of the ids is no quarantined event's; then nothing is done.
     """
     return _decide(settings, "quarantined", wanted, meter, Part((), "planned", open=True, decided_by=person()))
@@ -73,7 +73,7 @@ def release(settings: Settings, wanted: Sequence[str] | None, reason: str, meter
     """Plan held events as they are, whatever Lago will bill of them; the next pass sends them. None is all of them.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
         UsageError: one of the ids is no held event's, or waits behind a conflict; then nothing is done.
     """
     fate = Part((), "planned", open=True, decided_by=person(), reason=reason)
@@ -84,7 +84,7 @@ def set_apart(settings: Settings, wanted: Sequence[str] | None, meter: str | Non
     """Put held events into batches of their own, so that they can be moved; they stay held. None is all of them.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
         UsageError: one of the ids is no held event's, or waits behind a conflict; then nothing is done.
     """
     return _decide(settings, "held", wanted, meter, None, only=CLOSED_PERIOD)
@@ -96,7 +96,7 @@ def discard(
     """Give events of a state up, with a reason that is kept.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
         UsageError: there is no reason, or one of the ids is no such event's; then nothing is done.
     """
     if not reason.strip():
@@ -126,6 +126,7 @@ def _decide(
     done = Decided()
     with open_ledger(settings).transaction() as connection:
         require_ledger(connection)
+        meter_names(connection, meter)
         groups = _all(connection, state, meter, only) if wanted is None else _chosen(connection, state, wanted, meter)
         for group in groups:
             if only is not None and group.held_for != only:

@@ -1,6 +1,6 @@
 """The events of the ledger, and what has become of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,7 @@ from reconciler.ledger.outbox import State
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.model.money import plain
-from reconciler.report.status import require_ledger
+from reconciler.report.status import meter_names, require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
@@ -112,12 +112,12 @@ def read(
         customer: only this customer's.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
     """
     ledger = open_ledger(settings)
     with ledger.transaction() as connection:
         require_ledger(connection)
-        names = meters(connection, meter)
+        names = meter_names(connection, meter)
     return (event for name in names for event in _pages(ledger, name, state, customer))
 
 
@@ -125,7 +125,7 @@ def find(settings: Settings, wanted: str, meter: str | None = None, *, state: St
     """The event of that id, or whose id alone begins so, with its payload.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
         UsageError: there is none, or more than one.
     """
     with open_ledger(settings).transaction() as connection:
@@ -147,10 +147,11 @@ def chosen(connection: Connection, wanted: str, meter: str | None, *, state: Sta
     """The one event of that state, or of any, whose id begins so, and its place in its batch.
 
     Raises:
+        LedgerError: the ledger has no such meter.
         UsageError: there is none, or more than one.
     """
     found: list[Event] = []
-    for name in meters(connection, meter) if wanted else []:
+    for name in meter_names(connection, meter) if wanted else []:
         found += _page(connection, name, state, wanted=wanted, limit=2, placed=True)
     if len(found) != 1:
         kind = f"{state} event" if state else "event"
@@ -158,12 +159,6 @@ def chosen(connection: Connection, wanted: str, meter: str | None, *, state: Sta
         list_them = f"reconcile {state if state == 'held' else 'quarantine' if state else 'events'}"
         raise UsageError(f"{said} an id that begins with {wanted!r}; `{list_them}` lists them. Nothing was done.")
     return found[0]
-
-
-def meters(connection: Connection, only: str | None) -> Sequence[str]:
-    """The names of the ledger's meters, or the one that was asked for."""
-    table = tables.meter.c
-    return [only] if only else list(connection.scalars(select(table.name).order_by(table.name)))
 
 
 def _pages(ledger: Ledger, meter: str, state: State | None, customer: str | None) -> Iterator[Event]:

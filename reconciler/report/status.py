@@ -22,6 +22,7 @@ from reconciler.model.errors import LedgerError
 from reconciler.model.money import plain, total
 from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
+from reconciler.settings.meter import MeterSettings
 
 DAYS = 7
 
@@ -138,19 +139,11 @@ def read_status(settings: Settings, only: str | None = None) -> list[Status]:
     ledger = open_ledger(settings)
     with ledger.transaction() as connection:
         require_ledger(connection)
-        names = list(connection.execute(select(tables.meter.c.name).order_by(tables.meter.c.name)).scalars())
-        if only is not None and only not in names:
-            raise LedgerError(
-                f"The ledger has no meter {only!r}; it has {', '.join(names) or 'none yet: run `reconcile` once'}."
-            )
+        chosen, names = meter_names(connection, only), meter_names(connection)
         described = {each.name for each in settings.meters}
         # Of a meter that was given up no passes are expected; a machine without a meter's settings knows of none.
         expected = described if described & set(names) else set(names)
-        return [
-            _status(connection, name, settings, expected=name in expected or name == only)
-            for name in names
-            if only in {None, name}
-        ]
+        return [_status(connection, name, settings, expected=name in expected or name == only) for name in chosen]
 
 
 def exit_code(statuses: Iterable[Status]) -> int:
@@ -217,10 +210,11 @@ def read_alarms(settings: Settings, meter: str | None = None) -> list[dict[str, 
     """The alarms that stand, of one meter or of all, as plain values.
 
     Raises:
-        LedgerError: there is no ledger yet.
+        LedgerError: there is no ledger yet, or it has no such meter.
     """
     with open_ledger(settings).transaction() as connection:
         require_ledger(connection)
+        meter_names(connection, meter)
         return [alarms.as_json(row) for row in alarms.list_standing(connection, meter)]
 
 
@@ -248,3 +242,32 @@ def require_ledger(connection: Connection) -> None:
             "`reconcile ledger upgrade`."
         )
     schema.refuse_newer(version)
+
+
+def meter_names(connection: Connection, only: str | None = None) -> list[str]:
+    """The names of the ledger's meters, or the one that was asked for.
+
+    Raises:
+        LedgerError: the ledger has no such meter.
+    """
+    names = list(connection.scalars(select(tables.meter.c.name).order_by(tables.meter.c.name)))
+    if only is None:
+        return names
+    if only not in names:
+        raise LedgerError(
+            f"The ledger has no meter {only!r}; it has {', '.join(names) or 'none yet: run `reconcile` once'}."
+        )
+    return [only]
+
+
+def known_meters(connection: Connection, settings: Settings) -> list[tuple[MeterSettings, Meter]]:
+    """The meters of the settings that the ledger has: what they are to be, and what they are.
+
+    Raises:
+        LedgerError: the ledger has none of them.
+    """
+    both = [(wanted, meters.load(connection, wanted.name)) for wanted in settings.meters]
+    found = [(wanted, meter) for wanted, meter in both if meter is not None]
+    if not found:
+        meter_names(connection, settings.meters[0].name)
+    return found

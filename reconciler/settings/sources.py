@@ -15,6 +15,9 @@ from reconciler.settings.misspelt import PREFIX
 CONFIG = "RECONCILE_CONFIG"
 DEFAULT_FILE = Path("reconcile.toml")
 
+# Its value is read as a shell reads it: the first word may be in quotes, and the last.
+_WITH_QUOTES = "RECONCILE_ALARM_COMMAND"
+
 # What a sentence begins with that names its variable itself.
 _VARIABLE = re.compile(r"(DATABASE_|LAGO_API_|RECONCILE_)")
 
@@ -47,7 +50,7 @@ def _broken(name: str, value: str) -> str | None:
     if any("\ud800" <= character <= "\udfff" for character in value):
         return f"{name} is not text in UTF-8: write it again"
     bare = value.strip()
-    if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"":
+    if name != _WITH_QUOTES and len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"":
         return f"{name} begins and ends with a quote, which is taken for a part of it: write it without"
     return None
 

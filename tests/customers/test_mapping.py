@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.capture.mapping import read_mapping
+from reconciler.capture.subscriptions import Subscriptions
 from reconciler.model.errors import SettingsError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, new_database, spend_row
@@ -171,16 +172,42 @@ def test_the_operators_table_names_subscriptions(proxy_db: Database, lago: Sandb
         assert_exact(proxy_db, lago, ledger=ledger, subscription=MAPPED.__getitem__)
 
 
-def test_a_table_that_says_two_things_of_a_customer_says_nothing(proxy_db: Database, lago: Sandbox) -> None:
+@pytest.mark.parametrize("template", [{}, {"RECONCILE_SUBSCRIPTION": "customer-{id}"}])
+def test_a_table_that_does_not_give_each_customer_one_subscription_is_refused(
+    proxy_db: Database, lago: Sandbox, template: dict[str, str]
+) -> None:
     proxy_db.fetch("CREATE TABLE public.subs (customer text, subscription text)")
     proxy_db.fetch("""INSERT INTO public.subs VALUES ('acme', 'sub-1'), ('acme', 'sub-2'), ('globex', 'sub-3'),
-                      ('globex', 'sub-3'), ('initech', ''), ('umbrella', NULL)""")
-    customers = ["acme", "globex", "initech", "umbrella"]
-    proxy_db.insert(*(spend_row(end_user=customer) for customer in customers))
-    summary = reconcile(environment(proxy_db, lago, RECONCILE_MAPPING="table:public.subs"), since="2h")
-    assert subscriptions(lago) == {"sub-3"}
-    assert summary.tally.unmapped_buckets == 3
-    assert_exact(proxy_db, lago, where="end_user = 'globex'", subscription=lambda _: "sub-3")
+                      ('globex', 'sub-3'), ('initech', ''), (repeat('u', 300), NULL), ('v', 'sub-4'), ('v', NULL),
+                      ('w', ' '), (NULL, 'sub-5'), ('', NULL)""")
+    proxy_db.insert(spend_row(), spend_row(end_user="globex"))
+    environ = environment(proxy_db, lago, RECONCILE_MAPPING="table:public.subs") | template
+    with pytest.raises(SettingsError) as caught:
+        reconcile(environ, since="2h")
+    assert str(caught.value) == (
+        "RECONCILE_MAPPING: the table public.subs in the ledger's database must give each customer one subscription: "
+        f"'acme' has two; 'initech' has an empty one; '{'u' * 100}… (300 characters)' has an empty one; and 2 more; "
+        "mend or delete these rows."
+    )
+    assert proxy_db.fetch("SELECT FROM reconciler.event") == []
+
+    proxy_db.fetch("DELETE FROM public.subs WHERE customer <> 'globex' AND subscription IS DISTINCT FROM 'sub-1'")
+    assert reconcile(environ, since="2h").exit_code == 0
+    names = {"acme": "sub-1", "globex": "sub-3"}
+    assert_exact(proxy_db, lago, subscription=names.__getitem__)
+
+
+def test_a_table_that_changes_for_the_worse_within_a_pass_bills_nobody_by_the_template(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy_db.fetch("CREATE TABLE public.subs (customer text, subscription text)")
+    proxy_db.fetch("INSERT INTO public.subs VALUES ('acme', 'sub-1'), ('acme', 'SUB-1')")
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, lago, RECONCILE_MAPPING="table:public.subs", RECONCILE_SUBSCRIPTION="customer-{id}")
+    monkeypatch.setattr(Subscriptions, "check", lambda *_: None)  # the table was sound when the pass began
+    with pytest.raises(SettingsError, match="'acme' has two"):
+        reconcile(environ, since="2h")
+    assert proxy_db.fetch("SELECT FROM reconciler.event") == []
 
 
 @pytest.mark.parametrize("table", ["public.nowhere", "public.lacking"])

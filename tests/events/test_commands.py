@@ -62,7 +62,7 @@ def test_some_can_be_chosen(environ: dict[str, str]) -> None:
     [refused] = found("--state", "quarantined")
     assert refused["answer"] == "422 {'timestamp': ['invalid_format']}"
     assert found("--state", "held") == []
-    assert found("--meter", "another") == []
+    assert found("--state", "quarantined ") == [refused]
     assert len(found("--limit", "3")) == 3
     assert run(environ, "events", "--state", "held").stdout == "No such event is in the ledger.\n"
     wrong = run(environ, "events", "--state", "sent")

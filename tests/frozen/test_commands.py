@@ -74,7 +74,7 @@ def test_a_meter_of_another_database_is_not_compared_with_this_one(proxy_db: Dat
     unknown = run(environ, "frozen", "--meter", "west")
     assert (unknown.returncode, sentences(unknown)) == (
         1,
-        ["The ledger has no meter 'west': `reconcile status` shows those that it has."],
+        ["The ledger has no meter 'west'; it has default."],
     )
     proxy_db.fetch('UPDATE reconciler.meter SET source = source || \'{"database": "elsewhere"}\'')
     refused = run(environ, "frozen")

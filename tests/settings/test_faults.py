@@ -190,6 +190,11 @@ def test_quotes_of_an_env_file_are_told_and_the_value_is_not(enough: dict[str, s
     assert fault == f"{variable} begins and ends with a quote, which is taken for a part of it: write it without"
 
 
+def test_a_command_may_begin_and_end_with_quotes(enough: dict[str, str]) -> None:
+    settings = load_settings(environ=enough | {"RECONCILE_ALARM_COMMAND": '"/opt/my tools/page" "billing team"'})
+    assert settings.alarm_command == ("/opt/my tools/page", "billing team")
+
+
 @pytest.mark.parametrize("variable", ["RECONCILE_SUBSCRIPTION", "RECONCILE_EXCLUDE", "LAGO_API_KEY", "DATABASE_URL"])
 def test_a_variable_that_is_not_text_is_told(enough: dict[str, str], variable: str) -> None:
     (fault,) = faults(enough | {variable: "team:{id}\udcff"})

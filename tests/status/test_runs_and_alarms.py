@@ -118,6 +118,22 @@ def test_one_meter_can_be_chosen_and_an_unknown_one_is_told(environ: dict[str, s
     for meter in ("east", "west"):
         reconcile(environ | {"RECONCILE_METER": meter}, adopt=True)
     assert _status(environ, "west").meter.name == "west"
-    unknown = process.run(environ, "status", "--meter", "north")
-    assert unknown.returncode == 1
-    assert process.sentences(unknown) == ["The ledger has no meter 'north'; it has east, west."]
+    for command in (
+        ["status"],
+        ["alarm"],
+        ["alarm", "list"],
+        ["events"],
+        ["events", "show", "r1_"],
+        ["held"],
+        ["held", "release", "--all"],
+        ["quarantine", "retry", "--all"],
+        ["quarantine", "discard", "r1_", "--reason", "x"],
+        ["customers"],
+        ["customers", "--unmapped"],
+        ["customers", "--unattributed"],
+        ["frozen"],
+    ):
+        unknown = process.run(environ, "--meter", "north", *command)
+        said = unknown.returncode, process.sentences(unknown)
+        assert said == (1, ["The ledger has no meter 'north'; it has east, west."]), command
+    assert process.run(environ, "alarm", "list", "--meter", "north").returncode == 1
