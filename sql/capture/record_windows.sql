@@ -4,9 +4,11 @@
 -- Writes  reconciler."window".
 INSERT INTO reconciler."window" AS known (
     meter, start, rows, requests, cost, unattributed_rows, unattributed_cost, suspect_rows,
-    unpriced_rows, unpriced_tokens, unpriced_models, frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, late_rows, late_cost)
+    unpriced_rows, unpriced_tokens, unpriced_models, frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost,
+    kept_requests, late_rows, late_cost)
 SELECT %(meter)s, start, rows, requests, cost, unattributed_rows, unattributed_cost, suspect_rows,
-       unpriced_rows, unpriced_tokens, unpriced_models, frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost, kept_requests, late_rows, late_cost
+       unpriced_rows, unpriced_tokens, unpriced_models, frozen_buckets, frozen_cost, unmapped_buckets, unmapped_cost,
+       kept_requests, late_rows, late_cost
 FROM looked
 ORDER BY start
 ON CONFLICT (meter, start) DO UPDATE
