@@ -9,19 +9,14 @@ import select
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
-import httpx
 import msgspec
-from pydantic import SecretStr
 
-from reconciler import __version__
-from reconciler.lago import surroundings
-from reconciler.model.errors import SettingsError
+from reconciler.lago.webhook import post
 from reconciler.settings.load import Settings
 
 SECONDS = 10.0
@@ -102,38 +97,3 @@ def _watch(process: "subprocess.Popen[bytes]", deadline: float) -> tuple[str, bo
             process.wait(1)
     out.close()
     return " ".join(said.decode(errors="replace").split()), ended
-
-
-def post(url: SecretStr, told: Mapping[str, Any], *, seconds: float = SECONDS) -> str | None:
-    """Post the alarm to a webhook; of the answer only the status counts, and redirects are not followed."""
-    answer: list[str | None] = []
-    # httpx limits each step on the wire alone, so that an answer that drips could take for ever.
-    posting = threading.Thread(target=lambda: answer.append(_post(url.get_secret_value(), told, seconds)), daemon=True)
-    posting.start()
-    posting.join(seconds)
-    return answer[0] if answer else f"RECONCILE_ALARM_WEBHOOK did not answer within {seconds:g} s"
-
-
-def _post(url: str, told: Mapping[str, Any], seconds: float) -> str | None:
-    headers = {"Content-Type": "application/json", "User-Agent": f"reconciler/{__version__}"}
-    try:
-        proxy = surroundings.proxy_to(url, "the webhook", secret=True)
-        with (
-            httpx.Client(
-                timeout=seconds,
-                trust_env=False,
-                verify=surroundings.trust(url, proxy, "the webhook"),
-                proxy=proxy and proxy.proxy,
-            ) as client,
-            closing(
-                client.send(
-                    client.build_request("POST", url, content=msgspec.json.encode(told), headers=headers), stream=True
-                )
-            ) as response,
-        ):
-            status = response.status_code
-    except SettingsError as error:
-        return f"RECONCILE_ALARM_WEBHOOK can't be reached: {error}"
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, OSError) as error:
-        return f"RECONCILE_ALARM_WEBHOOK can't be reached ({type(error).__name__})"
-    return None if 200 <= status < 300 else f"RECONCILE_ALARM_WEBHOOK answers {status}"

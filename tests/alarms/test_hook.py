@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from reconciler.lago.webhook import post
 from reconciler.model.errors import SettingsError
 from reconciler.report import hook
 from reconciler.settings.load import load_settings
@@ -88,7 +89,7 @@ def test_what_a_command_leaves_running_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize(("status", "failed"), [(204, None), (302, "answers 302"), (500, "answers 500")])
 def test_a_webhook_is_posted_to_and_only_its_status_counts(webhook: Webhook, status: int, failed: str | None) -> None:
-    said = hook.post(SecretStr(f"{webhook.url}/{status}"), ALARM)
+    said = post(SecretStr(f"{webhook.url}/{status}"), ALARM)
     assert said == (failed and f"RECONCILE_ALARM_WEBHOOK {failed}")
     assert webhook.got == [(f"/token/{status}", ALARM)], "a redirect is not followed"
 
@@ -97,7 +98,7 @@ def test_a_webhook_is_posted_to_and_only_its_status_counts(webhook: Webhook, sta
     "url", ["http://127.0.0.1:1/token", "http://token.invalid/", "https://127.0.0.1:1/token", "http://[::token]/"]
 )
 def test_the_address_of_a_webhook_is_not_quoted(url: str) -> None:
-    failed = hook.post(SecretStr(url), ALARM)
+    failed = post(SecretStr(url), ALARM)
     assert failed is not None
     assert failed.startswith("RECONCILE_ALARM_WEBHOOK can't be reached")
     assert "token" not in failed
@@ -120,7 +121,7 @@ def test_a_variable_in_the_way_of_a_webhook_is_said_without_its_host_and_without
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setenv(variable, value)
-    failed = hook.post(SecretStr("https://token.hooks.invalid/token"), ALARM)
+    failed = post(SecretStr("https://token.hooks.invalid/token"), ALARM)
     assert failed is not None
     assert failed.startswith(f"RECONCILE_ALARM_WEBHOOK can't be reached: {variable} {said}")
     assert "token" not in failed
@@ -135,7 +136,7 @@ def test_certificates_that_cannot_be_loaded_are_said_without_lago(monkeypatch: p
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setattr("httpx.create_ssl_context", fail)
-    assert hook.post(SecretStr("https://token.invalid"), ALARM) == (
+    assert post(SecretStr("https://token.invalid"), ALARM) == (
         "RECONCILE_ALARM_WEBHOOK can't be reached: The certificates that the webhook is known by can't be loaded "
         "(garbage): set SSL_CERT_FILE."
     )
