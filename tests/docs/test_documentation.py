@@ -27,7 +27,8 @@ from reconciler.model.durations import format_duration
 from reconciler.sandbox import Sandbox, create_app
 from reconciler.sandbox.trouble.chance import Chance
 from reconciler.sandbox.trouble.faults import Kind
-from reconciler.settings.load import _VARIABLES, _Given, load_settings
+from reconciler.settings.given import VARIABLES, Given
+from reconciler.settings.load import load_settings
 from reconciler.settings.sources import CONFIG
 from tests.conftest import Database, need_programs, spend_row
 from tests.support import environment, reconcile
@@ -59,7 +60,7 @@ def code_blocks(text: str, language: str) -> list[str]:
 
 
 def default_text(name: str) -> str:
-    default = _Given.model_fields[name].default
+    default = Given.model_fields[name].default
     match default:
         case timedelta():
             return f"`{format_duration(default)}`"
@@ -75,9 +76,9 @@ def default_text(name: str) -> str:
 
 def test_every_setting_is_in_the_readme_with_its_default() -> None:
     documented = table(section(README, "Settings"))
-    assert set(documented) == {*_VARIABLES.values(), CONFIG}
-    names = {field.validation_alias or name: name for name, field in _Given.model_fields.items()}
-    for key, variable in _VARIABLES.items():
+    assert set(documented) == {*VARIABLES.values(), CONFIG}
+    names = {field.validation_alias or name: name for name, field in Given.model_fields.items()}
+    for key, variable in VARIABLES.items():
         shown, meaning = documented[variable]
         assert len(meaning) > 5
         if expected := default_text(names[key]):
@@ -89,7 +90,7 @@ def test_every_setting_is_in_the_readme_with_its_default() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_page_names_a_setting_that_is_not_there(page: str) -> None:
     named = set(re.findall(r"\b(?:RECONCILE|LAGO_API)_[A-Z_]+\b", PAGES[page]))
-    assert named <= {*_VARIABLES.values(), CONFIG}
+    assert named <= {*VARIABLES.values(), CONFIG}
 
 
 def test_the_toml_example_describes_its_meters(tmp_path: Path) -> None:
