@@ -14,7 +14,7 @@ from reconciler.delivery.sender import Sender, send_all
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.ledger import alarms
-from reconciler.ledger.balance import balance
+from reconciler.ledger.backlog import backlog
 from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import Outbox
@@ -110,14 +110,14 @@ class Delivery:
         adopt: bool,
     ) -> None:
         with self._ledger.transaction() as connection:
-            figures = balance(connection, meter.name, meter.watermark)
-        if not figures.planned_events and not figures.held_events and not figures.unsubscribed_due and not adopt:
+            waiting = backlog(connection, meter.name)
+        if not any(waiting) and not adopt:
             return
         store, careful = self._lagos.ask()
         periods = Periods(meter, self._ledger, self._lago, wanted.closed_period, organization=self._lagos.organization)
         gate = Gate(meter, self._ledger, self._lago, periods)
         gate.hold_to(self._lagos.organization, adopt=adopt)
-        if figures.planned_events:
+        if waiting.planned:
             gate.see_metric()
         try:
             done.delivered.add(gate.admit(store, now, horizon=self._settings.horizon))
@@ -125,7 +125,7 @@ class Delivery:
             done.warnings = periods.warnings
         with self._ledger.transaction() as connection:
             alarms.clear(connection, meter.name, "foreign")
-        progress.delivering(figures.planned_events)
+        progress.delivering(waiting.planned)
         self._send(meter, store, now, progress, done, careful=careful)
 
     def _send(

@@ -12,7 +12,7 @@ from reconciler.delivery.periods import NOTICED_LATE, SENT_AS_WELL, Periods
 from reconciler.delivery.spans import Subscription
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
-from reconciler.ledger.balance import balance
+from reconciler.ledger.backlog import backlog
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.report.foreseen import Foreseen, Usage, takes
@@ -78,7 +78,7 @@ class Foresight:
     def _sent(self, meter: Meter, events: int) -> Foreseen:
         """How many events would be sent, those on their way already too, and about how long that takes."""
         with self._ledger.transaction() as connection:
-            events += balance(connection, meter.name, meter.watermark).planned_events
+            events += backlog(connection, meter.name).planned
             row = execute(connection, "report/pace", {"lago": self._lago.base}).fetchone()
         settings = self._settings
         length = takes(

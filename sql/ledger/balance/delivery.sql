@@ -1,0 +1,40 @@
+-- balance/delivery: what is planned, stuck or given up of a meter's events.
+--
+-- Reads   the batches that are not accepted, by their index.
+-- Returns one row.
+SELECT delivery.*, most_stuck.*
+FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
+             min(planned_at) FILTER (WHERE state = 'planned') AS planned_since,
+             clock_timestamp() - min(planned_at) FILTER (WHERE state = 'planned') AS planned_for,
+             (array_agg(failure ORDER BY attempted_at DESC NULLS LAST)
+                  FILTER (WHERE state = 'planned' AND failure IS NOT NULL))[1] AS planned_failure,
+             coalesce(sum(events) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
+             coalesce(sum(events) FILTER (WHERE state = 'quarantined' AND conflict), 0)::bigint AS conflicting_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'quarantined' AND conflict), 0) AS conflicting_cost,
+             coalesce(sum(events) FILTER (WHERE state = 'held'), 0)::bigint AS held_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
+             coalesce(sum(events) FILTER (WHERE state = 'discarded'), 0)::bigint AS discarded_events,
+             coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
+      FROM reconciler.batch
+      WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
+     -- Whose usage is stuck, those with the most first, and why the last of it is.
+     (SELECT coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_costs,
+             (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'held' AND answer IS NOT NULL))[1] AS held_answer,
+             coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'), '{}') AS quarantined_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'), '{}') AS quarantined_costs,
+             (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'))[1] AS quarantined_answer,
+             coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'conflict'), '{}') AS conflicting_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'conflict'), '{}') AS conflicting_costs
+      FROM (SELECT CASE WHEN conflict AND state = 'quarantined' THEN 'conflict' ELSE state END AS fate,
+                   left(subscription, 100) AS name,
+                   sum(event.cost) AS cost,
+                   left(max(batch.answer), 300) AS answer,
+                   row_number() OVER (PARTITION BY CASE WHEN conflict AND state = 'quarantined' THEN 'conflict' ELSE state END
+                                      ORDER BY sum(event.cost) DESC) AS place
+            FROM reconciler.batch JOIN reconciler.event ON event.batch = batch.id
+            WHERE batch.meter = %(meter)s AND state IN ('held', 'quarantined')
+            GROUP BY 1, subscription) AS stuck
+      WHERE place <= 3) AS most_stuck
