@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, update
 from reconciler.database.postgres import execute
 from reconciler.ledger import meters, tables
 from reconciler.ledger.meters import Meter
+from reconciler.model.errors import MeterChangedError
 from reconciler.model.terms import BEGINNING, Terms
 
 
@@ -39,14 +40,29 @@ class Changes:
 
 def changes(meter: Meter, terms: Terms, *, source: dict[str, str], lago: str) -> Changes:
     """How these settings differ from what a meter is."""
+    return Changes(meter.timeline.latest.differences(terms), _moved(meter, source, lago))
+
+
+def refuse_moved(meter: Meter, *, source: dict[str, str], lago: str | None = None) -> None:
+    """See that the settings read where a meter does, and send where it does unless `lago` is None.
+
+    Raises:
+        MeterChangedError: they don't, so that nothing can be compared.
+    """
+    if moved := _moved(meter, source, meter.lago if lago is None else lago):
+        raise MeterChangedError(
+            f"Meter {meter.name!r} was billed with other settings: {'; '.join(moved)}. So nothing can be compared, and "
+            "nothing was done. Run this with that meter's settings; `reconcile` says the other choices."
+        )
+
+
+def _moved(meter: Meter, source: dict[str, str], lago: str) -> list[str]:
     moved = [
         f"the source's {part.replace('_', ' ')} was {meter.source.get(part)}, now {source[part]}"
         for part in source
         if meter.source.get(part) != source[part]
     ]
-    if meter.lago != lago:
-        moved.append(f"LAGO_API_BASE was {meter.lago}, now {lago}")
-    return Changes(meter.timeline.latest.differences(terms), moved)
+    return [*moved, f"LAGO_API_BASE was {meter.lago}, now {lago}"] if meter.lago != lago else moved
 
 
 def refusal(name: str, found: Changes) -> str:

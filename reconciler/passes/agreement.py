@@ -14,11 +14,9 @@ from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model import windows
 from reconciler.model.errors import LedgerError, MeterChangedError, UsageError
+from reconciler.model.when import When, whole_windows
 from reconciler.report.summary import iso
 from reconciler.settings.meter import MeterSettings
-
-When = Callable[[datetime], datetime]
-"""A moment, given the source's clock."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,7 @@ class Span:
             if until is not None:
                 raise UsageError("--until needs --since, such as --since 2026-11-01 --until 2026-11-08.")
             return None
-        span = cls(windows.floor(since(now), window), windows.floor(until(now), window) if until else None)
-        if span.since > now:
-            raise UsageError(f"--since {iso(span.since)} is in the future; the source's clock says {iso(now)}.")
-        if span.until is not None and span.until <= span.since:
-            raise UsageError(f"--until {iso(span.until)} leaves no window after --since {iso(span.since)}.")
-        return span
+        return cls(*whole_windows(since, until, now, lambda moment: windows.floor(moment, window)))
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,13 @@ from reconciler.capture.chunks import Chunks
 from reconciler.capture.planner import Planner
 from reconciler.capture.scope import spans
 from reconciler.capture.source import Sight, Source, open_source
-from reconciler.ledger import alarms, credit, meters, tables
+from reconciler.ledger import alarms, changes, credit, meters, tables
 from reconciler.ledger.balance import balance
 from reconciler.ledger.credit import Credit, Entry, FrozenBucket
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger, open_ledger
-from reconciler.model.errors import MeterChangedError, NoTurnError, ReconcileError, UsageError
+from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
 from reconciler.model.money import total
 from reconciler.model.terms import Stretch
 from reconciler.report.decisions import person
@@ -203,11 +203,7 @@ def _books(settings: Settings) -> Iterator[list[_Book]]:
 def _book(
     settings: Settings, source: Source, sight: Sight, ledger: Ledger, wanted: MeterSettings, meter: Meter
 ) -> _Book:
-    if meter.source != asdict(sight.place):
-        raise MeterChangedError(
-            f"Meter {meter.name!r} reads from the database {meter.source.get('database')}, and DATABASE_URL is "
-            f"another ({sight.place.database}), so that nothing can be compared. Run this with that meter's settings."
-        )
+    changes.refuse_moved(meter, source=asdict(sight.place))
     settled = meter.timeline.floor(sight.now - settings.settle)
     planner = Planner(wanted, source, sight, ledger, one_database=settings.one_database, settled=settled)
     limits = settings.limits

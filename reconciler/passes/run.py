@@ -12,8 +12,9 @@ from reconciler.delivery.foresight import Foresight
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SettingsError, UsageError
+from reconciler.model.when import When
 from reconciler.passes import runs
-from reconciler.passes.agreement import Agreement, Span, When
+from reconciler.passes.agreement import Agreement, Span
 from reconciler.passes.telling import tell_alarms
 from reconciler.passes.work import Work
 from reconciler.report.progress import Progress, Silent

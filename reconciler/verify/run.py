@@ -1,6 +1,6 @@
 """Verification of all meters: leg by leg, each meter's failure its own. It changes nothing but its own marks."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,21 +9,18 @@ from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, open_source
 from reconciler.lago.client import Lago, Organization
 from reconciler.lago.stores import Store
-from reconciler.ledger import meters
+from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LagoError, LedgerError, MeterChangedError, ReconcileError, UsageError
+from reconciler.model.errors import LagoError, LedgerError, ReconcileError, UsageError
+from reconciler.model.when import When, whole_windows
 from reconciler.report.status import require_ledger
-from reconciler.report.summary import iso
 from reconciler.settings.load import MeterSettings, Settings
 from reconciler.verify.daily_tables import DailyTables
 from reconciler.verify.events_and_count import EventsAndCount
 from reconciler.verify.findings import Leg, Report
 from reconciler.verify.ledger_and_lago import LedgerAndLago
 from reconciler.verify.table_and_ledger import TableAndLedger
-
-When = Callable[[datetime], datetime]
-"""A moment, given the source's clock."""
 
 
 @dataclass(frozen=True)
@@ -107,18 +104,7 @@ class Verification:
             meter = meters.load(connection, wanted.name)
             if meter is None:
                 raise LedgerError(f"The ledger has no meter {wanted.name!r} yet: run `reconcile` first.")
-        moved = [
-            name
-            for name, known, given in (
-                ("DATABASE_URL", meter.source, asdict(sight.place)),
-                ("LAGO_API_BASE", meter.lago, self._settings.lago_api_base),
-            )
-            if known != given
-        ]
-        if moved:
-            raise MeterChangedError(
-                f"Meter {meter.name!r} was billed with another {' and '.join(moved)}: `reconcile` says the choices."
-            )
+        changes.refuse_moved(meter, source=asdict(sight.place), lago=self._settings.lago_api_base)
         return meter
 
     def _span(self, meter: Meter, sight: Sight, since: When | None, until: When | None) -> Span:
@@ -127,15 +113,10 @@ class Verification:
         Raises:
             UsageError: what was asked for makes no sense.
         """
-        floor, now = meter.timeline.floor, sight.now
-        end = min(floor(now - self._settings.settle), meter.watermark)
-        asked_end = floor(until(now)) if until else end
-        begin = floor(since(now) if since else now - self._settings.horizon)
-        if begin > now:
-            raise UsageError(f"--since {iso(begin)} is in the future; the source's clock says {iso(now)}.")
-        if until and asked_end <= begin:
-            raise UsageError(f"--until {iso(asked_end)} leaves no window after {iso(begin)}.")
-        end = max(min(end, asked_end), begin)
+        floor, settings = meter.timeline.floor, self._settings
+        begin, asked_end = whole_windows(since or (lambda now: now - settings.horizon), until, sight.now, floor)
+        looked_until = min(floor(sight.now - settings.settle), meter.watermark)
+        end = max(min(looked_until, asked_end or looked_until), begin)
         [(first,)] = self._ledger.once("verify/first_window", {"meter": meter.name})
         oldest = self._source.oldest_row(begin)
         known = [floor(moment.astimezone(UTC)) for moment in (first, oldest) if moment]

@@ -12,7 +12,7 @@ from tests.support import environment
     ("arguments", "words"),
     [
         (("--since", "2999-01-01"), "--since 2999-01-01T00:00:00Z is in the future"),
-        (("--since", "1d", "--until", "2d"), "leaves no window after --since"),
+        (("--since", "1d", "--until", "2d"), "leaves no window after 20"),
         (("--until", "1d"), "--until needs --since"),
     ],
 )

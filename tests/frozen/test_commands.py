@@ -79,7 +79,7 @@ def test_a_meter_of_another_database_is_not_compared_with_this_one(proxy_db: Dat
     proxy_db.fetch('UPDATE reconciler.meter SET source = source || \'{"database": "elsewhere"}\'')
     refused = run(environ, "frozen")
     assert refused.returncode == 1
-    assert "reads from the database elsewhere" in sentences(refused)[0]
+    assert "the source's database was elsewhere, now " in sentences(refused)[0]
 
 
 def test_a_ledger_without_frozen_buckets_says_so(proxy_db: Database, lago: Sandbox) -> None:

@@ -57,6 +57,10 @@ def test_what_it_can_not_do(proxy_db: Database, lago: Sandbox) -> None:
     assert "b. the spend table by the ledger" in finished.stdout
     assert run(environ, "verify", "--since", "-1 fortnight").returncode == 2
     assert run(environ, "verify", "--since", "2h", "--until", "3h").returncode == 2
+    proxy_db.fetch("UPDATE reconciler.meter SET lago = 'https://lago.example'")
+    finished = run(environ, "verify")
+    assert finished.returncode == 1
+    assert f"LAGO_API_BASE was https://lago.example, now {lago.url}. So nothing can be compared" in finished.stderr
 
 
 @pytest.mark.parametrize(("number", "column"), [(1, 2), (2, 2)])
