@@ -289,7 +289,7 @@ max_client_conn = 100
         )
     try:
         address = f"postgresql://{target['user']}@127.0.0.1:{port}/{target['dbname']}"
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while True:
             try:
                 psycopg.connect(address).close()
@@ -301,7 +301,7 @@ max_client_conn = 100
         yield address
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 @pytest.fixture

@@ -266,11 +266,10 @@ def send_all(senders: Sequence[Sender], ending: Ending) -> None:
         LedgerError: the ledger can't be read or written.
     """
     with ThreadPoolExecutor(len(senders), thread_name_prefix="sender") as pool:
-        work = [pool.submit(sender.run) for sender in senders]
         try:
+            work = [pool.submit(sender.run) for sender in senders]
             wait(work, return_when=FIRST_EXCEPTION)
         finally:  # one has failed, or Ctrl-C: what is on the wire still gets its answer recorded
             ending.cut()
-            wait(work)
     for each in work:
         each.result()

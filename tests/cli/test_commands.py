@@ -93,7 +93,7 @@ def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Databa
     told = dict(process.stdout.readline().strip().split("=", 1) for _ in range(2))
     assert told == {"LAGO_API_BASE": f"http://127.0.0.1:{port}", "LAGO_API_KEY": "its-key"}
 
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         try:
             assert httpx.get(f"{told['LAGO_API_BASE']}/sandbox/health").json() == {"status": "ok"}
@@ -112,7 +112,7 @@ def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Databa
     assert reconcile(settings, since="1d").delivered.accepted == 1
 
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert (out, err) == ("", "")
 
@@ -127,7 +127,7 @@ def test_the_stand_in_can_be_a_clickhouse() -> None:
         assert weather == {"lag": 1.5, "deduplication": False, "losses": [], "waiting": 0}
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence() -> None:

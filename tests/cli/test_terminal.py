@@ -36,7 +36,7 @@ def run_on_terminal(environ: dict[str, str], *arguments: str) -> tuple[int, str,
             except OSError:  # the other side is closed
                 break
     os.close(terminal)
-    out = process.communicate(timeout=10)[0]
+    out = process.communicate(timeout=60)[0]
     return process.returncode, out, drawn.decode()
 
 

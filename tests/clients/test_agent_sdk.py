@@ -189,7 +189,7 @@ def test_what_had_no_effect_is_sent_again_after_a_second(start: Start, lago: San
     for sdk in sdks:
         sdk.emit(USAGE)
     for sdk in sdks:
-        assert sdk.flush(timeout=10)
+        assert sdk.flush(timeout=60)
         assert 1 <= time.monotonic() - started < 10, "it waits its own second, whatever Lago says of rates"
     assert told(lago) == sorted((customer, code, value) for customer in FAULTS for _, code, value in OF_USAGE)
     assert errors == ["send_batch"] * 4
@@ -202,7 +202,7 @@ def test_what_was_stored_unnoticed_is_sent_again_and_refused(start: Start, lago:
     sdk = start()
     lago.faults({"kind": "commit_then_500"})
     sdk.emit(USAGE)
-    assert sdk.flush(timeout=10)
+    assert sdk.flush(timeout=60)
     assert told(lago) == OF_USAGE, "its ids are random, yet the same in the second attempt"
     assert batches(lago) == [(500, 2), (422, 2), (422, 1), (422, 1)]
 
@@ -217,7 +217,7 @@ def test_on_clickhouse_that_is_billed_once_with_deduplication_only() -> None:
         lago.faults({"kind": "commit_then_500"})
         sdk = LagoSDK(lago.api_key, f"{lago.url}/api/v1", "sub")
         sdk.emit(USAGE)
-        assert sdk.flush(timeout=10)
+        assert sdk.flush(timeout=60)
         sdk.shutdown()
         assert batches(lago) == [(500, 2), (200, 2)]
         assert [total["sums"]["value"] for total in lago.totals()] == ["10", "20"]

@@ -24,7 +24,7 @@ TOKENS = {"prompt_tokens", "completion_tokens", "total_tokens"}
 
 def only_event(lago: Sandbox) -> dict[str, Any]:
     """The one event that has come, or is about to: after a stream LiteLLM logs from another thread."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not lago.events() and time.monotonic() < deadline:
         time.sleep(0.01)
     [event] = lago.events()

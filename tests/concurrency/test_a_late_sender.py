@@ -35,7 +35,7 @@ def late(environ: dict[str, str], ledger: Database, *, before: str, meanwhile: C
         end_leases(ledger)
         meanwhile()
         first.go_on()
-        return first.wait(10), first.err
+        return first.wait(60), first.err
 
 
 def test_both_are_told_that_it_is_accepted(environ: dict[str, str], proxy_db: Database, lago: Sandbox) -> None:
@@ -103,12 +103,12 @@ def test_a_late_failure_does_not_free_what_another_is_sending(
         with Reconcile(environ, stop_near=SENDS) as second:
             assert second.stopped(), second.err
             first.go_on()
-            assert first.wait(10) == 1
+            assert first.wait(60) == 1
             [(leased,)] = proxy_db.fetch(f"SELECT leased_until > clock_timestamp() FROM {EVENTS}")
             assert leased
             assert reconcile(environ).delivered.accepted == 0, "a third finds nothing to take"
             second.go_on()
-            assert second.wait(10) == 0
+            assert second.wait(60) == 0
     assert_exact(proxy_db, lago)
 
 

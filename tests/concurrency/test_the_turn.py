@@ -80,7 +80,7 @@ def _wait_for_its_chunk(source: Database, ledger: Database) -> None:
     """Wait until a pass that has the turn waits for the source's table."""
     waits = "SELECT 1 FROM pg_locks WHERE locktype = 'relation' AND NOT granted AND relation = %s::regclass"
     turn = "SELECT 1 FROM pg_locks WHERE relation = to_regclass('reconciler.meter') AND mode = 'RowShareLock'"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (source.fetch(waits, '"LiteLLM_SpendLogs"') and ledger.fetch(turn)):
         assert time.monotonic() < deadline
         time.sleep(0.02)

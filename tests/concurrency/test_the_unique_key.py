@@ -25,7 +25,7 @@ def test_two_passes_without_the_lock_clash_without_harm(
     reconcile(environ, since="2h")
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", model="late") for number in range(20)))
 
-    both_here = threading.Barrier(2, timeout=5)
+    both_here = threading.Barrier(2, timeout=60)
     plan = Planner.plan
 
     def plan_at_once_and_linger(planner: Planner, *arguments: Any) -> Tally:

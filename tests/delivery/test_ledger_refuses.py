@@ -25,7 +25,7 @@ def give_way(ledger: Database) -> None:
 def failed(environ: dict[str, str], said: str, *, senders: int = 4) -> None:
     """Run a pass that must end soon, with code 1 and one sentence that names the ledger's setting and says this."""
     with Reconcile(environ, senders=senders) as one:
-        assert one.wait(10) == 1
+        assert one.wait(60) == 1
         [line] = one.err.splitlines()
     assert line.startswith("reconcile: DATABASE_URL (postgresql://")
     assert said in line
@@ -71,7 +71,7 @@ def test_a_lock_that_outlasts_the_statement_timeout_ends_the_pass(proxy_db: Data
         with proxy_db.connect(autocommit=False) as another:
             another.execute("SELECT FROM reconciler.batch FOR UPDATE")
             one.go_on()
-            assert one.wait(10) == 1
+            assert one.wait(60) == 1
         [line] = one.err.splitlines()
     assert "a statement took longer than 1 s and was stopped; nothing is lost, run again" in line
     exact_again(environ, proxy_db, lago)

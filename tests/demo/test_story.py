@@ -89,7 +89,7 @@ def test_the_demo_ends_equal_whatever_was_killed_and_stays_up_to_be_tried(scratc
         assert "planned 0 events" in passed.stdout
 
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert "nothing is left behind" in rest
     with pytest.raises(psycopg.OperationalError, match="refused"):
@@ -121,7 +121,7 @@ def test_a_demo_that_is_stopped_early_leaves_nothing_behind(scratch: Path, end: 
     with demo(scratch) as process:
         read_until(process, "$ reconcile --since")
         process.send_signal(end)
-        rest, _ = process.communicate(timeout=30)
+        rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Stopped. Both servers are down, and nothing is left behind." in rest
     assert "Traceback" not in rest

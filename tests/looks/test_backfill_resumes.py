@@ -31,7 +31,7 @@ CREATE TRIGGER wait_in_the_middle BEFORE UPDATE OF position ON reconciler.look
 
 
 def _until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not what():
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -55,7 +55,7 @@ def _kill_in_the_middle(database: Database, environ: dict[str, str], *arguments:
     """Start a real pass, wait until its look is in the middle, and kill it with SIGKILL."""
     with _in_the_middle(database, environ, *arguments) as running:
         running.send_signal(signal.SIGKILL)
-        running.communicate(timeout=10)
+        running.communicate(timeout=60)
     assert running.returncode == -signal.SIGKILL
     # What was left of it in Postgres notices that nobody is there.
     sessions = (
@@ -108,7 +108,7 @@ def test_a_fresh_look_goes_between_the_chunks_of_a_backfill(
         _until(lambda: proxy_db.fetch(turn))
         [(released,)] = proxy_db.fetch("SELECT clock_timestamp()")
     for running in (backfill, fresh):
-        running.communicate(timeout=30)
+        running.communicate(timeout=60)
         assert running.returncode == 0
     looked = looked_at(proxy_db)
     assert released < looked[newest] < max(moment for each, moment in looked.items() if each < start)

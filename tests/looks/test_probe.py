@@ -76,7 +76,7 @@ def _rows_read(database: Database) -> int:
 def _others_gone(connection: psycopg.Connection[Any]) -> None:
     """Wait until every other session has ended: by then it has told what it read."""
     others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while connection.execute(others.encode()).fetchone() is not None:
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -162,7 +162,7 @@ def test_a_pass_killed_in_a_chunk_leaves_nothing_in_the_pool(
 
 def wait_for_chunk(database: Database) -> int:
     """Wait until a chunk hangs in the source with the meter's turn, its settings and its temp table; its session."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         found = database.fetch(
             "SELECT pid FROM pg_locks AS turn JOIN pg_locks AS wait USING (pid) "

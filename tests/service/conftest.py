@@ -61,7 +61,7 @@ class Service:
         """Send a signal; return the exit code and the seconds that it took."""
         began = time.monotonic()
         self._process.send_signal(number)
-        code = self._process.wait(20)
+        code = self._process.wait(60)
         seconds = time.monotonic() - began
         self._reader.join(5)
         while not self._lines.empty():

@@ -208,6 +208,6 @@ def test_sigterm_while_it_starts_ends_it_cleanly(environ: dict[str, str], second
     wait_until(lambda: catches(signal.SIGTERM, service.pid))  # before that, Python has not come to our code
     time.sleep(seconds)
     service.send_signal(signal.SIGTERM)
-    _, err = service.communicate(timeout=10)
+    _, err = service.communicate(timeout=60)
     assert service.returncode == 0
     assert "Traceback" not in err
