@@ -135,9 +135,10 @@ class Planner:
             plan=sql.SQL("TABLE delta") if self._ledger.is_dry else statement("capture/plan").format(),
             look_at_windows=statement("capture/look_at_windows"),
             record_windows=statement("capture/record_windows"),
-            unmapped_customers=statement("capture/unmapped_customers"),
-            forget_unmapped=statement("capture/forget_unmapped"),
-            record_unmapped=statement("capture/record_unmapped"),
+            unbilled_customers=statement("capture/unbilled_customers"),
+            found_unbilled=statement("capture/found_unbilled"),
+            forget_unbilled=statement("capture/forget_unbilled"),
+            record_unbilled=statement("capture/record_unbilled"),
         )
 
     def _plan_values(self, terms: Terms) -> dict[str, Any]:

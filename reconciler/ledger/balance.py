@@ -1,11 +1,12 @@
 """The balance of a meter: what is on its way, what is stuck, what can't be billed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from psycopg.rows import dict_row
+from psycopg.rows import class_row, dict_row
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
@@ -15,6 +16,25 @@ PARTS = ("delivery", "unbilled", "unsubscribed", "source")
 
 NEW = timedelta(hours=1)
 """A proxy that is set up together with its meter may have served nobody yet."""
+
+
+@dataclass(frozen=True)
+class Whose:
+    """Whose usage is not billed as it should be, for one reason.
+
+    Attributes:
+        why: the reason, as sql/capture/unbilled_customers.sql has it.
+        number: how many customers that is.
+        customers: at most three of them, those with the most cost first; names are cut.
+        requests: how many rows of each.
+        costs: how much of each, USD.
+    """
+
+    why: str
+    number: int
+    customers: Sequence[str]
+    requests: Sequence[int]
+    costs: Sequence[Decimal]
 
 
 @dataclass(frozen=True)
@@ -39,9 +59,6 @@ class Balance:
         credited_buckets: credits on record, which a person has accepted for frozen buckets.
         unmapped_buckets: usage of customers that the operator's mapping lacks.
         unmapped_since: the earliest window that has some.
-        unmapped_customers: whose it is, at most three, those with the most cost first; names are cut.
-        unmapped_costs: how much of each, USD.
-        unmapped_number: how many customers that is of all.
         unsubscribed_events: sent for names of which Lago knows no subscription, or one that began too late.
         unsubscribed_number: how many names that is.
         unsubscribed_names: whose it is, at most three, those with the most cost first; names are cut.
@@ -63,6 +80,8 @@ class Balance:
         late_by: by how much these rows were late when they arrived, at least, each of them.
         nearest: how near to the source's clock they were at best when a pass found them.
         empty_for: how long the meter has been there, if the source has no row, and never had one; else None.
+        whose: whose usage is unmapped, frozen, suspect or late, by that word; what looked last before the ledger kept
+            names has none.
     """
 
     planned_events: int
@@ -93,9 +112,6 @@ class Balance:
     unmapped_buckets: int
     unmapped_cost: Decimal
     unmapped_since: datetime | None
-    unmapped_customers: list[str]
-    unmapped_costs: list[Decimal]
-    unmapped_number: int
     unsubscribed_events: int
     unsubscribed_cost: Decimal
     unsubscribed_number: int
@@ -120,6 +136,7 @@ class Balance:
     late_by: timedelta | None
     nearest: timedelta | None
     empty_for: timedelta | None
+    whose: Mapping[str, Whose]
 
     @property
     def is_new_and_empty(self) -> bool:
@@ -135,4 +152,5 @@ def balance(connection: Connection, meter: str, horizon: datetime) -> Balance:
         row = execute(connection, f"ledger/balance/{part}", values, dict_row).fetchone()
         assert row is not None, "a meter has been made before it is asked about"
         figures |= row
-    return Balance(**figures)
+    whose = execute(connection, "ledger/balance/whose", values, class_row(Whose)).fetchall()
+    return Balance(**figures, whose={each.why: each for each in whose})

@@ -223,17 +223,19 @@ subscription = Table(
     comment="What Lago has told of the subscriptions of an external id, until it has to be asked again.",
 )
 
-unmapped = Table(
-    "unmapped",
+unbilled = Table(
+    "unbilled",
     metadata,
     Column("meter", Text, primary_key=True),
     Column("window_start", MOMENT, primary_key=True),
+    Column("why", Text, primary_key=True),
     Column("id", LargeBinary, primary_key=True),
     Column("customer", Text, nullable=False),
     Column("buckets", BigInteger, nullable=False),
     Column("requests", BigInteger, nullable=False),
     Column("cost", Numeric, nullable=False),
-    comment="Usage of customers that the mapping lacks, as the last look saw it.",
+    CheckConstraint("why IN ('unmapped', 'frozen', 'suspect', 'late')", name="unbilled_why"),
+    comment="Whose usage is not billed as it should be, and why, as the last look saw it.",
 )
 
 unsubscribed = Table(

@@ -4,7 +4,7 @@
 -- Reads   the temp table totals: what the source says. No table that others own is read here.
 -- Writes  the meter's purge mark (purge_mark.sql), its events and their batches (place.sql, batches.sql,
 --         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql),
---         whose usage is unmapped (unmapped_customers.sql, forget_unmapped.sql, record_unmapped.sql).
+--         whose usage is not billed (unbilled_customers.sql, found_unbilled.sql, forget_unbilled.sql, record_unbilled.sql).
 -- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
 --         that mark and the watermark.
 WITH moved AS (
@@ -24,15 +24,17 @@ WITH moved AS (
 ), planned AS (
 {plan}
 ), customers AS MATERIALIZED (
-{unmapped_customers}
+{unbilled_customers}
 ), looked AS MATERIALIZED (
 {look_at_windows}
 ), recorded AS (
 {record_windows}
+), unbilled AS MATERIALIZED (
+{found_unbilled}
 ), forgotten AS (
-{forget_unmapped}
+{forget_unbilled}
 ), kept AS (
-{record_unmapped}
+{record_unbilled}
 )
 SELECT count(*) AS windows,
        coalesce(sum(planned_events), 0)::bigint AS events_planned,

@@ -1,6 +1,6 @@
 -- look_at_windows: what this look saw of every window in [since, until), the empty ones too.
 --
--- Reads   totals, delta, mark, customers (unmapped_customers.sql), reconciler."window" and reconciler.unmapped.
+-- Reads   totals, delta, mark, customers (unbilled_customers.sql), reconciler."window" and reconciler.unbilled.
 -- Returns looked: one row a window. In a window that retention has reached:
 --   kept_requests  the fewest rows that it is known to have had since. Of the rows that it has now, as many at most were
 --                  there already
@@ -41,9 +41,9 @@ WITH seen AS (
     FROM delta
     GROUP BY window_start
 ), mapped AS (
-    SELECT window_start, sum(unmapped.buckets) AS buckets, sum(unmapped.cost) AS cost
-    FROM reconciler.unmapped JOIN customers USING (window_start, id)
-    WHERE meter = %(meter)s AND fate = 'plan'
+    SELECT window_start, sum(known.buckets) AS buckets, sum(known.cost) AS cost
+    FROM reconciler.unbilled AS known JOIN customers USING (window_start, id)
+    WHERE meter = %(meter)s AND known.why = 'unmapped' AND customers.why = 'plan'
     GROUP BY window_start
 )
 SELECT span.start,

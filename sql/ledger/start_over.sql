@@ -12,8 +12,8 @@ WITH known AS (
     DELETE FROM reconciler.terms WHERE meter IN (SELECT name FROM known)
 ), windows_gone AS (
     DELETE FROM reconciler."window" WHERE meter IN (SELECT name FROM known)
-), unmapped_gone AS (
-    DELETE FROM reconciler.unmapped WHERE meter IN (SELECT name FROM known)
+), unbilled_gone AS (
+    DELETE FROM reconciler.unbilled WHERE meter IN (SELECT name FROM known)
 ), begun AS (
     SELECT look.id,
            date_bin(%(length)s::interval, look.since, timestamptz '1970-01-01Z') AS since,

@@ -63,7 +63,7 @@ def test_unmapped_customers_ring_again_after_fewer_were_left(proxy_db: Database,
     assert grown.exit_code == 3
     assert [(each["acknowledged"], each["extent"], each["cost"]) for each in grown.alarms] == [(False, "8", "65.5")]
     [(names, buckets, cost)] = proxy_db.fetch(
-        "SELECT array_agg(customer ORDER BY customer), sum(buckets), sum(cost) FROM reconciler.unmapped"
+        "SELECT array_agg(customer ORDER BY customer), sum(buckets), sum(cost) FROM reconciler.unbilled"
     )
     assert names == [*(f"new {number}" for number in range(5)), "old 6", "old 7", "old 8"]
     assert (buckets, cost) == (8, Decimal("65.5"))

@@ -1,6 +1,7 @@
 """An alarm's sentence names who, by USD, and how much, to the last digit; a huge name is cut."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,33 @@ def test_unmapped_customers_are_named_with_the_most_first_and_exact(
 
     mapping.write_text("customer,subscription\ntiny,tiny\n")
     assert reconcile(environ).alarms == []
-    assert proxy_db.fetch("SELECT count(*) FROM reconciler.unmapped") == [(0,)]
+    assert proxy_db.fetch("SELECT count(*) FROM reconciler.unbilled") == [(0,)]
+
+
+def test_whose_buckets_are_frozen_and_whose_rows_are_suspect_is_said_with_the_most_first(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago)
+    spent = {"acme": 4.0, "globex": 8.0, HOSTILE: 2.0, "initech": 1.0}
+    moments = [datetime.now(UTC) - age for age in (timedelta(hours=2), timedelta(minutes=90))]
+    rows = [spend_row(end_user=name, spend=spend, startTime=at) for name, spend in spent.items() for at in moments]
+    nan = {"spend": float("nan")}
+    proxy_db.insert(*rows, spend_row(end_user="acme", **nan), spend_row(end_user=None, **nan), spend_row(**nan))
+    done = reconcile(environ, since="1d")
+    assert "3 rows have" in _message(done.alarms, "suspect")
+    assert ". Most are of acme (2 rows), no name (1 row). " in _message(done.alarms, "suspect")
+
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = spend / 4 WHERE spend >= 0')
+    frozen = _message(reconcile(environ, since="1d").alarms, "frozen")
+    most = f"most of it of globex (12 USD), acme (6 USD), {HOSTILE} (3 USD): rows were"
+    assert f"8 buckets hold less in the source than was billed (22.5 USD less), {most}" in frozen
+
+    proxy_db.fetch("UPDATE \"LiteLLM_SpendLogs\" SET spend = spend * 4 WHERE end_user <> 'initech' AND spend >= 0")
+    proxy_db.fetch("DELETE FROM \"LiteLLM_SpendLogs\" WHERE spend = 'NaN'")
+    whole = reconcile(environ, since="1d")
+    assert [alarm["kind"] for alarm in whole.alarms] == ["frozen"]
+    assert "(1.5 USD less), most of it of initech (1.5 USD):" in _message(whole.alarms, "frozen")
+    assert proxy_db.fetch("SELECT DISTINCT why, customer FROM reconciler.unbilled") == [("frozen", "initech")]
 
 
 def test_what_is_stuck_is_named_with_its_usd_why_and_what_to_do(proxy_db: Database, lago: Sandbox) -> None:

@@ -103,7 +103,7 @@ def test_late_rows_on_both_sides_of_the_edge(
     # But for one in the window at the edge, whose bucket has lost more rows than have come.
     assert (probed.balance.late_rows, probed.balance.late_cost) == (1, Decimal("0.3075"))
     late = next(alarm["message"] for alarm in probed.alarms if alarm["kind"] == "late")
-    assert "at least 1 row, and at least 0.3075 USD that are not billed" in late
+    assert "most of it of acme (0.3075 USD): at least 1 row, and at least 0.3075 USD that are not billed" in late
 
     # All stays as it is, whatever looks again.
     for again in (_probe(ledger, environ), _deep(ledger, environ), reconcile(environ, since="15d")):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from reconciler.ledger.balance import Whose
 from reconciler.model.money import plain
 
 LONGEST_NAME = 60
@@ -37,6 +38,11 @@ def whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
     return ", ".join(f"{brief(name)} ({usd(cost)})" for name, cost in zip(names, costs, strict=True))
 
 
+def most_of(who: Whose | None) -> str:
+    """Such as `, most of it of acme (62.5 USD), globex (1 USD)`; nothing if no look has kept whose it is."""
+    return f", most of it of {whose(who.customers, who.costs)}" if who else ""
+
+
 def brief(name: str) -> str:
-    """A name as a sentence has it: a huge one is cut."""
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+    """A name as a sentence has it: a huge one is cut, and there may be none."""
+    return (name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…") or "no name"

@@ -1,9 +1,8 @@
 -- balance/unbilled: a meter's usage that can't be billed, and what a person has credited.
 --
--- Reads   the windows looked at, the customers that the mapping lacks, the credits. What is unattributed counts from
---         %(horizon)s on.
+-- Reads   the windows looked at, the credits. What is unattributed counts from %(horizon)s on.
 -- Returns one row.
-SELECT left_unbilled.*, most_unmapped.*, credited.*, unattributed.*
+SELECT left_unbilled.*, credited.*, unattributed.*
 FROM -- What can't be billed stays in view for all time, for no look comes to windows older than the horizon again.
      -- What is missing in windows that retention has reached is its doing: a bucket frozen there is so no more.
      (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE is_left), 0)::bigint AS frozen_buckets,
@@ -20,14 +19,6 @@ FROM -- What can't be billed stays in view for all time, for no look comes to wi
               AND (frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0
                    OR late_rows > 0 OR late_cost > 0)) AS window_left
      ) AS left_unbilled,
-     -- Whose usage is unmapped, those with the most first.
-     (SELECT coalesce(array_agg(left(customer, 100) ORDER BY cost DESC) FILTER (WHERE place <= 3), '{}') AS unmapped_customers,
-             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE place <= 3), '{}') AS unmapped_costs,
-             count(*) AS unmapped_number
-      FROM (SELECT min(customer) AS customer, sum(cost) AS cost, row_number() OVER (ORDER BY sum(cost) DESC) AS place
-            FROM reconciler.unmapped
-            WHERE meter = %(meter)s
-            GROUP BY id) AS unmapped) AS most_unmapped,
      -- What a person has credited in Lago by hand: taken off what is billed.
      (SELECT count(*) AS credited_buckets,
              coalesce(sum(cost), 0) AS credited_cost

@@ -50,18 +50,20 @@ ALTER TABLE reconciler.alarm
 """
 
 _CUSTOMERS = """
-CREATE TABLE reconciler.unmapped (
+CREATE TABLE reconciler.unbilled (
     meter TEXT NOT NULL,
     window_start TIMESTAMP WITH TIME ZONE NOT NULL,
+    why TEXT NOT NULL,
     id BYTEA NOT NULL,
     customer TEXT NOT NULL,
     buckets BIGINT NOT NULL,
     requests BIGINT NOT NULL,
     cost NUMERIC NOT NULL,
-    PRIMARY KEY (meter, window_start, id)
+    PRIMARY KEY (meter, window_start, why, id),
+    CONSTRAINT unbilled_why CHECK (why IN ('unmapped', 'frozen', 'suspect', 'late'))
 );
 
-COMMENT ON TABLE reconciler.unmapped IS 'Usage of customers that the mapping lacks, as the last look saw it.';
+COMMENT ON TABLE reconciler.unbilled IS 'Whose usage is not billed as it should be, and why, as the last look saw it.';
 
 CREATE TABLE reconciler.unsubscribed (
     meter TEXT NOT NULL,
