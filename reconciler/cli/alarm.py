@@ -5,16 +5,10 @@ from typing import Annotated
 import typer
 
 from reconciler.cli import terminal
+from reconciler.cli.listing import ListByDefault
 from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of
 
-app = typer.Typer(help="Alarms: what a person should look at.", no_args_is_help=False)
-
-
-@app.callback(invoke_without_command=True)
-def alarm(context: typer.Context) -> None:
-    """List alarms, or acknowledge one."""
-    if context.invoked_subcommand is None:
-        context.invoke(alarm_list, context=context)
+app = typer.Typer(cls=ListByDefault, help="Alarms: what a person should look at.")
 
 
 @app.command("list")

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reconciler.cli import terminal
+from reconciler.cli.listing import ListByDefault
 from reconciler.cli.shared import (
+    FOR_PEOPLE,
     AsCsv,
     AsJson,
     Config,
@@ -22,12 +23,9 @@ from reconciler.cli.shared import (
     settings_of,
 )
 
-app = typer.Typer(help="Customers: who was billed how much, and who can't be billed.", no_args_is_help=False)
+app = typer.Typer(cls=ListByDefault, help="Customers: who was billed how much, and who can't be billed.")
 
-FOR_PEOPLE = 50
-"""So many lines a list shows to people, unless it is told otherwise."""
-
-Which = Annotated[bool, typer.Option("--unmapped", help="Only those that RECONCILE_MAPPING lacks.")]
+Unmapped = Annotated[bool, typer.Option("--unmapped", help="Only those that RECONCILE_MAPPING lacks.")]
 Unsubscribed = Annotated[bool, typer.Option("--unsubscribed", help="Only those without a subscription in Lago.")]
 Unattributed = Annotated[bool, typer.Option("--unattributed", help="Usage without a customer, by day and model.")]
 Since = Annotated[
@@ -36,28 +34,10 @@ Since = Annotated[
 ]
 
 
-@app.callback(invoke_without_command=True)
-def customers(
-    context: typer.Context,
-    unmapped: Which = False,
-    unsubscribed: Unsubscribed = False,
-    unattributed: Unattributed = False,
-    since: Since = None,
-    limit: Limit = None,
-    meter: MeterName = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """List customers and what they were billed, those with the most USD first."""
-    if context.invoked_subcommand is None:
-        _list(context, (unmapped, unsubscribed, unattributed), since, limit, meter, config, (as_json, as_csv))
-
-
 @app.command("list")
 def customers_list(
     context: typer.Context,
-    unmapped: Which = False,
+    unmapped: Unmapped = False,
     unsubscribed: Unsubscribed = False,
     unattributed: Unattributed = False,
     since: Since = None,
@@ -68,18 +48,6 @@ def customers_list(
     as_csv: AsCsv = False,
 ) -> None:
     """List customers and what they were billed, those with the most USD first."""
-    _list(context, (unmapped, unsubscribed, unattributed), since, limit, meter, config, (as_json, as_csv))
-
-
-def _list(
-    context: typer.Context,
-    which: tuple[bool, bool, bool],
-    since: str | None,
-    limit: int | None,
-    meter: str | None,
-    config: Path | None,
-    formats: tuple[bool, bool],
-) -> None:
     with plainly():
         from reconciler.cli.show.customers import lines
         from reconciler.model.errors import UsageError
@@ -87,10 +55,8 @@ def _list(
         from reconciler.model.when import parse_when
         from reconciler.report import customers as report
 
-        unmapped, unsubscribed, unattributed = which
-        as_json, as_csv = formats
         one_format(as_json=as_json, as_csv=as_csv)
-        if sum(which) > 1:
+        if unmapped + unsubscribed + unattributed > 1:
             raise UsageError("--unmapped, --unsubscribed and --unattributed are three lists: choose one.")
         only, now = meter or given_meter(context), datetime.now(UTC)
         of_source = unattributed or unmapped

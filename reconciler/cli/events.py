@@ -2,12 +2,14 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from reconciler.cli import terminal
+from reconciler.cli.listing import ListByDefault
 from reconciler.cli.shared import (
+    FOR_PEOPLE,
     AsCsv,
     AsJson,
     Config,
@@ -15,40 +17,25 @@ from reconciler.cli.shared import (
     MeterName,
     given_config,
     given_meter,
+    named,
     one_format,
     plainly,
     settings_of,
 )
+from reconciler.model.words import count
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.ledger.outbox import State
 
-app = typer.Typer(help="Events: what was billed, and what has become of it.", no_args_is_help=False)
-
-FOR_PEOPLE = 50
-"""So many events a list shows to people, unless it is told otherwise."""
+app = typer.Typer(cls=ListByDefault, help="Events: what was billed, and what has become of it.")
 
 StateName = Annotated[
     str | None,
     typer.Option("--state", metavar="STATE", help="Only these: planned, accepted, held, quarantined or discarded."),
 ]
 CustomerName = Annotated[str | None, typer.Option("--customer", metavar="ID", help="Only this customer's.")]
-
-
-@app.callback(invoke_without_command=True)
-def events(
-    context: typer.Context,
-    state: StateName = None,
-    customer: CustomerName = None,
-    limit: Limit = None,
-    meter: MeterName = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """List events, the newest window first, or show one."""
-    if context.invoked_subcommand is None:
-        _list(context, state, customer, limit, meter, config, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("list")
@@ -63,34 +50,6 @@ def events_list(
     as_csv: AsCsv = False,
 ) -> None:
     """List events, the newest window first."""
-    _list(context, state, customer, limit, meter, config, as_json=as_json, as_csv=as_csv)
-
-
-@app.command("show")
-def events_show(
-    context: typer.Context,
-    event_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or a beginning that no other has.")],
-    meter: MeterName = None,
-    config: Config = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show one event: what it bills, what was sent, what Lago said, who decided about it."""
-    show_event(context, event_id, None, meter, config, as_json=as_json)
-
-
-def _list(
-    context: typer.Context,
-    state: str | None,
-    customer: str | None,
-    limit: int | None,
-    meter: str | None,
-    config: Path | None,
-    *,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    from typing import get_args
-
     from reconciler.ledger.outbox import State
     from reconciler.settings.values import choice
 
@@ -106,6 +65,18 @@ def _list(
             context, chosen, meter, config, limit=limit, customer=customer, as_json=as_json, as_csv=as_csv,
             none="No such event is in the ledger.",
         )  # fmt: skip
+
+
+@app.command("show")
+def events_show(
+    context: typer.Context,
+    event_id: Annotated[str, typer.Argument(metavar="ID", help="Its id, or a beginning that no other has.")],
+    meter: MeterName = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show one event: what it bills, what was sent, what Lago said, who decided about it."""
+    show_event(context, event_id, None, meter, config, as_json=as_json)
 
 
 def list_events(
@@ -157,3 +128,23 @@ def show_event(
             terminal.json_object(event.as_json())
         else:
             show.event(event)
+
+
+def discard_events(
+    context: typer.Context,
+    state: Literal["held", "quarantined"],
+    event_ids: "Sequence[str] | None",
+    reason: str,
+    meter: str | None,
+    config: Path | None,
+    *,
+    command: str,
+) -> None:
+    """Give events of a state up; `command` is how that is asked for."""
+    with plainly():
+        from reconciler.report import decisions
+
+        wanted = named(event_ids, command=command)
+        settings = settings_of(config or given_config(context), None, require_lago=False)
+        done = decisions.discard(settings, state, wanted, reason, meter or given_meter(context))
+        terminal.say(f"{count(done.events, 'event')} discarded: {reason.strip()}")

@@ -1,12 +1,12 @@
 """`reconcile held`: see the events that wait for a decision, have them billed, or give them up."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reconciler.cli import terminal
-from reconciler.cli.events import list_events
+from reconciler.cli.events import discard_events, list_events
+from reconciler.cli.listing import ListByDefault
 from reconciler.cli.shared import (
     AsCsv,
     AsJson,
@@ -23,21 +23,7 @@ from reconciler.cli.shared import (
 from reconciler.model.visible import brief
 from reconciler.model.words import count
 
-app = typer.Typer(help="Held events: those that wait for a decision.", no_args_is_help=False)
-
-
-@app.callback(invoke_without_command=True)
-def held(
-    context: typer.Context,
-    limit: Limit = None,
-    meter: MeterName = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """List held events, let some go or discard them."""
-    if context.invoked_subcommand is None:
-        _list(context, limit, meter, config, as_json=as_json, as_csv=as_csv)
+app = typer.Typer(cls=ListByDefault, help="Held events: those that wait for a decision.")
 
 
 @app.command("list")
@@ -50,7 +36,18 @@ def held_list(
     as_csv: AsCsv = False,
 ) -> None:
     """List the held events, and why each is held."""
-    _list(context, limit, meter, config, as_json=as_json, as_csv=as_csv)
+    with plainly():
+        list_events(
+            context,
+            "held",
+            meter,
+            config,
+            limit=limit,
+            none="No event is held.",
+            name="held",
+            as_json=as_json,
+            as_csv=as_csv,
+        )
 
 
 @app.command("release")
@@ -100,35 +97,4 @@ def held_discard(
     config: Config = None,
 ) -> None:
     """Give held events up: they stay in the ledger with the reason, and are never sent."""
-    with plainly():
-        from reconciler.model.errors import UsageError
-        from reconciler.report import decisions
-
-        if not event_ids:
-            raise UsageError("Say which: `reconcile held discard ID… --reason TEXT`.")
-        settings = settings_of(config or given_config(context), None, require_lago=False)
-        done = decisions.discard(settings, "held", event_ids, reason, meter or given_meter(context))
-        terminal.say(f"{count(done.events, 'event')} discarded: {reason.strip()}")
-
-
-def _list(
-    context: typer.Context,
-    limit: int | None,
-    meter: str | None,
-    config: Path | None,
-    *,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    with plainly():
-        list_events(
-            context,
-            "held",
-            meter,
-            config,
-            limit=limit,
-            none="No event is held.",
-            name="held",
-            as_json=as_json,
-            as_csv=as_csv,
-        )
+    discard_events(context, "held", event_ids, reason, meter, config, command="held discard")

@@ -1,12 +1,12 @@
 """`reconcile quarantine`: see the events that Lago refuses for good, send them again, or give them up."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from reconciler.cli import terminal
-from reconciler.cli.events import list_events, show_event
+from reconciler.cli.events import discard_events, list_events, show_event
+from reconciler.cli.listing import ListByDefault
 from reconciler.cli.shared import (
     AsCsv,
     AsJson,
@@ -22,21 +22,7 @@ from reconciler.cli.shared import (
 )
 from reconciler.model.words import count
 
-app = typer.Typer(help="Quarantined events: those that Lago refuses for good.", no_args_is_help=False)
-
-
-@app.callback(invoke_without_command=True)
-def quarantine(
-    context: typer.Context,
-    limit: Limit = None,
-    meter: MeterName = None,
-    config: Config = None,
-    as_json: AsJson = False,
-    as_csv: AsCsv = False,
-) -> None:
-    """List quarantined events, show one, send some again or discard them."""
-    if context.invoked_subcommand is None:
-        _list(context, limit, meter, config, as_json=as_json, as_csv=as_csv)
+app = typer.Typer(cls=ListByDefault, help="Quarantined events: those that Lago refuses for good.")
 
 
 @app.command("list")
@@ -49,7 +35,12 @@ def quarantine_list(
     as_csv: AsCsv = False,
 ) -> None:
     """List the quarantined events, with Lago's words."""
-    _list(context, limit, meter, config, as_json=as_json, as_csv=as_csv)
+    with plainly():
+        list_events(
+            context, "quarantined", meter, config, limit=limit, none="No event is quarantined.",
+            name="quarantined",
+            command="quarantine", as_json=as_json, as_csv=as_csv,
+        )  # fmt: skip
 
 
 @app.command("show")
@@ -92,29 +83,4 @@ def quarantine_discard(
     config: Config = None,
 ) -> None:
     """Give quarantined events up: they stay in the ledger with the reason, and are never sent."""
-    with plainly():
-        from reconciler.model.errors import UsageError
-        from reconciler.report import decisions
-
-        if not event_ids:
-            raise UsageError("Say which: `reconcile quarantine discard ID… --reason TEXT`.")
-        settings = settings_of(config or given_config(context), None, require_lago=False)
-        done = decisions.discard(settings, "quarantined", event_ids, reason, meter or given_meter(context))
-        terminal.say(f"{count(done.events, 'event')} discarded: {reason.strip()}")
-
-
-def _list(
-    context: typer.Context,
-    limit: int | None,
-    meter: str | None,
-    config: Path | None,
-    *,
-    as_json: bool,
-    as_csv: bool,
-) -> None:
-    with plainly():
-        list_events(
-            context, "quarantined", meter, config, limit=limit, none="No event is quarantined.",
-            name="quarantined",
-            command="quarantine", as_json=as_json, as_csv=as_csv,
-        )  # fmt: skip
+    discard_events(context, "quarantined", event_ids, reason, meter, config, command="quarantine discard")

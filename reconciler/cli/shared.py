@@ -13,6 +13,9 @@ from reconciler.model.errors import ReconcileError, SettingsError, UsageError
 if TYPE_CHECKING:
     from reconciler.settings.load import Settings
 
+FOR_PEOPLE = 50
+"""So many lines a list shows to people, unless it is told otherwise."""
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -67,6 +70,17 @@ def one_format(*, as_json: bool, as_csv: bool) -> None:
     """See that a program asks for one format."""
     if as_json and as_csv:
         raise UsageError("--json and --csv are two formats: choose one.")
+
+
+def named(ids: "Sequence[str] | None", *, command: str) -> "Sequence[str]":
+    """What a decision is about that a person gives a reason for.
+
+    Raises:
+        UsageError: that is not said.
+    """
+    if not ids:
+        raise UsageError(f"Say which: `reconcile {command} ID… --reason TEXT`.")
+    return ids
 
 
 def which(event_ids: "Sequence[str] | None", *, everything: bool, command: str) -> "Sequence[str] | None":

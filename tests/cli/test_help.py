@@ -36,6 +36,24 @@ def test_each_command_has_help(names: tuple[str, ...]) -> None:
         assert noise not in finished.stdout
 
 
+@pytest.mark.parametrize("group", ["alarm", "customers", "events", "held", "quarantine", "frozen"])
+def test_a_group_is_its_list_with_the_same_options(group: str) -> None:
+    own, listed = (run({}, *words, "--help").stdout for words in ((group,), (group, "list")))
+    assert listed.partition("Options:")[2] == own.partition("Options:")[2].partition("\nCommands:")[0]
+    assert f"Usage: reconcile {group} [list] [OPTIONS] | COMMAND [ARGS]..." in own
+    assert run({}, group, "--json").stderr == run({}, group, "list", "--json").stderr != ""
+
+    misspelt = run({}, group, "lisst")
+    assert misspelt.returncode == 2
+    assert "No such command 'lisst'. Did you mean 'list'?" in misspelt.stderr
+
+
+def test_an_option_of_a_list_before_another_command_is_refused() -> None:
+    finished = run({}, "held", "--meter", "a", "release", "--all")
+    assert finished.returncode == 2, "it would release what other meters hold"
+    assert "held list" in finished.stderr
+
+
 def test_an_unknown_option_is_usage() -> None:
     finished = run({}, "--sinse", "1d")
 

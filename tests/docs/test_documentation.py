@@ -20,6 +20,7 @@ from starlette.routing import Route
 from typer.core import TyperGroup
 
 from reconciler.cli import app
+from reconciler.cli.listing import DEFAULT, ListByDefault
 from reconciler.delivery.decision import RULES
 from reconciler.ledger.kinds import INCIDENTS
 from reconciler.ledger.tables import metadata
@@ -198,6 +199,8 @@ def test_every_command_of_a_page_is_one(page: str) -> None:
             if isinstance(command, TyperGroup) and word in command.commands:
                 command = command.commands[word]
             elif word.startswith("-"):
+                if isinstance(command, ListByDefault):
+                    command = command.commands[DEFAULT]
                 options = {"--help"} | {option for parameter in command.params for option in parameter.opts}
                 assert word in options, f"{line}: {command.name} has no {word}"
             else:
