@@ -9,7 +9,7 @@ from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given
 from reconciler.model.errors import ReconcileError
 
 if TYPE_CHECKING:
-    from reconciler.verify.findings import Report
+    from reconciler.verify.report import Report
 
 
 def verify(
@@ -25,11 +25,17 @@ def verify(
     until: Annotated[
         str | None, typer.Option(metavar="WHEN", help="Verify up to here, exclusive.", show_default=False)
     ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Have the next pass send again what Lago does not hold; show conflicts.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what --repair would do, and write nothing at all.")
+    ] = False,
     meter: MeterName = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the spend table with the ledger, and the ledger with what Lago holds and counts. Mends nothing."""
+    """Compare the spend table with the ledger, and the ledger with what Lago holds and counts."""
     with plainly():
         from datetime import UTC, datetime
 
@@ -47,6 +53,8 @@ def verify(
             reports = Verification(settings).run(
                 (lambda now: parse_when(since, now)) if since is not None else None,
                 (lambda now: parse_when(until, now)) if until is not None else None,
+                repair=repair,
+                dry_run=dry_run,
             )
         except ReconcileError as error:
             if as_json:  # a program gets its object whatever happens

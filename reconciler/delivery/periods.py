@@ -44,6 +44,7 @@ class Doubtful(NamedTuple):
     attempt: int
     events: int
     answer: str | None
+    is_open: bool
     external_id: str
     at: datetime
     places: list[int]
@@ -195,7 +196,9 @@ class Periods:
             fates.waiting += row.places if state == "planned" else []
             return
         verdict = judge(row.at, *known)
-        target = first_sure_moment(known[0]) if self._rule == "move" and not verdict.goes else None
+        # An event that Lago may yet show under its timestamp keeps it: under another one it would count besides.
+        moves = self._rule == "move" and not verdict.goes and not row.is_open
+        target = first_sure_moment(known[0]) if moves else None
         if target is not None:
             fates.moved |= dict.fromkeys(row.places, f"{target.timestamp():.3f}")
         elif not verdict.goes:

@@ -165,6 +165,7 @@ batch = Table(
     Column("decided_by", Text),
     Column("reason", Text),
     Column("verified_at", MOMENT),
+    Column("repaired_at", MOMENT),
     Column("subscribers_seen", Boolean, nullable=False, server_default=false()),
     CheckConstraint("state IN ('planned', 'accepted', 'quarantined', 'discarded', 'held')", name="batch_state"),
     CheckConstraint("(state = 'held') = (held_for IS NOT NULL)", name="batch_held_for"),

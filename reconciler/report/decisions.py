@@ -9,10 +9,10 @@ from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from psycopg.rows import args_row
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from reconciler.database.postgres import execute
-from reconciler.ledger import alarms
+from reconciler.ledger import alarms, tables
 from reconciler.ledger.balance import balance
 from reconciler.ledger.outbox import Part, split_off
 from reconciler.ledger.passes import Patience, passes
@@ -193,8 +193,9 @@ def _chosen(connection: Connection, state: Waiting, wanted: Sequence[str], meter
 
 
 def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequence[int]) -> None:
-    """Plan what a conflict held behind these events: Lago's events stand for them, or they go again."""
+    """Plan what a conflict held behind these events: Lago's events stand for them, or they go again, and first."""
     values = {"meters": names, "batches": decided}
     for id_, attempt, events, places in execute(connection, "report/held_behind", values).fetchall():
-        goes = Part(places, "planned", open=True)
-        split_off(connection, id_, attempt, events, [goes], stays=Part((), "held", held_for="conflict", open=True))
+        goes, stays = Part(places, "planned", open=True), Part((), "held", held_for="conflict", open=True)
+        made = split_off(connection, id_, attempt, events, [goes], stays=stays)
+        connection.execute(update(tables.batch).where(tables.batch.c.id.in_(made)).values(behind=True))

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from decimal import Context, Decimal
 from typing import Any, Literal, NamedTuple
 
 from reconciler.model.errors import ReconcileError
 from reconciler.model.money import plain, total
-from reconciler.report.summary import iso
 
 WORST = 1000
 """So many single differences of a leg are kept; its sums have all."""
@@ -26,11 +25,13 @@ class Kind(NamedTuple):
         name: one phrase; of each leg unique.
         drift: whether a person should look. What is declared, or ends by itself, is none.
         means: what it is, and what to do.
+        is_mended: whether a repair does that.
     """
 
     name: str
     drift: bool
     means: str
+    is_mended: bool = False
 
 
 class Difference(NamedTuple):
@@ -187,50 +188,4 @@ class Leg:
                 }
                 for each in self.worst
             ],
-        }
-
-
-@dataclass
-class Report:
-    """What was found of one meter.
-
-    Attributes:
-        meter: its name.
-        since: from which window on the spend table was compared.
-        until: up to which, exclusive; and up to where events were asked for.
-        legs: in the order of the flow.
-        verified_until: up to here all settled windows from `since` on are verified; None if none is.
-        error: why nothing could be done.
-    """
-
-    meter: str
-    since: datetime | None = None
-    until: datetime | None = None
-    legs: list[Leg] = field(default_factory=list)
-    verified_until: datetime | None = None
-    error: ReconcileError | None = None
-
-    @property
-    def errors(self) -> list[ReconcileError]:
-        """Why it could not do all of its work; of several legs with one reason the first one's."""
-        found = [error for error in (self.error, *(leg.error for leg in self.legs)) if error]
-        return list({str(error): error for error in reversed(found)}.values())[::-1]
-
-    @property
-    def exit_code(self) -> int:
-        """1 if it could not do all of its work, 3 on drift, else 0."""
-        if self.errors:
-            return self.errors[0].exit_code
-        return 3 if any(leg.drifts for leg in self.legs) else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values: times as ISO text in UTC."""
-        return {
-            "meter": self.meter,
-            "since": iso(self.since),
-            "until": iso(self.until),
-            "verified_until": iso(self.verified_until),
-            "legs": [leg.as_json() for leg in self.legs],
-            "error": str(self.error) if self.error else None,
-            "exit_code": self.exit_code,
         }

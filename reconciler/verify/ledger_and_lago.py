@@ -5,12 +5,9 @@ What was found is kept with the batch, so that nothing is read twice and a run t
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from functools import cached_property
-from json import loads
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from psycopg.rows import class_row, namedtuple_row
 from sqlalchemy import func, select
@@ -21,7 +18,9 @@ from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import total
 from reconciler.model.words import count
+from reconciler.verify.accepted import Batch, Event
 from reconciler.verify.findings import Difference, Kind, Leg
+from reconciler.verify.repair import Repair
 from reconciler.verify.slices import Slice, slices
 from reconciler.verify.strangers import Strangers
 
@@ -29,9 +28,16 @@ MISSING = Kind(
     "missing in Lago",
     drift=True,
     means="Lago took these events and does not show them: deleted with their metric, lost on the way to ClickHouse, or "
-    "not in a backup that was restored.",
+    "not in a backup that was restored. `reconcile verify --repair` has the next pass send them again.",
+    is_mended=True,
 )
-CHANGED = Kind("another event in Lago", drift=True, means="Under these ids Lago holds something else than was sent.")
+CHANGED = Kind(
+    "another event in Lago",
+    drift=True,
+    means="Under these ids Lago holds something else than was sent. `reconcile verify --repair` makes them conflicts, "
+    "about which you decide.",
+    is_mended=True,
+)
 DOUBLED = Kind("twice in Lago", drift=True, means="Lago's ClickHouse store holds copies, and counts each of them.")
 
 STEP = 100
@@ -46,29 +52,28 @@ Held = Mapping[str, Sequence[Mapping[str, Any]]]
 """What Lago holds, by id."""
 
 
-@dataclass(frozen=True)
-class Sent:
-    """An accepted event."""
+class Bad(NamedTuple):
+    """An event that Lago does not hold as it was sent: what is wrong, and for people its id and how it differs."""
 
-    batch: int
-    transaction_id: str
-    window_start: datetime
-    subscription: str
-    cost: Decimal
-    payload: str
-
-    @cached_property
-    def event(self) -> dict[str, Any]:
-        """The event as values."""
-        event: dict[str, Any] = loads(self.payload)
-        return event
+    event: Event
+    kind: Kind
+    words: str
 
 
 class LedgerAndLago:
     """Reads one meter's accepted events back."""
 
     def __init__(
-        self, meter: Meter, ledger: Ledger, lago: Lago, leg: Leg, *, counts_once: bool, visible: timedelta
+        self,
+        meter: Meter,
+        ledger: Ledger,
+        lago: Lago,
+        leg: Leg,
+        *,
+        counts_once: bool,
+        visible: timedelta,
+        repair: Repair | None = None,
+        asks_by_id: bool = False,
     ) -> None:
         """Ask nothing yet.
 
@@ -79,6 +84,9 @@ class LedgerAndLago:
             leg: where it is noted what is found.
             counts_once: whether copies of an event count once.
             visible: how long after its answer an event can be read back.
+            repair: mends what is found; None leaves it.
+            asks_by_id: whether every event that is not in its place is looked for by its id: a store that does not
+                refuse ids would take it once more.
         """
         self._meter = meter
         self._ledger = ledger
@@ -86,7 +94,8 @@ class LedgerAndLago:
         self._readback = Readback(lago)
         self._counts_once = counts_once
         self._visible = visible
-        self._asked_by_id = 0
+        self._repair = repair
+        self._left_to_ask = inf if asks_by_id else _ASKED_BY_ID
         self._leg = leg
         self._strangers = Strangers(meter, ledger, leg)
 
@@ -109,32 +118,47 @@ class LedgerAndLago:
         place: dict[str, Any] = {"settled": False, "first_window": datetime.min.replace(tzinfo=UTC), "id": 0}
         events = 0
         while rows := self._ledger.once("verify/unverified", values | place, namedtuple_row):
-            self._read([row.id for row in rows], {row.id for row in rows if row.verified_at is not None})
+            batches = [
+                Batch(row.id, row.attempts, row.events, row.answer, is_verified=row.verified_at is not None)
+                for row in rows
+            ]
+            self._read(batches, values["visible"])
             events += sum(row.events for row in rows)
             self._leg.checked = count(events, "event")
             place = {name: getattr(rows[-1], name) for name in place}
 
-    def _read(self, batches: Sequence[int], verified: set[int]) -> None:
-        """Read one step's batches back, and mark those that are as they were sent."""
-        sent = self._ledger.once("verify/sent", {"batches": batches}, class_row(Sent))
+    def _read(self, batches: Sequence[Batch], visible: datetime) -> None:
+        """Read one step's batches back, mark those that are as they were sent, mend the others."""
+        ids = [batch.id for batch in batches]
+        sent = self._ledger.once("verify/sent", {"batches": ids}, class_row(Event))
         wanted = Counter(each.window_start for each in sent)
         span = {"meter": self._meter.name, "since": min(wanted), "until": max(wanted)}
         crowds = dict(self._ledger.once("verify/crowds", span))
-        bad: set[int] = set()
+        bad: dict[int, list[Bad]] = defaultdict(list)
         for part in slices(wanted, crowds, self._meter.timeline):
             mine = [each for each in sent if part.first <= each.window_start <= part.last]
             held: Held = self._whole(part, mine) if part.is_whole else {}
             # A page may have moved while others were read, and a moved event lies elsewhere: ask for these alone.
             doubted = [each for each in mine if self._judge(each, held.get(each.transaction_id, ()))]
             again = self._readback.held([each.event for each in doubted], _go_on) if doubted else {}
-            bad |= self._note(
-                mine, {**held, **{each.transaction_id: again.get(each.transaction_id, ()) for each in doubted}}
-            )
-        equal = [id_ for id_ in batches if id_ not in bad]
-        if equal or verified & bad:
-            self._ledger.once("verify/mark", {"ids": [*equal, *(verified & bad)], "equal": equal})
+            held = {**held, **{each.transaction_id: again.get(each.transaction_id, ()) for each in doubted}}
+            for found in self._note(mine, held):
+                bad[found.event.batch].append(found)
+        equal = [id_ for id_ in ids if id_ not in bad]
+        unmarked = [batch.id for batch in batches if batch.is_verified and batch.id in bad]
+        if equal or unmarked:
+            values = {"ids": [*equal, *unmarked], "equal": equal, "visible": visible}
+            self._ledger.once("verify/mark", values)
+        for batch in batches:
+            self._mend(batch, bad.get(batch.id, []))
 
-    def _whole(self, part: Slice, mine: Iterable[Sent]) -> Held:
+    def _mend(self, batch: Batch, bad: Sequence[Bad]) -> None:
+        lacking = [each.event for each in bad if each.kind is MISSING]
+        differing = [(each.event, each.words) for each in bad if each.kind is CHANGED]
+        if self._repair and (lacking or differing):
+            self._repair.mend(batch, lacking, differing)
+
+    def _whole(self, part: Slice, mine: Iterable[Event]) -> Held:
         """What Lago holds of these, by pages of all that it has there; the rest are strangers."""
         ours = {each.transaction_id: each.event.get("external_subscription_id") for each in mine}
         held: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -150,46 +174,45 @@ class LedgerAndLago:
             self._strangers.take(strangers)
         return held
 
-    def _note(self, sent: Iterable[Sent], held: Held) -> set[int]:
-        """Take the figures of events; return the batches of those that Lago does not hold as they were sent."""
-        bad: set[int] = set()
-        shown = []
+    def _note(self, sent: Iterable[Event], held: Held) -> list[Bad]:
+        """Take the figures of events; return those that Lago does not hold as they were sent."""
+        bad, shown = [], []
         for each in sent:
-            copies = _ours(each, held.get(each.transaction_id, ()))
+            copies = each.of(held.get(each.transaction_id, ()))
             kind = self._judge(each, copies)
             if kind is MISSING and (elsewhere := self._elsewhere(each)):
                 kind, copies = CHANGED, [elsewhere]
             counting = copies[:1] if self._counts_once else copies
             found = total(amount(copy) for copy in counting) if kind else each.cost
-            day = each.window_start.astimezone(UTC).date()
-            self._leg.days[day].add(each.cost, found)
+            self._leg.days[each.day].add(each.cost, found)
             if kind is None:
                 continue
-            bad.add(each.batch)
+            words = self._words(each, kind, copies)
+            bad.append(Bad(each, kind, words))
             lacking = total([each.cost, -found])
             self._leg.count(kind, 1, lacking)
-            shown.append(Difference(kind, day, each.subscription, 1, lacking, self._example(each, kind, copies)))
+            shown.append(Difference(kind, each.day, each.subscription[:200], 1, lacking, words))
         self._leg.show(shown)
         return bad
 
-    def _judge(self, sent: Sent, copies: Sequence[Mapping[str, Any]]) -> Kind | None:
+    def _judge(self, sent: Event, copies: Sequence[Mapping[str, Any]]) -> Kind | None:
         """What is wrong with what Lago holds under an event's id and subscription."""
-        copies = _ours(sent, copies)
+        copies = sent.of(copies)
         if not copies:
             return MISSING
         if any(self._readback.differ(sent.event, copy) for copy in copies):
             return CHANGED
         return DOUBLED if len(copies) > 1 and not self._counts_once else None
 
-    def _elsewhere(self, sent: Sent) -> Mapping[str, Any] | None:
-        """The event that Lago holds under the id at another time; a few are asked for."""
-        if self._asked_by_id == _ASKED_BY_ID:
+    def _elsewhere(self, sent: Event) -> Mapping[str, Any] | None:
+        """The event that Lago holds under the id at another time; only so many are asked for."""
+        if not self._left_to_ask:
             return None
-        self._asked_by_id += 1
+        self._left_to_ask -= 1
         found = self._lago.event(sent.transaction_id)
-        return found if found and _ours(sent, [found]) else None
+        return found if found and sent.of([found]) else None
 
-    def _example(self, sent: Sent, kind: Kind, copies: Sequence[Mapping[str, Any]]) -> str:
+    def _words(self, sent: Event, kind: Kind, copies: Sequence[Mapping[str, Any]]) -> str:
         if kind is not CHANGED:
             return sent.transaction_id
         other = next(copy for copy in copies if self._readback.differ(sent.event, copy))
@@ -197,12 +220,6 @@ class LedgerAndLago:
             f"{name} is {_field(other, name)}, was sent as {_field(sent.event, name)}"
             for name in differences(sent.event, other)
         )
-
-
-def _ours(sent: Sent, copies: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """Those under the event's own subscription."""
-    subscription = sent.event.get("external_subscription_id")
-    return [copy for copy in copies if copy.get("external_subscription_id") == subscription]
 
 
 def _field(event: Mapping[str, Any], name: str) -> str:

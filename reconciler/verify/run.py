@@ -1,7 +1,7 @@
-"""Verification of all meters: leg by leg, each meter's failure its own. It changes nothing but its own marks."""
+"""Verification of all meters: leg by leg, each meter's failure its own. What it finds it mends if told to."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,14 +12,18 @@ from reconciler.lago.stores import Store
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LagoError, LedgerError, ReconcileError, UsageError
+from reconciler.model.errors import LagoError, LedgerError, ReconcileError, SettingsError, UsageError
 from reconciler.model.when import When, whole_windows
+from reconciler.report.decisions import person
 from reconciler.report.status import require_ledger
 from reconciler.settings.load import MeterSettings, Settings
 from reconciler.verify.daily_tables import DailyTables
 from reconciler.verify.events_and_count import EventsAndCount
-from reconciler.verify.findings import Leg, Report
+from reconciler.verify.findings import Leg
 from reconciler.verify.ledger_and_lago import LedgerAndLago
+from reconciler.verify.repair import Repair
+from reconciler.verify.report import Report
+from reconciler.verify.spans import Spans
 from reconciler.verify.table_and_ledger import TableAndLedger
 
 
@@ -56,14 +60,19 @@ class Verification:
             connections=settings.connections,
         )
         self._told: tuple[Organization | None, Store] | None = None
+        self._mends = False
 
-    def run(self, since: When | None = None, until: When | None = None) -> list[Report]:
+    def run(
+        self, since: When | None = None, until: When | None = None, *, repair: bool = False, dry_run: bool = False
+    ) -> list[Report]:
         """Verify every meter of the settings.
 
         Args:
             since: verify all from there on, what was verified before as well. None compares the horizon of the spend
                 table, and reads back what was never verified.
             until: up to there, exclusive; None is as far as passes have looked.
+            repair: plan again what Lago lacks, and make conflicts of what it holds otherwise.
+            dry_run: write nothing at all; say what a repair would do.
 
         Returns:
             A report each. What could not be done is in it.
@@ -71,11 +80,19 @@ class Verification:
         Raises:
             ReconcileError: nothing could be done for any meter: source or ledger can't be reached or used.
         """
+        source = self._settings.source
+        if dry_run and self._settings.one_database and source.connections == 1:
+            raise SettingsError(
+                f"{source.variable} has connection_limit=1, and a dry run needs two connections: "
+                "write connection_limit=2."
+            )
+        self._mends = repair or dry_run
         try:
-            with self._ledger.transaction() as connection:
-                require_ledger(connection)
-            sight = self._source.sight()
-            return [self._one(wanted, sight, since, until) for wanted in self._settings.meters]
+            with self._ledger.dry() if dry_run else nullcontext():
+                with self._ledger.transaction() as connection:
+                    require_ledger(connection)
+                sight = self._source.sight()
+                return [self._one(wanted, sight, since, until) for wanted in self._settings.meters]
         finally:
             self._lago.close()
             self._source.close()
@@ -155,15 +172,7 @@ class Verification:
                 self._source.check(sight, stretch.terms)
             table.run(span.since, span.until, leg)
         with _part(report, Leg("c", "the ledger", "Lago's events")) as leg:
-            on_postgres = self._ask(meter) == "postgres"
-            LedgerAndLago(
-                meter,
-                self._ledger,
-                self._lago,
-                leg,
-                counts_once=not on_postgres and settings.deduplication,
-                visible=timedelta(0) if on_postgres else settings.lag,
-            ).run(span.events_since, span.until, again=span.again)
+            self._read_back(meter, span, report, leg)
         with _part(report, Leg("d", "the ledger", "what Lago counts", dated="from")) as leg:
             self._ask(meter)
             horizon = sight.now - settings.horizon
@@ -175,6 +184,33 @@ class Verification:
             )
         if not any(leg.error for leg in report.legs):
             report.verified_until = self._verified_until(meter, span, table.exact_until)
+
+    def _read_back(self, meter: Meter, span: Span, report: Report, leg: Leg) -> None:
+        """Leg c, and what it mends."""
+        settings, ledger, lago = self._settings, self._ledger, self._lago
+        on_postgres = self._ask(meter) == "postgres"
+        counts_once = not on_postgres and settings.deduplication
+        repair = None
+        if self._mends:
+            spans = Spans(ledger, lago, meter.organization or "")
+            asks_again = not on_postgres and not settings.deduplication
+            repair = Repair(meter, ledger, spans, decided_by=person(), asks_again=asks_again)
+            report.mended = repair.mended
+        reading = LedgerAndLago(
+            meter,
+            ledger,
+            lago,
+            leg,
+            counts_once=counts_once,
+            visible=timedelta(0) if on_postgres else settings.lag,
+            repair=repair,
+            asks_by_id=repair is not None and not on_postgres,
+        )
+        try:
+            reading.run(span.events_since, span.until, again=span.again)
+        finally:
+            if repair is not None and not repair.mended.is_nothing:
+                repair.review(settings)
 
     def _ask(self, meter: Meter) -> Store:
         """Ask Lago, once for all meters, which organization and store this is.

@@ -1,21 +1,22 @@
 -- doubtful_events: which events do not lie in the present period of a subscription, so that Lago may not bill them.
 --
--- Reads   batches of one state after a number, at most so many of them: planned ones that were never on their way, or
---         held ones of a closed period that are to be asked about again, of which all events are returned. What a person
---         has let go is not doubted again. Of a customer without any subscription nothing is doubtful.
+-- Reads   batches of one state after a number, at most so many of them: planned ones that were never on their way, or not
+--         since Lago was seen not to hold them (repaired); or held ones of a closed period that are to be asked about
+--         again, of which all events are returned. What a person has let go is not doubted again. Of a customer without
+--         any subscription nothing is doubtful.
 -- Returns one row for the events of a batch that share external id and timestamp: the batch, its attempt, how many
---         events it has, why it is held, the external id, the timestamp, the places.
+--         events it has, why it is held, whether Lago may yet show it, the external id, the timestamp, the places.
 --
 -- An event's timestamp is not before its window: only where the window begins before the period its text is read. The
 -- OFFSETs make it a look-up by batch, and let a text be read once.
 WITH candidate AS MATERIALIZED (
-    SELECT id, attempts, events, answer
+    SELECT id, attempts, events, answer, open_since IS NOT NULL AS is_open
     FROM reconciler.batch
     WHERE meter = %(meter)s
       AND state = %(state)s
       AND id > %(after)s
-      AND open_since IS NULL
-      AND CASE WHEN state = 'planned' THEN asked_at IS NOT NULL AND decided_at IS NULL
+      AND (open_since IS NULL OR repaired_at > coalesce(attempted_at, '-infinity'))
+      AND CASE WHEN state = 'planned' THEN asked_at IS NOT NULL AND (decided_at IS NULL OR decided_at <= repaired_at)
                ELSE held_for = 'closed period' AND coalesce(rests_until < clock_timestamp(), %(final)s) END
 ), span AS MATERIALIZED (
     SELECT external_id,
@@ -39,8 +40,8 @@ WITH candidate AS MATERIALIZED (
                   OFFSET 0) AS read
     WHERE moment IS NOT NULL AND (%(state)s = 'held' OR since IS NULL OR moment < since)
 )
-SELECT id, attempts, events, answer, subscription, moment, array_agg(place)
+SELECT id, attempts, events, answer, is_open, subscription, moment, array_agg(place)
 FROM doubtful
 WHERE number <= %(batches)s
-GROUP BY id, attempts, events, answer, subscription, moment
+GROUP BY id, attempts, events, answer, is_open, subscription, moment
 ORDER BY id

@@ -46,7 +46,7 @@ WITH ours AS (
         id, meter, first_window, last_window, events, input_tokens, output_tokens, requests, cost, behind,
         state, held_for, conflict, planned_at, asked_at, admitted_at, attempts, attempted_at, open_since,
         failed_at, failure, answered_at, answer, decided_at, decided_by, reason,
-        subscribers_seen)
+        subscribers_seen, repaired_at)
     SELECT part.batch, ours.meter, sums.first_window, sums.last_window, sums.events, sums.input_tokens,
            sums.output_tokens, sums.requests, sums.cost, ours.behind,
            part.state, part.held_for, coalesce(part.conflict, false), ours.planned_at, ours.asked_at, ours.admitted_at,
@@ -55,12 +55,14 @@ WITH ours AS (
                 WHEN coalesce(part.open, true) THEN ours.open_since
                 ELSE %(opened_before)s END,
            CASE WHEN part.failure IS NULL THEN ours.failed_at ELSE clock_timestamp() END, coalesce(part.failure, ours.failure),
-           CASE WHEN part.state <> 'planned' THEN clock_timestamp() END,
+           CASE WHEN part.state = ours.state THEN ours.answered_at
+                WHEN part.state <> 'planned' THEN clock_timestamp() END,
            part.answer,
            CASE WHEN part.decided_by IS NULL THEN ours.decided_at ELSE clock_timestamp() END,
            coalesce(part.decided_by, ours.decided_by),
            coalesce(part.reason, ours.reason),
-           ours.subscribers_seen
+           ours.subscribers_seen,
+           ours.repaired_at
     FROM ours, part JOIN sums USING (batch)
     ON CONFLICT (id) DO UPDATE
     SET first_window = excluded.first_window,

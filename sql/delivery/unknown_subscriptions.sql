@@ -1,9 +1,9 @@
 -- unknown_subscriptions: whose planned events need a look before they go: Lago has to be asked for their subscriptions,
 -- or they may not lie in the present period of one.
 --
--- Reads   planned batches that Lago was asked about and that were never on their way, and the mirror. A name is unknown
---         if it was never asked about, or what was told of it is no longer good. A subscription that is not there may be
---         made at any time: for usage from before the question it is asked for again.
+-- Reads   planned batches that Lago was asked about and that were never on their way, or not since they were repaired, and
+--         the mirror. A name is unknown if it was never asked about, or what was told of it is no longer good. A
+--         subscription that is not there may be made at any time: for usage from before the question it is asked for again.
 -- Returns the external ids, whether each is unknown, whether there was none of that name, and whether its events may be
 --         doubtful: the unknown ones first, then those without an active subscription, the longest not asked for first.
 --
@@ -19,8 +19,8 @@ FROM (SELECT subscription, min(window_start) AS earliest
       WHERE batch.meter = %(meter)s
         AND batch.state = 'planned'
         AND batch.asked_at IS NOT NULL
-        AND batch.open_since IS NULL
-        AND batch.decided_at IS NULL
+        AND (batch.open_since IS NULL OR batch.repaired_at > coalesce(batch.attempted_at, '-infinity'))
+        AND (batch.decided_at IS NULL OR batch.decided_at <= batch.repaired_at)
       GROUP BY subscription) AS wanted,
      LATERAL (
          SELECT coalesce(bool_and(status = 'none'), false) AS was_none,

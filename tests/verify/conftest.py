@@ -12,18 +12,29 @@ import pytest
 from reconciler.model.when import parse_when
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from reconciler.verify.findings import Leg, Report
+from reconciler.verify.findings import Leg
+from reconciler.verify.report import Report
 from reconciler.verify.run import Verification
 from tests.support import QUICK, STORES
 
 ONE = Decimal(1)
 
 
-def verify(environ: dict[str, str], since: str | None = None, until: str | None = None) -> Report:
+def verify(
+    environ: dict[str, str],
+    since: str | None = None,
+    until: str | None = None,
+    *,
+    repair: bool = False,
+    dry_run: bool = False,
+) -> Report:
     """`reconcile verify` of one meter in this process."""
     settings = replace(load_settings(environ=environ), limits=QUICK)
     [report] = Verification(settings).run(
-        partial(parse_when, since) if since else None, partial(parse_when, until) if until else None
+        partial(parse_when, since) if since else None,
+        partial(parse_when, until) if until else None,
+        repair=repair,
+        dry_run=dry_run,
     )
     return report
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator, Sequence
 from reconciler.cli import terminal
 from reconciler.cli.terminal import Row
 from reconciler.model.money import plain
-from reconciler.model.words import moment
-from reconciler.verify.findings import Kind, Leg, Report
+from reconciler.model.words import count, moment
+from reconciler.verify.findings import Kind, Leg
+from reconciler.verify.mended import Mended, Some, left
+from reconciler.verify.report import Report
 
 SHOWN = 20
 """So many days or customers of a leg are listed; `--json` has more."""
@@ -19,6 +21,9 @@ def verification(found: Report) -> None:
     for leg in found.legs:
         _details(leg)
     terminal.say(_conclusion(found))
+    if found.mended:
+        for line in _repair(found.mended, found):
+            terminal.say(line)
 
 
 def drift(found: Report) -> None:
@@ -89,3 +94,36 @@ def _conclusion(found: Report) -> str:
         f"All settled windows from {moment(found.since)} to {moment(found.verified_until)} UTC are verified: billed as "
         "the spend table has them, and held by Lago as they were sent."
     )
+
+
+def _repair(mended: Mended, found: Report) -> Iterator[str]:
+    """What a repair did, or would do, and what it leaves."""
+    yield "A repair would do this; nothing was written:" if mended.is_dry else "Repaired:"
+    if mended.is_nothing:
+        yield "- nothing: Lago holds each event that was read back as it was sent, or what differs is not ours to mend."
+    if mended.again.events:
+        once_more = " It asks Lago once more before that." if mended.asks_again else ""
+        yield (
+            f"- {_some(mended.again)} that Lago lacks: planned again, as sent before. The next pass sends what Lago "
+            f"will bill.{once_more}"
+        )
+    if mended.late.events:
+        yield (
+            f"- of these {_some(mended.late)} from before the present period of a subscription: the next pass asks for "
+            "its invoice. What a final one lacks it holds: see `reconcile held`."
+        )
+    if mended.conflicts.events:
+        yield (
+            f"- {_some(mended.conflicts)} that Lago holds otherwise: quarantined as conflicts. To let Lago's stand, "
+            "`reconcile quarantine discard ID… --reason TEXT`, and settle the difference by hand. To send ours once "
+            "more, when Lago's is gone, `reconcile quarantine retry ID…`."
+        )
+        yield from (f"  {example}" for example in mended.examples)
+    if mended.passed_over:
+        yield f"- {count(mended.passed_over, 'event')} left alone: something has happened to them meanwhile."
+    for leg, kind, number, amount in left(found.legs):
+        yield f"- not mended: leg {leg.name}, {kind.name}: {number:,}, {plain(abs(amount))} {leg.unit}."
+
+
+def _some(some: Some) -> str:
+    return f"{count(some.events, 'event')} ({plain(some.cost)} USD)"

@@ -5,8 +5,8 @@
 SELECT delivery.*, most_stuck.*
 FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
              coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
-             min(planned_at) FILTER (WHERE state = 'planned') AS planned_since,
-             clock_timestamp() - min(planned_at) FILTER (WHERE state = 'planned') AS planned_for,
+             min(greatest(planned_at, repaired_at)) FILTER (WHERE state = 'planned') AS planned_since,
+             clock_timestamp() - min(greatest(planned_at, repaired_at)) FILTER (WHERE state = 'planned') AS planned_for,
              (array_agg(failure ORDER BY attempted_at DESC NULLS LAST)
                   FILTER (WHERE state = 'planned' AND failure IS NOT NULL))[1] AS planned_failure,
              coalesce(sum(events) FILTER (WHERE state = 'quarantined'), 0)::bigint AS quarantined_events,

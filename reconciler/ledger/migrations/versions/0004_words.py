@@ -85,7 +85,9 @@ COMMENT ON TABLE reconciler.unsubscribed IS 'Usage that was sent for an external
 """
 
 _VERIFIED = """
-ALTER TABLE reconciler.batch ADD COLUMN verified_at TIMESTAMP WITH TIME ZONE;
+ALTER TABLE reconciler.batch
+    ADD COLUMN verified_at TIMESTAMP WITH TIME ZONE,
+    ADD COLUMN repaired_at TIMESTAMP WITH TIME ZONE;
 
 CREATE INDEX batch_not_verified ON reconciler.batch (meter, first_window)
     WHERE state = 'accepted' AND verified_at IS NULL;

@@ -1,0 +1,118 @@
+"""Repair of leg c: what Lago does not hold goes back to the passes, what it holds differently becomes a conflict.
+
+Nothing is sent here. Events that Lago lacks are planned again, as they are, with the attempt open; the next pass's gate
+and senders do the rest as with any batch whose end nobody knows. So whatever happens in between, they are billed once.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection
+
+from reconciler.database.postgres import execute
+from reconciler.lago.sentences import NotPermittedError
+from reconciler.ledger.balance import balance
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.outbox import Part, hold_later_revisions, split_off
+from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.store import Ledger
+from reconciler.model.money import total
+from reconciler.settings.load import Settings
+from reconciler.verify.accepted import Batch, Event
+from reconciler.verify.mended import Mended
+from reconciler.verify.spans import Span, Spans
+
+LACKING = "reconcile verify --repair: Lago did not hold it"
+DIFFERING = "reconcile verify --repair: Lago held it otherwise"
+"""Why, as the ledger keeps it."""
+
+
+class Repair:
+    """Repairs one meter's accepted batches; in a dry run it only counts."""
+
+    def __init__(self, meter: Meter, ledger: Ledger, spans: Spans, *, decided_by: str, asks_again: bool) -> None:
+        """Do nothing yet.
+
+        Args:
+            meter: whose batches.
+            ledger: where they are; a dry one is left alone.
+            spans: tells whose present period has begun since.
+            decided_by: who runs the command; kept.
+            asks_again: whether senders ask Lago once more before they send what is open.
+        """
+        self._meter = meter
+        self._ledger = ledger
+        self._spans = spans
+        self._decided_by = decided_by
+        self._known: dict[str, Span] = {}
+        self.mended = Mended(is_dry=ledger.is_dry, asks_again=asks_again)
+        """What was done."""
+
+    def mend(self, batch: Batch, lacking: Sequence[Event], differing: Sequence[tuple[Event, str]]) -> None:
+        """Let the events of a batch go their ways, in one transaction; the others stay accepted.
+
+        Args:
+            batch: which.
+            lacking: those that Lago does not hold.
+            differing: those that it holds otherwise, each with what differs.
+
+        Raises:
+            LagoError: Lago can't be asked about their subscriptions. Then nothing is done.
+        """
+        late = [each for each in lacking if self._is_late(each)]
+        if not self._ledger.is_dry and not self._record(batch, lacking, differing):
+            self.mended.passed_over += len(lacking) + len(differing)
+            return
+        self.mended.again.add(len(lacking), total(each.cost for each in lacking))
+        self.mended.late.add(len(late), total(each.cost for each in late))
+        self.mended.conflicts.add(len(differing), total(each.cost for each, _ in differing))
+        for _, words in differing:
+            self.mended.show(words)
+
+    def review(self, settings: Settings) -> None:
+        """Ring the alarms that follow."""
+        with self._ledger.transaction() as connection:
+            figures = balance(connection, self._meter.name, datetime.now(UTC) - settings.horizon)
+            gone = passes(connection, self._meter.name)
+            self._ledger.review(connection, self._meter.name, figures, gone, Patience.of(settings))
+
+    def _record(self, batch: Batch, lacking: Sequence[Event], differing: Sequence[tuple[Event, str]]) -> bool:
+        """Say whether the batch was still as it was asked for."""
+        parts = []
+        if lacking:
+            places = sorted(each.place for each in lacking)
+            parts.append(Part(places, "planned", decided_by=self._decided_by, reason=LACKING))
+        parts += [
+            Part(
+                [each.place],
+                "quarantined",
+                conflict=True,
+                answer=f"conflict: Lago holds another event under this id: {words}",
+                decided_by=self._decided_by,
+                reason=DIFFERING,
+            )
+            for each, words in differing
+        ]
+        stays = Part((), "accepted", answer=batch.answer)
+        with self._ledger.transaction() as connection:
+            made = split_off(connection, batch.id, batch.attempts, batch.events, parts, stays=stays)
+            if made:
+                execute(connection, "verify/repaired", {"batches": made})
+                self._hold(connection, made[bool(lacking) :])
+        return bool(made)
+
+    @staticmethod
+    def _hold(connection: Connection, conflicting: Sequence[int]) -> None:
+        if conflicting:
+            hold_later_revisions(connection, conflicting)
+
+    def _is_late(self, event: Event) -> bool:
+        """Whether an event lies before the present period of its subscription, as far as Lago tells."""
+        name = event.subscription
+        if name not in self._known:
+            try:
+                self._known[name] = self._spans.asked(name)
+            except NotPermittedError:
+                self._known[name] = Span("unknown")
+        span = self._known[name]
+        return span.status == "terminated" or (span.since is not None and event.moment < span.since)
