@@ -13,6 +13,7 @@ from psycopg import sql
 from bench.volume import SHAPES, Kind, fill
 from reconciler.capture.agenda import Agenda
 from reconciler.capture.chunks import Chunks
+from reconciler.capture.comparison import Comparison
 from reconciler.capture.looks import Looks
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Source
@@ -296,11 +297,14 @@ class Ground:
         assert meter is not None
         limits = Limits()
         settled = meter.timeline.floor(until)
-        planner = Planner(self._meter, self._source, self._sight, self._ledger, one_database=True, settled=settled)
+        comparison = Comparison(
+            self._meter, self._source, self._sight, self._ledger, one_database=True, settled=settled
+        )
         return Looks(
             meter,
-            planner,
-            Chunks(meter.name, planner, self._ledger, turn=limits.turn, seconds=limits.chunk, stopping=Event()),
+            comparison,
+            Planner(self._meter, comparison, self._ledger),
+            Chunks(meter.name, self._ledger, turn=limits.turn, seconds=limits.chunk, stopping=Event()),
             Agenda(meter.name, self._ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
             self._ledger,
             now=until + SETTLE,

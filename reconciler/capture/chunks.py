@@ -4,14 +4,17 @@ So the others' fresh looks come between, a kill loses little, and no statement r
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event
+from typing import Any, TypeVar
 
+from psycopg.rows import RowFactory
 from sqlalchemy import Connection
 
 from reconciler.capture.bookmarks import Bookmark
-from reconciler.capture.planner import Planner
+from reconciler.capture.comparison import Comparison
 from reconciler.database.postgres import timed_out
 from reconciler.ledger import meters
 from reconciler.ledger.store import Ledger
@@ -19,38 +22,41 @@ from reconciler.model.errors import MeterChangedError, ReconcileError, StoppedEr
 from reconciler.model.terms import Stretch
 from reconciler.report.figures import Tally
 
+Done = TypeVar("Done")
+
 
 class Chunks:
-    """The chunks of one pass over one meter."""
+    """The chunks of one pass over one meter. What returns an iterator does its work as that is iterated."""
 
-    def __init__(
-        self, meter: str, planner: Planner, ledger: Ledger, *, turn: float, seconds: float, stopping: Event
-    ) -> None:
+    def __init__(self, meter: str, ledger: Ledger, *, turn: float, seconds: float, stopping: Event) -> None:
         """Begin with chunks of a size that a usual fresh look has.
 
         Args:
             meter: whose turn a chunk waits for.
-            planner: compares and plans chunks.
-            ledger: where they are planned.
+            ledger: where chunks are compared and planned.
             turn: how many seconds to wait for the meter's turn.
             seconds: how long one chunk should take.
             stopping: set when the pass should end after its present chunk.
         """
         self._meter = meter
-        self._planner = planner
         self._ledger = ledger
         self._turn = turn
         self._stopping = stopping
         self._size = ChunkSize(seconds)
         self._working_since = 0.0  # when the chunk in hand got its turn
 
-    def plan(self, stretch: Stretch, bookmark: Bookmark, done: Callable[[Stretch, Tally | None], None]) -> None:
+    def plan(
+        self, plan: Callable[[Connection, Stretch], Tally], stretch: Stretch, bookmark: Bookmark
+    ) -> Iterator[tuple[Stretch, Tally | None]]:
         """Plan a stretch, each chunk committed with how far it came.
 
         Args:
+            plan: plans a chunk in a transaction that has the meter's turn.
             stretch: whole settled windows in scope.
             bookmark: keeps the place.
-            done: told of each chunk and its figures; None where another pass had done the chunk.
+
+        Returns:
+            Each chunk and its figures; None where another pass had done the chunk.
 
         Raises:
             MeterChangedError: another pass has changed the meter's terms.
@@ -58,18 +64,54 @@ class Chunks:
             StoppedError: the pass was told to stop.
         """
 
-        def plan(chunk: Stretch) -> None:
+        def plan_one(chunk: Stretch) -> Tally | None:
             tally = None
-            with self._ledger.transaction(planning=True) as connection:
-                meters.take_turn(connection, self._meter, seconds=self._turn)
-                self._working_since = time.monotonic()
+            with self._our_turn() as connection:
                 self._see_terms(connection, chunk)
                 if not bookmark.is_past(connection, chunk.until):
-                    tally = self._planner.plan(connection, chunk)
+                    tally = plan(connection, chunk)
                     bookmark.move(connection, chunk.until)
-            done(chunk, tally)
+            return tally
 
-        self.each(stretch, plan)
+        return self.each(stretch, plan_one)
+
+    def compared(
+        self,
+        comparison: Comparison,
+        name: str,
+        stretch: Stretch,
+        row: RowFactory[Any],
+        further: Mapping[str, Any] | None = None,
+    ) -> Iterator[tuple[Stretch, list[Any]]]:
+        """Compare a stretch while nobody else plans; nothing is changed.
+
+        Args:
+            comparison: finds what differs.
+            name: the statement of sql/ that says what of it is wanted.
+            stretch: whole settled windows.
+            row: makes its rows.
+            further: values that only this statement has.
+
+        Returns:
+            Each chunk and its rows.
+
+        Raises:
+            NoTurnError: another pass has the meter's turn.
+        """
+
+        def compare(chunk: Stretch) -> list[Any]:
+            with self._our_turn() as connection:
+                return comparison.rows(connection, name, chunk, row, further)
+
+        return self.each(stretch, compare)
+
+    @contextmanager
+    def _our_turn(self) -> Iterator[Connection]:
+        """A transaction of the ledger that has the meter's turn."""
+        with self._ledger.transaction(planning=True) as connection:
+            meters.take_turn(connection, self._meter, seconds=self._turn)
+            self._working_since = time.monotonic()
+            yield connection
 
     def _see_terms(self, connection: Connection, chunk: Stretch) -> None:
         """See that the chunk's terms still hold: another pass may have given the meter other settings meanwhile."""
@@ -81,8 +123,11 @@ class Chunks:
                 "stopped. Run again."
             )
 
-    def each(self, stretch: Stretch, work: Callable[[Stretch], None]) -> None:
+    def each(self, stretch: Stretch, work: Callable[[Stretch], Done]) -> Iterator[tuple[Stretch, Done]]:
         """Do the work on chunks whose size follows from how long each took; one that takes too long is cut.
+
+        Returns:
+            Each chunk and what came of it.
 
         Raises:
             StoppedError: the pass was told to stop.
@@ -94,12 +139,13 @@ class Chunks:
             chunk = Stretch(stretch.terms, position, self._size.until(stretch, position))
             self._working_since = time.monotonic()
             try:
-                work(chunk)
+                done = work(chunk)
             except ReconcileError as error:
                 if timed_out(error) and self._size.cut(chunk):
                     continue
                 raise
             self._size.took(time.monotonic() - self._working_since)
+            yield chunk, done
             position = chunk.until
 
 

@@ -1,69 +1,111 @@
-"""Source and ledger compared for what people want to know: nothing is planned, nothing kept."""
+"""Source and ledger compared, in one transaction of the ledger: to plan, or for what people want to know.
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+The order is what makes concurrent passes safe: the meter's turn first, then the source's totals, then how far
+retention has come, then what is billed. Each statement sees all that was committed before it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.rows import dict_row
+from psycopg import sql
+from psycopg.rows import RowFactory
+from sqlalchemy import Connection
 
 from reconciler.capture.bring import Bringer
 from reconciler.capture.source import Sight, Source, values
 from reconciler.capture.subscriptions import Subscriptions
-from reconciler.database.postgres import cursor
+from reconciler.database.postgres import cursor, execute
 from reconciler.database.statements import statement
-from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.terms import Stretch
 from reconciler.settings.meter import MeterSettings
 
-_DAY = timedelta(days=1)
-
 
 class Comparison:
-    """Compares stretches of one meter's windows in a dry ledger."""
+    """Compares stretches of one meter's windows. What it returns of a statement are its rows, made by `row`."""
 
     def __init__(
-        self, wanted: MeterSettings, source: Source, sight: Sight, ledger: Ledger, *, one_database: bool
+        self,
+        meter: MeterSettings,
+        source: Source,
+        sight: Sight,
+        ledger: Ledger,
+        *,
+        one_database: bool,
+        settled: datetime,
     ) -> None:
         """Read nothing yet.
 
         Args:
-            wanted: the meter's settings.
+            meter: the meter's settings.
             source: the spend table.
             sight: what it looks like.
-            ledger: a dry one.
+            ledger: what is billed.
             one_database: whether it is where the spend table is.
+            settled: the end of the newest settled window.
         """
-        self._wanted = wanted
-        self._ledger = ledger
+        self._meter = meter
         self._bring = Bringer(source, sight, ledger, one_database=one_database)
-        self._subscriptions = Subscriptions(wanted)
+        self._subscriptions = Subscriptions(meter)
+        self._settled = settled
 
-    def rows(self, name: str, stretch: Stretch, given: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """What `sql/capture/<name>.sql` says of the stretch's differences.
+    def bring(self, connection: Connection, stretch: Stretch) -> dict[str, Any]:
+        """Bring what is compared into the transaction, which holds the meter's turn.
+
+        Returns:
+            The values of a statement that compares the stretch, which are whole settled windows in scope.
+        """
+        self._bring.totals(connection, stretch)
+        self._subscriptions.load(connection)
+        counted = self._counted(connection)
+        oldest = self._bring.oldest(connection, counted) if counted else None
+        meter = {"meter": self._meter.name, "template": self._meter.subscription}
+        return values(stretch) | meter | {"counted": counted, "oldest": oldest, "settled": self._settled}
+
+    @property
+    def compared(self) -> sql.Composed:
+        """The front of a statement that compares what was brought."""
+        return statement("capture/compared").format(
+            purge_mark=statement("capture/purge_mark"),
+            compare=statement("capture/compare").format(
+                subscription=self._subscriptions.expression, mapping=self._subscriptions.join
+            ),
+        )
+
+    def ask(self, connection: Connection, name: str, given: Mapping[str, Any], row: RowFactory[Any]) -> list[Any]:
+        """What `sql/<name>.sql` says of what was brought; `given` are its values."""
+        return cursor(connection, row).execute(statement(name).format(compared=self.compared), given).fetchall()
+
+    def rows(
+        self,
+        connection: Connection,
+        name: str,
+        stretch: Stretch,
+        row: RowFactory[Any],
+        further: Mapping[str, Any] | None = None,
+    ) -> list[Any]:
+        """What `sql/<name>.sql` says of a stretch; nothing is changed. `further` are values that only it has."""
+        with connection.begin_nested() as savepoint:
+            given = self.bring(connection, stretch) | dict(further or {})
+            found = self.ask(connection, name, given, row)
+            savepoint.rollback()
+        return found
+
+    def differing(self, connection: Connection, stretch: Stretch, scope: datetime) -> list[datetime]:
+        """The starts of the stretch's windows whose row count is not the one that the ledger recorded.
 
         Args:
-            name: of a statement around compare.sql.
+            connection: the ledger's transaction.
             stretch: whole settled windows.
-            given: further values of it.
+            scope: from here on also windows count that the ledger has not looked at.
         """
-        compare = statement("capture/compare").format(
-            subscription=self._subscriptions.expression, mapping=self._subscriptions.join
-        )
-        whole = statement(f"capture/{name}").format(compare=compare)
-        with self._ledger.transaction(planning=True) as connection:
-            self._bring.totals(connection, stretch)
-            self._subscriptions.load(connection)
-            fixed = {"meter": self._wanted.name, "template": self._wanted.subscription}
-            found = cursor(connection, dict_row).execute(whole, values(stretch) | fixed | dict(given or {}))
-            return found.fetchall()
+        self._bring.counts(connection, stretch)
+        given = values(stretch) | {"meter": self._meter.name, "scope": scope}
+        rows = execute(connection, "capture/differing_windows", given).fetchall()
+        return [start.astimezone(UTC) for (start,) in rows]
 
-
-def days(meter: Meter, since: datetime, until: datetime, *, newest_first: bool = False) -> Iterator[Stretch]:
-    """Cut `[since, until)` at midnight (UTC) and where the meter's terms change: as much as one statement may sum."""
-    since, until = since.astimezone(UTC), until.astimezone(UTC)
-    count = (until.date() - since.date()).days + 1
-    for number in reversed(range(count)) if newest_first else range(count):
-        midnight = datetime.combine(since.date(), datetime.min.time(), UTC) + number * _DAY
-        day = list(meter.timeline.stretches(max(since, midnight), min(until, midnight + _DAY)))
-        yield from reversed(day) if newest_first else day
+    def _counted(self, connection: Connection) -> datetime | None:
+        """From where on the source's oldest row says how far retention has come; None if nowhere."""
+        row = execute(connection, "capture/counted", {"meter": self._meter.name}).fetchone()
+        return row[0] if row else None

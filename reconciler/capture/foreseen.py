@@ -1,45 +1,62 @@
 """Whose usage a pass would plan, for a dry run: by subscription."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
-from reconciler.capture.comparison import Comparison, days
-from reconciler.ledger.meters import Meter
+from psycopg.rows import dict_row
+from sqlalchemy import Connection
+
+from reconciler.capture.chunks import Chunks
+from reconciler.capture.comparison import Comparison
+from reconciler.model.terms import Stretch
 from reconciler.report.foreseen import Usage
+
+_ALL: dict[str, Any] = {"subscriptions": None, "moments": None}
 
 
 class Foreseen:
-    """Reads what a pass over these spans would plan."""
+    """Takes in, chunk by chunk, what the looks of a dry run would plan."""
 
-    def __init__(self, meter: Meter, comparison: Comparison, spans: Sequence[tuple[datetime, datetime]]) -> None:
-        """Read nothing yet.
+    def __init__(self, comparison: Comparison, chunks: Chunks) -> None:
+        """Begin with nothing.
 
         Args:
-            meter: as the dry ledger has it.
-            comparison: its source and ledger.
-            spans: the windows that the pass looks at.
+            comparison: finds what differs.
+            chunks: reads a part of it again.
         """
-        self._meter = meter
         self._comparison = comparison
-        self._spans = spans
+        self._chunks = chunks
+        self._seen: list[Stretch] = []
+        self._usage: dict[str, Usage] = {}
 
-    def usage(self) -> dict[str, Usage]:
+    @property
+    def usage(self) -> Mapping[str, Usage]:
         """All of it."""
-        return self._read(None)
+        return self._usage
+
+    def see(self, connection: Connection, chunk: Stretch, given: Mapping[str, Any]) -> None:
+        """Take in a chunk that the comparison has brought; `given` are its values."""
+        _add(self._usage, self._comparison.ask(connection, "capture/foreseen", {**given, **_ALL}, dict_row))
+        self._seen.append(chunk)
 
     def before(self, moments: Mapping[str, datetime]) -> dict[str, Usage]:
-        """That of some subscriptions whose events are older than a moment each."""
-        return self._read(moments) if moments else {}
+        """That of some subscriptions whose events are older than a moment each: read again, up to the last moment.
 
-    def _read(self, moments: Mapping[str, datetime] | None) -> dict[str, Usage]:
-        given = {
-            "subscriptions": None if moments is None else list(moments),
-            "moments": None if moments is None else list(moments.values()),
-        }
+        Raises:
+            NoTurnError: another pass has the meter's turn.
+        """
         found: dict[str, Usage] = {}
-        for since, until in self._spans:
-            for stretch in days(self._meter, since, until):
-                for row in self._comparison.rows("foreseen", stretch, given):
-                    name = row.pop("subscription")
-                    found[name] = found.get(name, Usage()).and_(Usage(**row))
+        last = max(moments.values(), default=None)
+        given = {"subscriptions": list(moments), "moments": list(moments.values())}
+        for seen in self._seen:
+            if last is not None and seen.since < last:
+                for _, rows in self._chunks.compared(self._comparison, "capture/foreseen", seen, dict_row, given):
+                    _add(found, rows)
         return found
+
+
+def _add(usage: dict[str, Usage], rows: Iterable[dict[str, Any]]) -> None:
+    for row in rows:
+        name = row.pop("subscription")
+        usage[name] = usage.get(name, Usage()).and_(Usage(**row))

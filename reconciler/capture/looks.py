@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from reconciler.capture.agenda import Agenda, Kept, Look
 from reconciler.capture.bookmarks import Bookmark, NoBookmark, Position, Watermark
 from reconciler.capture.chunks import Chunks
+from reconciler.capture.comparison import Comparison
 from reconciler.capture.planner import Planner
 from reconciler.capture.scope import in_scope, spans
 from reconciler.ledger.meters import Meter
@@ -54,6 +55,7 @@ class Looks:
     def __init__(
         self,
         meter: Meter,
+        comparison: Comparison,
         planner: Planner,
         chunks: Chunks,
         agenda: Agenda,
@@ -70,8 +72,9 @@ class Looks:
 
         Args:
             meter: as it was at the pass's start.
-            planner: counts rows.
-            chunks: plans.
+            comparison: counts rows.
+            planner: plans a chunk.
+            chunks: cuts looks into chunks.
             agenda: where looks are kept.
             ledger: what was looked at before.
             now: the source's clock.
@@ -82,6 +85,7 @@ class Looks:
             progress: told after each chunk.
         """
         self._meter = meter
+        self._comparison = comparison
         self._planner = planner
         self._chunks = chunks
         self._agenda = agenda
@@ -143,25 +147,22 @@ class Looks:
 
         def probe(chunk: Stretch) -> None:
             with self._ledger.transaction(planning=True) as connection:
-                differing = self._planner.differing(connection, chunk, self._meter.start)
+                differing = self._comparison.differing(connection, chunk, self._meter.start)
             for start, end in spans(differing, chunk.terms.window):
                 self._walk("probe", start, end, NoBookmark())
-            self._progress("probe", since, until, chunk.until)
 
         for stretch in self._meter.timeline.stretches(since, until):
-            self._chunks.each(stretch, probe)
+            for chunk, _ in self._chunks.each(stretch, probe):
+                self._progress("probe", since, until, chunk.until)
         self._agenda.finish(look)
 
     def _walk(self, kind: Kind, since: datetime, until: datetime, bookmark: Bookmark) -> None:
         """Plan `[since, until)`, by the terms that hold there."""
         for stretch in self._meter.timeline.stretches(since, until):
-
-            def done(chunk: Stretch, tally: Tally | None, whole: Stretch = stretch) -> None:
+            for chunk, tally in self._chunks.plan(self._planner.plan, stretch, bookmark):
                 if tally is not None:
                     self.seen.add(chunk, tally)
-                    self._progress(kind, whole.since, whole.until, chunk.until)
-
-            self._chunks.plan(stretch, bookmark, done)
+                    self._progress(kind, stretch.since, stretch.until, chunk.until)
 
     def _begin(self, kind: Kept, unfinished: Sequence[Look]) -> Look:
         """The look of that kind that was cut off, or a new one over the horizon."""

@@ -3,30 +3,37 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
+from reconciler.model.terms import Stretch
 
 
 def in_scope(ledger: Ledger, meter: Meter, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
     """The parts of `[since, until)` in scope: windows backfilled, and those from the meter's start on."""
     start = meter.start
     if since < start:
-        table = tables.window
-        with ledger.transaction() as connection:
-            backfilled = connection.execute(
-                select(table.c.start)
-                .where(table.c.meter == meter.name, table.c.start >= since, table.c.start < min(start, until))
-                .order_by(table.c.start)
-            ).scalars()
-            earlier = [moment.astimezone(UTC) for moment in backfilled]
-        for stretch in meter.timeline.stretches(since, min(start, until)):
-            inside = [moment for moment in earlier if stretch.since <= moment < stretch.until]
-            yield from spans(inside, stretch.terms.window)
+        window = tables.window.c
+        for stretch in recorded(ledger, meter, (window.start >= since) & (window.start < min(start, until))):
+            yield stretch.since, stretch.until
     if max(since, start) < until:
         yield max(since, start), until
+
+
+def recorded(ledger: Ledger, meter: Meter, which: ColumnElement[bool]) -> Iterator[Stretch]:
+    """The windows of a meter that a look has seen and the condition takes, oldest first; neighbours are joined."""
+    window, timeline = tables.window.c, meter.timeline
+    with ledger.transaction() as connection:
+        some = select(window.start).where(window.meter == meter.name, which).order_by(window.start)
+        starts = [start.astimezone(UTC) for start in connection.scalars(some)]
+    if not starts:
+        return
+    for stretch in timeline.stretches(starts[0], timeline.window_end(starts[-1])):
+        inside = [start for start in starts if stretch.since <= start < stretch.until]
+        for since, until in spans(inside, stretch.terms.window):
+            yield Stretch(stretch.terms, since, until)
 
 
 def spans(starts: list[datetime], length: timedelta) -> Iterator[tuple[datetime, datetime]]:

@@ -23,8 +23,9 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class Planned(Protocol):
-    """Reads what a real run would plan, by subscription."""
+    """What a real run would plan, by subscription."""
 
+    @property
     def usage(self) -> Mapping[str, Usage]:
         """All of it."""
 
@@ -52,7 +53,7 @@ class Foresight:
         Args:
             wanted: the meter's settings.
             meter: its state.
-            planned: reads what would be planned.
+            planned: what would be planned.
             now: the source's clock.
             adopt: whether changes are declared.
 
@@ -68,7 +69,7 @@ class Foresight:
         gate.see_metric()
         next(self._lago.events(meter.timeline.latest.code, meter.watermark, meter.watermark), None)  # may the key?
 
-        usage = planned.usage()
+        usage = planned.usage
         found = self._sent(meter, sum(each.events for each in usage.values()))
         if wanted.closed_period != "send" and usage:
             mirror = Mirror(self._ledger, self._lago, organization or meter.organization or "", now)

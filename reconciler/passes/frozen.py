@@ -14,11 +14,11 @@ from threading import Event
 from typing import TypeVar
 
 from psycopg.rows import class_row
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, true, update
 
 from reconciler.capture.chunks import Chunks
-from reconciler.capture.planner import Planner
-from reconciler.capture.scope import spans
+from reconciler.capture.comparison import Comparison
+from reconciler.capture.scope import recorded
 from reconciler.capture.source import Sight, Source, open_source
 from reconciler.ledger import alarms, changes, credit, meters, tables
 from reconciler.ledger.balance import balance
@@ -36,6 +36,8 @@ from reconciler.settings.meter import MeterSettings
 
 Kind = TypeVar("Kind", bound=Entry)
 """Frozen buckets or credits."""
+
+_FROZEN = "capture/frozen"
 
 
 @dataclass(frozen=True)
@@ -122,31 +124,22 @@ class _Book:
     source: Source
     sight: Sight
     ledger: Ledger
-    planner: Planner
+    comparison: Comparison
+    chunks: Chunks
     turn: float
-    chunk: float
 
     def frozen(self) -> Iterator[FrozenBucket]:
         """The frozen buckets of all windows that had some when they were last looked at."""
-        found: list[FrozenBucket] = []
-
-        def compare(chunk: Stretch) -> None:
-            with self.ledger.transaction(planning=True) as connection:
-                meters.take_turn(connection, self.meter.name, seconds=self.turn)
-                found.extend(self._compared(connection, chunk))
-
-        chunks = Chunks(
-            self.meter.name, self.planner, self.ledger, turn=self.turn, seconds=self.chunk, stopping=Event()
-        )
         for stretch in self._stretches():
             self.source.check(self.sight, stretch.terms)
-            chunks.each(stretch, compare)
-        yield from found
+            for _, rows in self.chunks.compared(self.comparison, _FROZEN, stretch, class_row(FrozenBucket)):
+                yield from rows
 
     def frozen_in(self, connection: Connection, start: datetime) -> list[FrozenBucket]:
         """The frozen buckets of one window."""
         terms = self.meter.timeline.at(start)
-        return self._compared(connection, Stretch(terms, start, start + terms.window))
+        window = Stretch(terms, start, start + terms.window)
+        return self.comparison.rows(connection, _FROZEN, window, class_row(FrozenBucket))
 
     def credits(self) -> list[Credit]:
         """The credits that count."""
@@ -164,22 +157,10 @@ class _Book:
         look = {"meter": self.meter.name, "kind": "backfill", "since": start, "until": until, "position": start}
         connection.execute(insert(tables.look).values(look))
 
-    def _compared(self, connection: Connection, stretch: Stretch) -> list[FrozenBucket]:
-        return self.planner.compared(connection, "capture/frozen", stretch, class_row(FrozenBucket))
-
     def _stretches(self) -> Iterator[Stretch]:
-        table, timeline = tables.window.c, self.meter.timeline
-        mark = self.meter.purge_mark
-        with self.ledger.transaction() as connection:
-            query = select(table.start).where(table.meter == self.meter.name, table.frozen_buckets > 0)
-            rows = connection.scalars(query.order_by(table.start))
-            starts = [start.astimezone(UTC) for start in rows if mark is None or start > mark]
-        if not starts:
-            return
-        for stretch in timeline.stretches(starts[0], timeline.window_end(starts[-1])):
-            inside = [start for start in starts if stretch.since <= start < stretch.until]
-            for since, until in spans(inside, stretch.terms.window):
-                yield Stretch(stretch.terms, since, until)
+        window, mark = tables.window.c, self.meter.purge_mark
+        left = true() if mark is None else window.start > mark
+        return recorded(self.ledger, self.meter, left & (window.frozen_buckets > 0))
 
 
 @contextmanager
@@ -205,9 +186,10 @@ def _book(
 ) -> _Book:
     changes.refuse_moved(meter, source=asdict(sight.place))
     settled = meter.timeline.floor(sight.now - settings.settle)
-    planner = Planner(wanted, source, sight, ledger, one_database=settings.one_database, settled=settled)
-    limits = settings.limits
-    return _Book(meter, source, sight, ledger, planner, turn=limits.backfill_turn, chunk=limits.chunk)
+    comparison = Comparison(wanted, source, sight, ledger, one_database=settings.one_database, settled=settled)
+    turn, seconds = settings.limits.backfill_turn, settings.limits.chunk
+    chunks = Chunks(meter.name, ledger, turn=turn, seconds=seconds, stopping=Event())
+    return _Book(meter, source, sight, ledger, comparison, chunks, turn)
 
 
 def _decide(

@@ -70,14 +70,17 @@ class Work:
         self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
         self.summary.warnings = agreed.warnings
         meter = self._pull_back(agreed.meter)
-        looks = self._looks(meter, agreement.turn)
+        comparison, chunks = self._comparison(meter), self._chunks(meter, agreement.turn)
+        foreseen = Foreseen(comparison, chunks) if self.ledger.is_dry else None
+        looks = self._looks(meter, comparison, chunks, foreseen)
         with self._concluded(meter, looks):
             looks.fresh()
             self._backfill(looks, agreed.backfill)
             if not looks.seen.tally.rows and (agreed.begun or agreement.span):
                 self._see_open_windows(meter, looks)
             if isinstance(self.delivery, Foresight):
-                self._foresee(self.delivery, meter, looks, agreed.backfill, adopt=agreement.adopt)
+                assert foreseen is not None
+                self._foresee(self.delivery, meter, foreseen, adopt=agreement.adopt)
             else:
                 self._deliver(self.delivery, meter, looks, adopt=agreement.adopt)
 
@@ -88,15 +91,7 @@ class Work:
         self.summary.open_rows = self.source.count(Stretch(terms, looks.settled, max(end, self.sight.now)))
         self.summary.settled_at = end + self.settings.settle
 
-    def _foresee(self, foresight: Foresight, meter: Meter, looks: Looks, backfill: Span | None, *, adopt: bool) -> None:
-        spans = [(looks.fresh_since, looks.settled)]
-        if backfill is not None:
-            since = looks.from_oldest(backfill.since)
-            spans.append((since, min(backfill.until or looks.settled, looks.fresh_since)))
-        comparison = Comparison(
-            self.wanted, self.source, self.sight, self.ledger, one_database=self.settings.one_database
-        )
-        planned = Foreseen(meter, comparison, [(since, until) for since, until in spans if since < until])
+    def _foresee(self, foresight: Foresight, meter: Meter, planned: Foreseen, *, adopt: bool) -> None:
         self.summary.foreseen = foresight.foresee(self.wanted, meter, planned, self.sight.now, adopt=adopt)
         self.summary.warnings = self.summary.warnings + self.summary.foreseen.warnings
 
@@ -121,30 +116,35 @@ class Work:
         if away is not None:
             raise away
 
-    def _looks(self, meter: Meter, turn: float) -> Looks:
-        settings, limits = self.settings, self.settings.limits
-        settled = self._settled(meter, self.sight.now)
-        planner = Planner(
+    def _comparison(self, meter: Meter) -> Comparison:
+        return Comparison(
             self.wanted,
             self.source,
             self.sight,
             self.ledger,
-            one_database=settings.one_database,
-            settled=settled,
-            batch=limits.batch,
+            one_database=self.settings.one_database,
+            settled=self._settled(meter, self.sight.now),
         )
+
+    def _chunks(self, meter: Meter, turn: float) -> Chunks:
+        seconds = self.settings.limits.chunk
+        return Chunks(meter.name, self.ledger, turn=turn, seconds=seconds, stopping=self.stopping)
+
+    def _looks(self, meter: Meter, comparison: Comparison, chunks: Chunks, foreseen: Foreseen | None) -> Looks:
+        settings, limits = self.settings, self.settings.limits
 
         def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
             self.progress.looked(kind, since, until, position, looks.seen.tally.events_planned)
 
         looks = Looks(
             meter,
-            planner,
-            Chunks(meter.name, planner, self.ledger, turn=turn, seconds=limits.chunk, stopping=self.stopping),
+            comparison,
+            Planner(self.wanted, comparison, self.ledger, batch=limits.batch, foreseen=foreseen),
+            chunks,
             Agenda(meter.name, self.ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
             self.ledger,
             now=self.sight.now,
-            settled=settled,
+            settled=self._settled(meter, self.sight.now),
             lookback=settings.lookback,
             horizon=settings.horizon,
             oldest=self.source.oldest_row,

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
-from reconciler.capture.planner import Planner
+from reconciler.capture.chunks import Chunks
+from reconciler.capture.comparison import Comparison
 from reconciler.capture.source import Sight, open_source
 from reconciler.lago.client import Lago, Organization
 from reconciler.lago.stores import Store
@@ -146,22 +148,21 @@ class Verification:
 
     def _legs(self, wanted: MeterSettings, meter: Meter, sight: Sight, span: Span, report: Report) -> None:
         settings = self._settings
-        planner = Planner(
+        comparison = Comparison(
             wanted,
             self._source,
             sight,
             self._ledger,
             one_database=settings.one_database,
             settled=meter.timeline.floor(sight.now - settings.settle),
-            batch=settings.limits.batch,
         )
+        turn, seconds = settings.limits.turn, settings.limits.chunk
         table = TableAndLedger(
             meter,
-            planner,
+            comparison,
+            Chunks(meter.name, self._ledger, turn=turn, seconds=seconds, stopping=Event()),
             self._ledger,
             fresh_since=meter.timeline.floor(meter.watermark - settings.lookback),
-            turn=settings.limits.turn,
-            limits=settings.limits,
         )
         with _part(report, Leg("a", "LiteLLM's daily table", "the spend table")) as leg:
             for stretch in meter.timeline.stretches(span.since, span.until):

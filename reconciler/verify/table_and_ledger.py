@@ -5,19 +5,17 @@ A deep look sums in the source and compares in the ledger, and so does this; onl
 
 from datetime import UTC, datetime, time
 from decimal import Decimal
-from threading import Event
+from typing import Any
 
 from psycopg.rows import namedtuple_row
 
 from reconciler.capture.chunks import Chunks
-from reconciler.capture.planner import Planner
+from reconciler.capture.comparison import Comparison
 from reconciler.capture.scope import in_scope
-from reconciler.ledger import meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.terms import Stretch
 from reconciler.model.words import count
-from reconciler.settings.limits import Limits
 from reconciler.verify.findings import WORST, Difference, Kind, Leg
 
 NEXT = Kind("not billed yet, next pass", drift=False, means="Every pass looks at these windows: the next one bills it.")
@@ -56,24 +54,22 @@ class TableAndLedger:
     """Compares one meter's windows."""
 
     def __init__(
-        self, meter: Meter, planner: Planner, ledger: Ledger, *, fresh_since: datetime, turn: float, limits: Limits
+        self, meter: Meter, comparison: Comparison, chunks: Chunks, ledger: Ledger, *, fresh_since: datetime
     ) -> None:
         """Read nothing yet.
 
         Args:
             meter: as the ledger has it.
-            planner: compares.
+            comparison: finds what differs.
+            chunks: cuts spans into chunks.
             ledger: where it is billed.
             fresh_since: from here on every pass looks.
-            turn: how many seconds to wait for the meter's turn.
-            limits: how long a chunk should take.
         """
         self._meter = meter
-        self._planner = planner
+        self._comparison = comparison
+        self._chunks = chunks
         self._ledger = ledger
         self._fresh_since = fresh_since
-        self._turn = turn
-        self._chunks = Chunks(meter.name, planner, ledger, turn=turn, seconds=limits.chunk, stopping=Event())
         self.exact_until: datetime | None = None
         """Up to here there is no difference; None if there is none at all."""
 
@@ -86,15 +82,19 @@ class TableAndLedger:
         windows = 0
         for start, end in in_scope(self._ledger, self._meter, since, until):
             for stretch in self._meter.timeline.stretches(start, end):
-                self._chunks.each(stretch, lambda chunk: self._compare(chunk, leg))
+                self._compare(stretch, leg)
                 windows += (stretch.until - stretch.since) // stretch.terms.window
                 leg.checked = count(windows, "window")
 
-    def _compare(self, chunk: Stretch, leg: Leg) -> None:
+    def _compare(self, stretch: Stretch, leg: Leg) -> None:
         values = {"fresh_since": self._fresh_since, "most": WORST}
-        with self._ledger.transaction(planning=True) as connection:
-            meters.take_turn(connection, self._meter.name, seconds=self._turn)
-            rows = self._planner.compared(connection, "verify/differences", chunk, namedtuple_row, values)
+        for chunk, rows in self._chunks.compared(
+            self._comparison, "verify/differences", stretch, namedtuple_row, values
+        ):
+            self._note(chunk, rows, leg)
+
+    def _note(self, chunk: Stretch, rows: list[Any], leg: Leg) -> None:
+        """Note what differs in one chunk."""
         shown = []
         for row in rows:
             if row.fate is None:

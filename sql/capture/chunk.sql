@@ -2,20 +2,12 @@
 --         taken after the meter's turn and the source's totals.
 --
 -- Reads   the temp table totals: what the source says. No table that others own is read here.
--- Writes  the meter's purge mark (purge_mark.sql), its events and their batches (place.sql, batches.sql,
+-- Writes  the meter's purge mark (compared.sql), its events and their batches (place.sql, batches.sql,
 --         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql),
 --         whose usage is not billed (unbilled_customers.sql, found_unbilled.sql, forget_unbilled.sql, record_unbilled.sql).
 -- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
 --         that mark and the watermark.
-WITH moved AS (
-{purge_mark}
-), mark AS MATERIALIZED (
-    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark, purge_mark AS before
-    FROM reconciler.meter
-    WHERE name = %(meter)s
-), delta AS MATERIALIZED (
-{compare}
-), due AS MATERIALIZED (
+WITH {compared}, due AS MATERIALIZED (
 {place}
 ), batch AS MATERIALIZED (
 {batches}

@@ -1,13 +1,9 @@
 -- foreseen: what a pass would plan in [since, until), by subscription.
 --
--- Reads   the temp tables totals and mapping, and what is billed (compare.sql). Arrays of subscriptions and moments, if
---         they are not NULL, leave only the usage of these subscriptions whose events are older than that.
+-- Reads   what differs (compared.sql): run it where that is undone. Arrays of subscriptions and moments, if they are not
+--         NULL, leave only the usage of these subscriptions whose events are older than that.
 -- Returns one row a subscription: how many events, their cost, the first and the last window.
-WITH mark AS MATERIALIZED (
-    SELECT purge_mark FROM reconciler.meter WHERE name = %(meter)s
-), delta AS MATERIALIZED (
-{compare}
-), bound AS MATERIALIZED (
+WITH {compared}, bound AS MATERIALIZED (
     SELECT subscription, moment
     FROM unnest(%(subscriptions)s::text[], %(moments)s::timestamptz[]) AS given (subscription, moment)
 )

@@ -1,18 +1,9 @@
 -- frozen: which buckets of a span are frozen now, and by how much their source totals are below what is billed.
 --
--- Reads   the temp table totals, what compare.sql finds, the purge mark as it would be now (purge_mark.sql), and the
---         events and credits of the frozen buckets.
--- Writes  the purge mark: run it where that is undone.
+-- Reads   what differs, and the purge mark as it would be now (compared.sql): run it where that is undone. The events and
+--         credits of the frozen buckets.
 -- Returns one row a bucket, oldest window first. Long names are cut and say so.
-WITH moved AS (
-{purge_mark}
-), mark AS MATERIALIZED (
-    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark
-    FROM reconciler.meter
-    WHERE name = %(meter)s
-), delta AS MATERIALIZED (
-{compare}
-), frozen AS MATERIALIZED (
+WITH {compared}, frozen AS MATERIALIZED (
     SELECT delta.*,
            sha256(convert_to(concat(octet_length(convert_to(customer, 'UTF8')), ':', customer,
                                     octet_length(convert_to(model, 'UTF8')), ':', model), 'UTF8')) AS bucket

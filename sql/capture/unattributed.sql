@@ -1,6 +1,6 @@
 -- unattributed: usage without a customer, by day (UTC) and model.
 --
--- Reads   totals, as totals.sql sums them over a span.
+-- Reads   totals, as totals.sql sums them over a span, and arrays of the begins and ends of what is in scope there.
 -- Returns one row a day and model, those with the most cost first.
 SELECT (window_start AT TIME ZONE 'UTC')::date AS day,
        CASE WHEN length(model) <= 200 THEN model
@@ -11,5 +11,8 @@ SELECT (window_start AT TIME ZONE 'UTC')::date AS day,
        sum(cost) AS cost
 FROM ({totals}) AS totals
 WHERE verdict = 'unattributed'
+  AND EXISTS (SELECT
+              FROM unnest(%(begins)s::timestamptz[], %(ends)s::timestamptz[]) AS scope (begins, ends)
+              WHERE window_start >= begins AND window_start < ends)
 GROUP BY 1, model
 ORDER BY 1 DESC, cost DESC, model

@@ -1,12 +1,8 @@
 -- unmapped: the customers of [since, until) that the mapping lacks, as it is now.
 --
--- Reads   the temp tables totals and mapping, and what is billed (compare.sql).
+-- Reads   what differs (compared.sql): run it where that is undone.
 -- Returns one row a customer: a hash of its name, the name, cut if it is long, and its usage that is not billed.
-WITH mark AS MATERIALIZED (
-    SELECT purge_mark FROM reconciler.meter WHERE name = %(meter)s
-), delta AS MATERIALIZED (
-{compare}
-)
+WITH {compared}
 SELECT sha256(convert_to(customer, 'UTF8')) AS id,
        CASE WHEN length(customer) <= 200 THEN customer
             ELSE concat(left(customer, 200), '… (', length(customer), ' characters)') END AS customer,

@@ -1,21 +1,13 @@
 -- differences: what the spend table says beside what is billed, per day (UTC), and per customer where they differ.
 --
--- Reads   the temp table totals: what the source says; the meter's events (compare.sql). How far retention has
---         come is found as a pass does (purge_mark.sql), and the caller undoes it.
+-- Reads   the temp table totals: what the source says; what differs, and the purge mark as it would be now
+--         (compared.sql): run it where that is undone.
 -- Returns one row a day without a fate: billable usage; then for each day and fate the differences, source - billed, once
 --         in all (no customer) and once for each of the customers that differ most. Fates are those of compare.sql, and:
 --   next          what would be planned, in windows that every pass looks at: the next pass bills it
 --   unattributed  usage without a customer
 --   suspect       rows with negative, NaN or infinite spend, or negative tokens; without their cost
-WITH moved AS (
-{purge_mark}
-), mark AS MATERIALIZED (
-    SELECT coalesce((SELECT purge_mark FROM moved), purge_mark) AS purge_mark
-    FROM reconciler.meter
-    WHERE name = %(meter)s
-), delta AS MATERIALIZED (
-{compare}
-), difference AS (
+WITH {compared}, difference AS (
     SELECT (window_start AT TIME ZONE 'UTC')::date AS day, left(customer, 200) AS customer, requests, cost,
            CASE WHEN fate = 'plan' AND window_start >= %(fresh_since)s THEN 'next' ELSE fate END AS fate
     FROM delta

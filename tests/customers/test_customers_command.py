@@ -55,7 +55,7 @@ def test_usage_without_a_customer_is_told_by_day_and_model(
         spend_row(end_user=" ", spend=0.25, startTime=now),
         spend_row(end_user="", spend=0.125, startTime=now - timedelta(days=2), model="other"),
         spend_row(startTime=now),
-        spend_row(end_user="", spend=8, startTime=now - timedelta(days=9)),
+        spend_row(end_user="", spend=8, startTime=now - timedelta(days=5)),
     )
     environ = environment(proxy_db, billing.lago, ledger=ledger)
     assert reconcile(environ, since="3d").tally.unattributed_rows == 3
@@ -66,7 +66,9 @@ def test_usage_without_a_customer_is_told_by_day_and_model(
         (f"{now:%Y-%m-%d}", "openai/gpt-4o-mini", 2, 20, "0.75"),
         (f"{now - timedelta(days=2):%Y-%m-%d}", "other", 1, 10, "0.125"),
     ]
-    assert "2 lines since" in run(environ, "customers", "--unattributed", "--since", "7d").stdout
+    assert "2 lines since" in run(environ, "customers", "--unattributed", "--since", "7d").stdout, "8 USD are not ours"
+    reconcile(environ, since="6d", until="4d")
+    assert [line["cost"] for line in listed(environ, "--unattributed", "--since", "7d")] == ["0.75", "0.125", "8"]
     assert run(environ, "customers", "--unattributed", "--unmapped").returncode == 2
 
 

@@ -156,9 +156,6 @@ def test_a_pass_that_began_by_the_old_settings_bills_nothing_by_them(proxy_db: D
     reconcile(environ, since="1d")
     old = Stretch(Terms("openai_tokens", "end_user_id", 900, "model", True, ()), window(4), window(2))
     reconcile(environ | BY_USER)
-    planner: Any = None  # it comes to no planning
-    chunks = Chunks(
-        "default", planner, open_ledger(load_settings(environ=environ)), turn=1, seconds=1, stopping=Event()
-    )
+    chunks = Chunks("default", open_ledger(load_settings(environ=environ)), turn=1, seconds=1, stopping=Event())
     with pytest.raises(MeterChangedError, match="has given meter 'default' other settings"):
-        chunks.plan(old, NoBookmark(), lambda _chunk, _tally: None)
+        list(chunks.plan(lambda *_: pytest.fail("it is planned"), old, NoBookmark()))
