@@ -143,6 +143,8 @@ class Postgres:
             raise self._error(self._sentence(error.orig)) from error
         except psycopg.Error as error:
             raise self._error(self._sentence(error)) from error
+        except exc.PendingRollbackError:  # what ended it was said then
+            raise self._error(f"{self.where} has ended the transaction: run again.") from None
         except NoneLeftError:
             raise self._error(
                 f"{self.where}: all connections that its connection_limit or its server allows are in use for long: "

@@ -170,17 +170,19 @@ class Mirror:
     def told(self, external_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
         """What Lago tells of these now, as `subscriptions` has it; nothing is kept.
 
-        Whom Lago can't be asked for is left out.
+        Whom Lago can't be asked for is left out. A dry ledger's transaction stays open, however long it takes.
         """
         found: dict[str, list[dict[str, Any]]] = {}
         if len(external_ids) <= ONE_BY_ONE:
             for external_id in external_ids:
+                self._ledger.stay()
                 with suppress(CantBeAskedError):
                     found[external_id] = self.ask(external_id)
             return found
         listed: dict[str, list[dict[str, Any]]] = {external_id: [] for external_id in external_ids}
         for status in ("active", "terminated"):
             for page in self._lago.subscriptions(status):
+                self._ledger.stay()
                 for one in page:
                     if (name := str(one.get("external_id"))) in listed:
                         listed[name].append(one)

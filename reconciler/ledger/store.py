@@ -9,7 +9,7 @@ from psycopg.rows import RowFactory, tuple_row
 from sqlalchemy import Connection
 
 from reconciler.database.pool import Pool
-from reconciler.database.postgres import SET_BASED, Postgres, execute
+from reconciler.database.postgres import SET_BASED, Postgres, cursor, execute
 from reconciler.ledger import alarms, schema
 from reconciler.ledger.balance import Balance
 from reconciler.ledger.kinds.alarm import Alarm
@@ -70,6 +70,12 @@ class Ledger:
             return
         with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
             yield connection
+
+    def stay(self) -> None:
+        """Tell a dry ledger's server that this program is at work: it ends a transaction that waits for long."""
+        if self._dry is not None:
+            with self._postgres.plain_errors():
+                cursor(self._dry).execute("SELECT 1")
 
     def once(self, name: str, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row) -> list[Any]:
         """The rows of the statement `sql/<name>.sql`, in a transaction of its own; `row` makes them."""

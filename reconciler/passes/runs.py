@@ -1,7 +1,7 @@
 """The runs that the ledger remembers: when each pass began, how it ended, its summary."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -45,7 +45,8 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[N
         outcome, summary.error = f"failed: {error}", error
         raise
     finally:
-        _close_run(ledger, run_id, outcome, summary, patience)
+        with nullcontext() if outcome == "done" else suppress(ReconcileError):  # what failed first is told
+            _close_run(ledger, run_id, outcome, summary, patience)
 
 
 def _warnings_of_the_last(connection: Connection, meter: str) -> list[str]:

@@ -123,3 +123,23 @@ def test_it_keeps_no_pass_waiting(proxy_db: Database, lago: Sandbox) -> None:
 
     assert meanwhile.accepted == [1]
     assert would.error is None
+
+
+class _EndsIt(Silent):
+    """Ends the dry run's transaction when it has looked at a chunk, as a server does that is shut down."""
+
+    def __init__(self, source: Database) -> None:
+        self._source = source
+
+    def looked(self, *_: object) -> None:
+        self._source.fetch(
+            """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+               WHERE datname = current_database() AND state = 'idle in transaction'"""
+        )
+
+
+def test_a_transaction_that_the_server_ends_is_an_error_in_one_sentence(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(startTime=window(1)))
+    request = Request(since=partial(parse_when, "1h"), dry_run=True)
+    [would] = Pass(load_settings(environ=environment(proxy_db, lago))).run(request, _EndsIt(proxy_db))
+    assert "terminating connection" in str(would.error)

@@ -1,6 +1,7 @@
 """A dry run says what a real one would be refused for, what Lago would not bill, and about how long it takes."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.delivery.mirror import ONE_BY_ONE
 from reconciler.report.foreseen import takes
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, billing, last_month, long_ago
 from tests.process import only_object, run, sentences
-from tests.support import CODE, environment, reconcile
+from tests.support import CODE, QUICK, customers, environment, reconcile
 
 __all__ = ["billing"]
 
@@ -105,6 +107,16 @@ def test_unmapped_and_unsubscribed_and_late_usage_is_told_with_names(
         "  1 event (0.50 USD) from before the present billing period, held unless a draft invoice takes it",
     ):
         assert line in shown.stdout
+
+
+def test_a_lago_that_lists_its_subscriptions_for_long_ends_no_dry_run(proxy_db: Database, lago: Sandbox) -> None:
+    """Two pages of 1.2 seconds each, where a transaction may wait for 2."""
+    customers(proxy_db, ONE_BY_ONE + 1)
+    lago.faults({"kind": "slow", "seconds": 1.2, "count": None, "path": "/api/v1/subscriptions", "method": "GET"})
+    environ = environment(proxy_db, lago, RECONCILE_STATEMENT_TIMEOUT="1s")
+    would = reconcile(environ, since="2h", dry_run=True, limits=replace(QUICK, idle=1.0))
+    assert would.foreseen is not None
+    assert len(would.foreseen.unsubscribed) == ONE_BY_ONE + 1
 
 
 def test_a_first_look_that_bills_nothing_says_that_open_windows_follow(proxy_db: Database, lago: Sandbox) -> None:
