@@ -7,7 +7,7 @@ from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
 from reconciler.capture.comparison import Comparison
-from reconciler.capture.foreseen import Foreseen
+from reconciler.capture.foreseen_usage import ForeseenUsage
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
 from reconciler.ledger.kinds.source import overtaken
@@ -28,7 +28,7 @@ class Planner:
         ledger: Ledger,
         *,
         batch: int = 100,
-        foreseen: Foreseen | None = None,
+        foreseen: ForeseenUsage | None = None,
     ) -> None:
         """Read nothing yet.
 

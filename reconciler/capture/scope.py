@@ -16,13 +16,13 @@ def in_scope(ledger: Ledger, meter: Meter, since: datetime, until: datetime) -> 
     start = meter.start
     if since < start:
         window = tables.window.c
-        for stretch in recorded(ledger, meter, (window.start >= since) & (window.start < min(start, until))):
+        for stretch in stretches_where(ledger, meter, (window.start >= since) & (window.start < min(start, until))):
             yield stretch.since, stretch.until
     if max(since, start) < until:
         yield max(since, start), until
 
 
-def recorded(ledger: Ledger, meter: Meter, which: ColumnElement[bool]) -> Iterator[Stretch]:
+def stretches_where(ledger: Ledger, meter: Meter, which: ColumnElement[bool]) -> Iterator[Stretch]:
     """The windows of a meter that a look has seen and the condition takes, oldest first; neighbours are joined."""
     window, timeline = tables.window.c, meter.timeline
     with ledger.transaction() as connection:

@@ -9,7 +9,7 @@ from psycopg.rows import dict_row
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
-from reconciler.capture.scope import in_scope, recorded
+from reconciler.capture.scope import in_scope, stretches_where
 from reconciler.capture.source import open_source, values
 from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
@@ -94,7 +94,9 @@ class Unbilled:
             )
             turn, seconds = limits.backfill_turn, limits.chunk
             chunks = Chunks(meter.name, self._ledger, turn=turn, seconds=seconds, stopping=Event())
-            for stretch in recorded(self._ledger, meter, (window.start >= since) & (window.unmapped_buckets > 0)):
+            for stretch in stretches_where(
+                self._ledger, meter, (window.start >= since) & (window.unmapped_buckets > 0)
+            ):
                 for _, rows in chunks.compared(comparison, "capture/unmapped", stretch, dict_row):
                     yield from ((bytes(row.pop("id")), Unmapped(meter=wanted.name, **row)) for row in rows)
 

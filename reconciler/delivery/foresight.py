@@ -1,9 +1,8 @@
 """For a dry run: ask Lago all that a real one would ask before it sends. Nothing is sent, and nothing is kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.gate import Gate, Lagos
@@ -22,15 +21,8 @@ from reconciler.settings.meter import MeterSettings
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
-class Planned(Protocol):
-    """What a real run would plan, by subscription."""
-
-    @property
-    def usage(self) -> Mapping[str, Usage]:
-        """All of it."""
-
-    def before(self, moments: Mapping[str, datetime]) -> Mapping[str, Usage]:
-        """That of some subscriptions whose events are older than a moment each."""
+Before = Callable[[Mapping[str, datetime]], Mapping[str, Usage]]
+"""Reads the usage of some subscriptions whose events are older than a moment each."""
 
 
 class Foresight:
@@ -47,13 +39,23 @@ class Foresight:
         """Close the connections."""
         self._lago.close()
 
-    def foresee(self, wanted: MeterSettings, meter: Meter, planned: Planned, now: datetime, *, adopt: bool) -> Foreseen:
+    def foresee(
+        self,
+        wanted: MeterSettings,
+        meter: Meter,
+        usage: Mapping[str, Usage],
+        before: Before,
+        now: datetime,
+        *,
+        adopt: bool,
+    ) -> Foreseen:
         """See whether a real run would be let in, and what would become of what it would plan.
 
         Args:
             wanted: the meter's settings.
             meter: its state.
-            planned: what would be planned.
+            usage: what would be planned, by subscription.
+            before: reads the part of it that is older than given moments.
             now: the source's clock.
             adopt: whether changes are declared.
 
@@ -69,11 +71,10 @@ class Foresight:
         gate.see_metric()
         next(self._lago.events(meter.timeline.latest.code, meter.watermark, meter.watermark), None)  # may the key?
 
-        usage = planned.usage
         found = self._sent(meter, sum(each.events for each in usage.values()))
         if wanted.closed_period != "send" and usage:
             mirror = Mirror(self._ledger, self._lago, organization or meter.organization or "", now)
-            found = self._judged(found, usage, planned, mirror, periods)
+            found = self._judged(found, usage, before, mirror, periods)
         return replace(found, warnings=periods.warnings)
 
     def _sent(self, meter: Meter, events: int) -> Foreseen:
@@ -92,7 +93,7 @@ class Foresight:
         return Foreseen(events, length)
 
     def _judged(
-        self, found: Foreseen, usage: Mapping[str, Usage], planned: Planned, mirror: Mirror, periods: Periods
+        self, found: Foreseen, usage: Mapping[str, Usage], before: Before, mirror: Mirror, periods: Periods
     ) -> Foreseen:
         """Whose usage Lago has no subscription for, and whose lies before its present period."""
         try:
@@ -110,7 +111,7 @@ class Foresight:
         return replace(
             found,
             unsubscribed={name: usage[name] for name, some in spans.items() if not some},
-            closed=planned.before(late),
+            closed=before(late),
             unknown=len(usage) - len(told),
         )
 

@@ -254,7 +254,7 @@ def span(row: Mapping[str, Any]) -> Subscription:
     )
 
 
-def moment(value: object) -> datetime | None:
+def lagos_time(value: object) -> datetime | None:
     """A time of Lago's, in UTC; None if it is none."""
     try:
         return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
@@ -263,17 +263,17 @@ def moment(value: object) -> datetime | None:
 
 
 def _read(told: Mapping[str, Any]) -> dict[str, Any]:
-    started_at = moment(told.get("started_at")) or _EPOCH
+    started_at = lagos_time(told.get("started_at")) or _EPOCH
     ended = told.get("status") == "terminated"
     return {
         "status": told["status"],
         "lago_id": _text(told.get("lago_id")),
         "external_customer_id": _text(told.get("external_customer_id")),
-        "created_at": moment(told.get("created_at")) or started_at,
+        "created_at": lagos_time(told.get("created_at")) or started_at,
         "started_at": started_at,
-        "ended_at": (moment(told.get("terminated_at")) or started_at) if ended else None,
-        "period_started_at": moment(told.get("current_billing_period_started_at")),
-        "period_ends_at": moment(told.get("current_billing_period_ending_at")),
+        "ended_at": (lagos_time(told.get("terminated_at")) or started_at) if ended else None,
+        "period_started_at": lagos_time(told.get("current_billing_period_started_at")),
+        "period_ends_at": lagos_time(told.get("current_billing_period_ending_at")),
         "on_termination_invoice": _text(told.get("on_termination_invoice")),
     }
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
-from reconciler.delivery.mirror import Mirror, moment, span
+from reconciler.delivery.mirror import Mirror, lagos_time, span
 from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_moment, judge
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
@@ -171,7 +171,7 @@ class Periods:
         billed = []
         try:
             for period in self._lago.past_usage(customer, external_id):
-                since, until = moment(period.get("from_datetime")), moment(period.get("to_datetime"))
+                since, until = lagos_time(period.get("from_datetime")), lagos_time(period.get("to_datetime"))
                 if since is not None and until is not None:
                     invoice = self._invoice(period.get("lago_invoice_id")) or {}
                     status = str(invoice["status"]) if invoice.get("status") else None

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, func, insert, select, true, update
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
-from reconciler.capture.scope import recorded
+from reconciler.capture.scope import stretches_where
 from reconciler.capture.source import Sight, Source, open_source
 from reconciler.ledger import alarms, changes, credit, meters, tables
 from reconciler.ledger.balance import balance
@@ -160,7 +160,7 @@ class _Book:
     def _stretches(self) -> Iterator[Stretch]:
         window, mark = tables.window.c, self.meter.purge_mark
         left = true() if mark is None else window.start > mark
-        return recorded(self.ledger, self.meter, left & (window.frozen_buckets > 0))
+        return stretches_where(self.ledger, self.meter, left & (window.frozen_buckets > 0))
 
 
 @contextmanager

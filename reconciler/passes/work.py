@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from reconciler.capture.agenda import Agenda
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
-from reconciler.capture.foreseen import Foreseen
+from reconciler.capture.foreseen_usage import ForeseenUsage
 from reconciler.capture.looks import Looks
 from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, Source
@@ -71,7 +71,7 @@ class Work:
         self.summary.warnings = agreed.warnings
         meter = self._pull_back(agreed.meter)
         comparison, chunks = self._comparison(meter), self._chunks(meter, agreement.turn)
-        foreseen = Foreseen(comparison, chunks) if self.ledger.is_dry else None
+        foreseen = ForeseenUsage(comparison, chunks) if self.ledger.is_dry else None
         looks = self._looks(meter, comparison, chunks, foreseen)
         with self._concluded(meter, looks):
             looks.fresh()
@@ -91,8 +91,10 @@ class Work:
         self.summary.open_rows = self.source.count(Stretch(terms, looks.settled, max(end, self.sight.now)))
         self.summary.settled_at = end + self.settings.settle
 
-    def _foresee(self, foresight: Foresight, meter: Meter, planned: Foreseen, *, adopt: bool) -> None:
-        self.summary.foreseen = foresight.foresee(self.wanted, meter, planned, self.sight.now, adopt=adopt)
+    def _foresee(self, foresight: Foresight, meter: Meter, planned: ForeseenUsage, *, adopt: bool) -> None:
+        self.summary.foreseen = foresight.foresee(
+            self.wanted, meter, planned.usage, planned.before, self.sight.now, adopt=adopt
+        )
         self.summary.warnings = self.summary.warnings + self.summary.foreseen.warnings
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
@@ -130,7 +132,7 @@ class Work:
         seconds = self.settings.limits.chunk
         return Chunks(meter.name, self.ledger, turn=turn, seconds=seconds, stopping=self.stopping)
 
-    def _looks(self, meter: Meter, comparison: Comparison, chunks: Chunks, foreseen: Foreseen | None) -> Looks:
+    def _looks(self, meter: Meter, comparison: Comparison, chunks: Chunks, foreseen: ForeseenUsage | None) -> Looks:
         settings, limits = self.settings, self.settings.limits
 
         def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:

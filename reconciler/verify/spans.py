@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from psycopg.rows import namedtuple_row
 
-from reconciler.delivery.mirror import ONE_BY_ONE, moment
+from reconciler.delivery.mirror import ONE_BY_ONE, lagos_time
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger.store import Ledger
@@ -90,4 +90,4 @@ def _read(told: Mapping[str, Any]) -> Span:
 
 def latest(*moments: Any) -> datetime | None:
     """The latest of Lago's times."""
-    return max(filter(None, map(moment, moments)), default=None)
+    return max(filter(None, map(lagos_time, moments)), default=None)

@@ -28,14 +28,14 @@ class Alarm:
     cost: Decimal = Decimal(0)
 
 
-def usd(amount: Decimal) -> str:
+def exact(amount: Decimal) -> str:
     """An amount, exact: who reads an alarm may have to invoice it."""
     return f"{plain(amount)} USD"
 
 
 def whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
     """The first few by their cost, such as `acme (62.5 USD), globex (1 USD)`."""
-    return ", ".join(f"{brief(name)} ({usd(cost)})" for name, cost in zip(names, costs, strict=True))
+    return ", ".join(f"{short(name)} ({exact(cost)})" for name, cost in zip(names, costs, strict=True))
 
 
 def most_of(who: Whose | None) -> str:
@@ -43,6 +43,6 @@ def most_of(who: Whose | None) -> str:
     return f", most of it of {whose(who.customers, who.costs)}" if who else ""
 
 
-def brief(name: str) -> str:
+def short(name: str) -> str:
     """A name as a sentence has it: a huge one is cut, and there may be none."""
     return (name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…") or "no name"

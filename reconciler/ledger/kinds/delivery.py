@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from reconciler.ledger.balance import Balance
-from reconciler.ledger.kinds.alarm import Alarm, usd, whose
+from reconciler.ledger.kinds.alarm import Alarm, exact, whose
 from reconciler.ledger.passes import Passes, Patience
 from reconciler.model.money import total
 from reconciler.model.words import count, minute
@@ -46,7 +46,7 @@ def _undelivered(balance: Balance) -> Iterator[str]:
     why = f"the last failure: {balance.planned_failure}" if balance.planned_failure else "no try has failed"
     wait = "waits" if balance.planned_events == 1 else "wait"
     yield (
-        f"{count(balance.planned_events, 'event')} ({usd(balance.planned_cost)}) {wait} to be delivered, the oldest "
+        f"{count(balance.planned_events, 'event')} ({exact(balance.planned_cost)}) {wait} to be delivered, the oldest "
         f"since {minute(balance.planned_since)} ({why}). If Lago refuses or throttles us, mend that there; if there "
         "is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or RECONCILE_CONNECTIONS."
     )
@@ -59,7 +59,7 @@ def quarantined(balance: Balance) -> Iterator[Alarm]:
     cost = total([balance.quarantined_cost, balance.conflicting_cost.copy_negate()])
     yield Alarm(
         "quarantined",
-        f"Lago refuses {count(number, 'event')} for good ({usd(cost)}), most of it of "
+        f"Lago refuses {count(number, 'event')} for good ({exact(cost)}), most of it of "
         f"{whose(balance.quarantined_names, balance.quarantined_costs)}. Why: {balance.quarantined_answer}. "
         "`reconcile quarantine` shows them all. Mend the cause, then `reconcile quarantine retry --all`.",
         Decimal(number),
@@ -72,7 +72,7 @@ def conflict(balance: Balance) -> Iterator[Alarm]:
     if number := balance.conflicting_events:
         yield Alarm(
             "conflict",
-            f"Lago holds other events under the ids of {number:,} of ours ({usd(balance.conflicting_cost)}), most of "
+            f"Lago holds other events under the ids of {number:,} of ours ({exact(balance.conflicting_cost)}), most of "
             f"it of {whose(balance.conflicting_names, balance.conflicting_costs)}: another ledger or proxy bills "
             "under this meter's name. Their buckets send nothing more. Find out who else sends, compare by `reconcile "
             "quarantine`, then retry or discard.",
@@ -89,7 +89,7 @@ def held(balance: Balance) -> Iterator[Alarm]:
     are = "is" if balance.held_events == 1 else "are"
     yield Alarm(
         "held",
-        f"{count(balance.held_events, 'event')} {are} held back ({usd(balance.held_cost)}), most of it of "
+        f"{count(balance.held_events, 'event')} {are} held back ({exact(balance.held_cost)}), most of it of "
         f"{whose(balance.held_names, balance.held_costs)}. Why: {why}. `reconcile held` shows them all. Bill them in "
         "the present period (`reconcile held release --all --move`), or invoice them by hand and discard them; behind "
         "a conflict they wait for a decision about that.",
@@ -108,7 +108,7 @@ def unsubscribed(balance: Balance) -> Iterator[Alarm]:
     late = f" Of {began:,} of them there is one now that began later than their usage." if began else ""
     yield Alarm(
         "unsubscribed",
-        f"{count(balance.unsubscribed_events, 'event')} ({usd(balance.unsubscribed_cost)}) went to Lago for "
+        f"{count(balance.unsubscribed_events, 'event')} ({exact(balance.unsubscribed_cost)}) went to Lago for "
         f"{count(balance.unsubscribed_number, 'name')} of which it knows no subscription, most of it for "
         f"{whose(balance.unsubscribed_names, balance.unsubscribed_costs)}. No invoice covers it yet.{late} Make a "
         "subscription of that external id that reaches back (subscription_at) to "

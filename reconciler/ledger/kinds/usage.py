@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from reconciler.ledger.balance import Balance
-from reconciler.ledger.kinds.alarm import Alarm, brief, most_of, usd
+from reconciler.ledger.kinds.alarm import Alarm, exact, most_of, short
 from reconciler.model.words import count, minute
 
 NAMED = 3
@@ -17,7 +17,7 @@ def frozen(balance: Balance) -> Iterator[Alarm]:
         hold = "holds" if number == 1 else "hold"
         yield Alarm(
             "frozen",
-            f"{count(number, 'bucket')} {hold} less in the source than was billed ({usd(balance.frozen_cost)} less)"
+            f"{count(number, 'bucket')} {hold} less in the source than was billed ({exact(balance.frozen_cost)} less)"
             f"{most_of(balance.whose.get('frozen'))}: rows were deleted or lowered. Nothing is credited by itself: "
             "`reconcile frozen` lists them. Restore the rows, or credit it in Lago and put that on record by "
             "`reconcile frozen accept`.",
@@ -35,7 +35,7 @@ def unmapped(balance: Balance) -> Iterator[Alarm]:
     yield Alarm(
         "unmapped",
         f"RECONCILE_MAPPING lacks {customers} with usage ({count(balance.unmapped_buckets, 'bucket')}, "
-        f"{usd(balance.unmapped_cost)}){most_of(who)}, the oldest of "
+        f"{exact(balance.unmapped_cost)}){most_of(who)}, the oldest of "
         f"{minute(balance.unmapped_since)}. Add them: the next daily look bills them. Windows older than "
         "RECONCILE_HORIZON need a `reconcile --since` then. What retention deletes before is not billed.",
         Decimal(balance.unmapped_buckets),
@@ -60,7 +60,7 @@ def suspect(balance: Balance) -> Iterator[Alarm]:
 
 
 def _rows_of(customer: str, rows: int) -> str:
-    return f"{brief(customer)} ({count(rows, 'row')})"
+    return f"{short(customer)} ({count(rows, 'row')})"
 
 
 def unpriced(balance: Balance) -> Iterator[Alarm]:
@@ -68,7 +68,7 @@ def unpriced(balance: Balance) -> Iterator[Alarm]:
     if not balance.unpriced_rows:
         return
     models = balance.unpriced_models
-    names = ", ".join(brief(model) for model in models[:NAMED])
+    names = ", ".join(short(model) for model in models[:NAMED])
     have, cost = ("has", "costs") if balance.unpriced_rows == 1 else ("have", "cost")
     yield Alarm(
         "unpriced",
@@ -88,9 +88,9 @@ def late(balance: Balance) -> Iterator[Alarm]:
             "late",
             "Usage came to windows that retention has reached, in buckets that hold less than was billed"
             f"{most_of(balance.whose.get('late'))}: at least {count(balance.late_rows, 'row')}, and at least "
-            f"{usd(balance.late_cost)} that are not billed. Rows that were copied back are billed, late ones are not; "
-            "which is which can't be told. First copy back whatever you mean to: what is above billed then is billed "
-            "by itself. Invoice only the rest by hand.",
+            f"{exact(balance.late_cost)} that are not billed. Rows that were copied back are billed, late ones are "
+            "not; which is which can't be told. First copy back whatever you mean to: what is above billed then is "
+            "billed by itself. Invoice only the rest by hand.",
             Decimal(balance.late_rows),
             balance.late_cost,
         )

@@ -15,7 +15,7 @@ from reconciler.report.foreseen import Usage
 _ALL: dict[str, Any] = {"subscriptions": None, "moments": None}
 
 
-class Foreseen:
+class ForeseenUsage:
     """Takes in, chunk by chunk, what the looks of a dry run would plan."""
 
     def __init__(self, comparison: Comparison, chunks: Chunks) -> None:
@@ -28,16 +28,12 @@ class Foreseen:
         self._comparison = comparison
         self._chunks = chunks
         self._seen: list[Stretch] = []
-        self._usage: dict[str, Usage] = {}
-
-    @property
-    def usage(self) -> Mapping[str, Usage]:
+        self.usage: dict[str, Usage] = {}
         """All of it."""
-        return self._usage
 
     def see(self, connection: Connection, chunk: Stretch, given: Mapping[str, Any]) -> None:
         """Take in a chunk that the comparison has brought; `given` are its values."""
-        _add(self._usage, self._comparison.ask(connection, "capture/foreseen", {**given, **_ALL}, dict_row))
+        _add(self.usage, self._comparison.ask(connection, "capture/foreseen", {**given, **_ALL}, dict_row))
         self._seen.append(chunk)
 
     def before(self, moments: Mapping[str, datetime]) -> dict[str, Usage]:
