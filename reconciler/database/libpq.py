@@ -5,6 +5,7 @@ LiteLLM's Prisma reads none of them, so that where and as whom to connect is wha
 """
 
 import os
+import re
 
 NOT_READ = (
     "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGUSER", "PGSERVICE", "PGOPTIONS", "PGTARGETSESSIONATTRS",
@@ -27,6 +28,12 @@ def leave_out() -> None:
         os.environ.pop(name, None)
 
 
+_OPENSSL_FAILS = re.compile(r"could not (generate nonce|create SSL context)|no ciphers", re.ASCII)
+"""How libpq says that OpenSSL does not work in this process."""
+
+
 def blamed(said: str) -> list[str]:
-    """The variables whose value libpq speaks of in its words."""
-    return [name for name in READ if (value := os.environ.get(name)) and value in said]
+    """The variables whose value libpq speaks of in its words, or that keep OpenSSL from its work."""
+    named = [name for name in READ if (value := os.environ.get(name)) and value in said]
+    openssl = ["OPENSSL_CONF"] if os.environ.get("OPENSSL_CONF") and _OPENSSL_FAILS.search(said) else []
+    return named + openssl

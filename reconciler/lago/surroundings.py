@@ -1,8 +1,8 @@
 """What the environment says of the way to Lago or a webhook: which proxy to go through, whose certificates to trust.
 
 The variables are those that most programs read: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower
-case; `SSL_CERT_FILE`, `SSL_CERT_DIR` and `SSLKEYLOGFILE`. What is wrong with one is said by its name, and its value is
-not quoted: a proxy's address may hold a password.
+case; `SSL_CERT_FILE`, `SSL_CERT_DIR`, `SSLKEYLOGFILE` and `OPENSSL_CONF`. What is wrong with one is said by its name,
+and its value is not quoted: a proxy's address may hold a password.
 """
 
 import os
@@ -84,15 +84,20 @@ def trust(base: str, proxy: Proxy | None, what: str = "Lago") -> ssl.SSLContext:
     Raises:
         SettingsError: a variable names a file or a folder that can't be used.
     """
+    try:
+        none = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    except ssl.SSLError as error:
+        cure = "mend or unset what OPENSSL_CONF names" if os.environ.get("OPENSSL_CONF") else "mend its openssl.cnf"
+        raise SettingsError(f"OpenSSL can't work as it is configured ({_why(error)}): {cure}.") from None
     if not (base.startswith("https:") or (proxy and proxy.proxy.url.scheme == "https")):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return none
     file, folder, log = (os.environ.get(name, "") for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"))
     if folder and not file and not any(Path(each).is_dir() for each in folder.split(os.pathsep)):
         raise SettingsError("SSL_CERT_DIR names no folder: name one with certificates, such as /etc/ssl/certs.")
     try:
         return httpx.create_ssl_context()
     except (OSError, ValueError) as error:  # that of a certificate is an OSError, too
-        why = re.sub(r" \(_ssl\.c:\d+\)$", "", getattr(error, "strerror", None) or str(error))
+        why = _why(error)
         if log and getattr(error, "filename", None) == log:
             raise SettingsError(f"SSLKEYLOGFILE names a file that can't be written ({why}): unset it.") from None
         if file:
@@ -101,6 +106,10 @@ def trust(base: str, proxy: Proxy | None, what: str = "Lago") -> ssl.SSLContext:
         raise SettingsError(
             f"The certificates that {what} is known by can't be loaded ({why}): set SSL_CERT_FILE."
         ) from None
+
+
+def _why(error: Exception) -> str:
+    return re.sub(r" \(_ssl\.c:\d+\)$", "", getattr(error, "strerror", None) or str(error))
 
 
 def untrusted() -> str:

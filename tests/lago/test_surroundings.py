@@ -1,5 +1,7 @@
 """Variables that httpx and OpenSSL read: each that is in the way is named in one sentence, and planning goes on."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from reconciler.model.errors import SettingsError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.lago.conftest import Connect
-from tests.process import run, sentences
+from tests.process import run, sentences, start
 from tests.support import EVENTS, assert_exact, environment
+
+TOP = Path(__file__).parents[2]
 
 HUSH = "pass-word-that-nobody-may-see"
 
@@ -130,6 +134,45 @@ def test_what_tls_cannot_use_is_said_by_the_name_of_its_variable(
     monkeypatch.setenv(variable, value.format(garbage=garbage, folder=tmp_path))
     assert told(connect, "https://lago.example").startswith(f"{variable} names ")
     assert connect(lago.url, lago.api_key).store() == "postgres", "plain http needs none of it"
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> str:
+    """A file of OpenSSL's settings that leaves it without what it needs: only old algorithms, which are not there."""
+    path = tmp_path / "openssl.cnf"
+    path.write_text("openssl_conf = a\n[a]\nproviders = b\n[b]\nlegacy = c\n[c]\nactivate = 1\n")
+    return str(path)
+
+
+def test_settings_of_openssl_that_leave_nothing_are_told_in_a_sentence_and_no_file_is_no_trouble(
+    proxy_db: Database, lago: Sandbox, broken: str
+) -> None:
+    """In processes of their own: OpenSSL reads them once."""
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, lago)
+    failing = start(environ | {"OPENSSL_CONF": broken}, "--since", "2h")
+    _, err = failing.communicate(timeout=60)
+    assert failing.returncode == 1
+    assert err.count("\n") == 1, err
+    assert "OPENSSL_CONF" in err
+
+    without = start(environ | {"OPENSSL_CONF": "/nowhere"}, "--since", "2h")
+    _, err = without.communicate(timeout=60)
+    assert (without.returncode, err) == (0, "")
+    assert_exact(proxy_db, lago)
+
+
+def test_a_client_names_the_variable_by_which_openssl_cannot_work(broken: str, lago: Sandbox) -> None:
+    asked = "from reconciler.lago.surroundings import trust; trust('http://lago.example', None)"
+    found = subprocess.run(
+        [sys.executable, "-c", asked],
+        env={"PYTHONPATH": str(TOP), "OPENSSL_CONF": broken},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.stderr.splitlines()[-1].startswith("reconciler.model.errors.SettingsError: OpenSSL can't work")
+    assert "mend or unset what OPENSSL_CONF names." in found.stderr
 
 
 def test_a_proxy_that_cannot_be_used_stops_only_delivery(proxy_db: Database, lago: Sandbox) -> None:
