@@ -1,22 +1,29 @@
 """Whose usage it is: what each customer was billed, and who can't be billed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
+import msgspec
 import psycopg
 from psycopg.rows import class_row
 
 from reconciler.database.statements import statement
 from reconciler.ledger.store import Ledger, open_ledger
+from reconciler.model.errors import ReconcileError
 from reconciler.model.money import plain
 from reconciler.report.status import meter_names, require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
 _AT_ONCE = 1000
+
+
+_IN_MEMORY = 8 * 2**20
+"""So many bytes of a list are kept in memory."""
 
 
 class Line:
@@ -62,6 +69,9 @@ class Customer(Line):
     last_window: datetime
 
 
+_READ = msgspec.json.Decoder(Customer)
+
+
 @dataclass(frozen=True)
 class Unmapped(Line):
     """The usage of a customer that the mapping lacks."""
@@ -93,6 +103,8 @@ def customers(
 ) -> Iterator[Customer]:
     """What was billed for each customer, those with the most cost first; memory stays flat.
 
+    All is read before the first is given: no transaction waits for a reader that pauses.
+
     Args:
         settings: where the ledger is.
         meter: only this one.
@@ -102,12 +114,13 @@ def customers(
 
     Raises:
         LedgerError: there is no ledger yet, or it has no such meter.
+        ReconcileError: a long list finds no room in the folder for temporary files.
     """
     ledger = open_ledger(settings)
     with ledger.transaction() as connection:
         require_ledger(connection)
         meter_names(connection, meter)
-    return _stream(ledger, {"meter": meter, "since": since, "limit": limit, "unsubscribed": unsubscribed})
+    return _kept(_stream(ledger, {"meter": meter, "since": since, "limit": limit, "unsubscribed": unsubscribed}))
 
 
 def _stream(ledger: Ledger, values: Mapping[str, Any]) -> Iterator[Customer]:
@@ -119,6 +132,22 @@ def _stream(ledger: Ledger, values: Mapping[str, Any]) -> Iterator[Customer]:
             rows.itersize = _AT_ONCE
             rows.execute(statement("report/customers"), values)
             yield from rows
+
+
+def _kept(rows: Iterable[Customer]) -> Iterator[Customer]:
+    """The rows, once all are read: what is more than a little waits in a temporary file."""
+    with SpooledTemporaryFile(_IN_MEMORY) as file:
+        try:
+            for row in rows:
+                file.write(msgspec.json.encode(row) + b"\n")
+            file.seek(0)
+        except OSError as error:
+            raise ReconcileError(
+                f"The list can't be kept in a temporary file ({error.strerror}): make room for it, or name another "
+                "folder in TMPDIR."
+            ) from error
+        for line in file:
+            yield _READ.decode(line)
 
 
 def _plain(value: object) -> object:

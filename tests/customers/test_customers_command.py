@@ -1,15 +1,21 @@
 """`reconcile customers`: who was billed how much, what is stuck, and who can't be billed, each with name and USD."""
 
 import csv
+import tempfile
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from reconciler.model.errors import ReconcileError
+from reconciler.report import customers as report
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, last_month, long_ago
 from tests.process import only_object, run
-from tests.support import environment, reconcile
+from tests.support import customers, environment, reconcile
 
 __all__ = ["billing"]
 from tests.periods.conftest import billing
@@ -44,6 +50,28 @@ def test_each_has_its_usage_its_subscription_and_what_is_stuck(proxy_db: Databas
     assert "there are more: --limit N" in shown
     rows = list(csv.DictReader(StringIO(run(environ, "customers", "--csv", "--since", since).stdout)))
     assert [row["customer"] for row in rows] == ["acme", "nobody subscribed"]
+
+
+def test_a_reader_that_pauses_keeps_no_transaction_open(
+    proxy_db: Database, billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_IN_MEMORY", 100)  # so that the list goes to a file
+    customers(proxy_db, 3)
+    environ = environment(proxy_db, billing.lago)
+    reconcile(environ, since="2h")
+    settings = load_settings(environ=environ)
+    read = report.customers(settings, None, long_ago(), unsubscribed=False, limit=None)
+    first = next(read)
+    open_ones = """SELECT query FROM pg_stat_activity
+                   WHERE datname = current_database() AND state LIKE 'idle in transaction%'"""
+    assert proxy_db.fetch(open_ones) == []
+    found = [first, *read]
+    assert [line.customer for line in found] == [f"customer {number}" for number in range(3)]
+    assert [line.as_json() for line in found] == listed(environ)
+
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    with pytest.raises(ReconcileError, match="make room for it, or name another folder in TMPDIR"):
+        next(report.customers(settings, None, long_ago(), unsubscribed=False, limit=None))
 
 
 def test_usage_without_a_customer_is_told_by_day_and_model(
