@@ -35,12 +35,12 @@ class Scene:
         self._payloads: list[str] = []
         self._faults: tuple[Mapping[str, Any], ...] = ()
 
-    def keep(self, *faults: Mapping[str, Any]) -> None:
-        """Remember how all stands now; the faults will be Lago's next ones each time."""
+    def keep(self, *faults: Mapping[str, Any], lost: int = 0) -> None:
+        """Remember how all stands now; the faults will be Lago's next ones each time, and so many events lost there."""
         self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self._kept, self.ledger.name)
         if self._has_ledger():
             accepted = self.ledger.fetch(f"SELECT payload FROM {EVENTS} WHERE state = 'accepted'")
-            self._payloads = [payload for (payload,) in accepted]
+            self._payloads = [payload for (payload,) in accepted][lost:]
         self._faults = faults
 
     def restore(self) -> None:
@@ -49,6 +49,8 @@ class Scene:
         self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self.ledger.name, self._kept)
         self.lago.reset()
         make_metric(self.lago)
+        if "RECONCILE_LAG" in self.environ:
+            self.lago.clickhouse(lag=0)
         if self._payloads:
             answer = httpx.post(
                 f"{self.lago.url}/api/v1/events/batch",
