@@ -8,7 +8,7 @@ from itertools import islice
 from reconciler.lago.answers import Answer, Barred, Throttled, Unknown, parsed, read_answer
 from reconciler.lago.ending import Ending
 from reconciler.lago.pace import Pace
-from reconciler.lago.questions import Page, Parameters, Question, Questions, Thing, encoded
+from reconciler.lago.questions import PAGE, Page, Parameters, Question, Questions, Thing, encoded
 from reconciler.lago.sentences import CantBeAskedError, Sentences
 from reconciler.lago.stores import Store
 from reconciler.lago.transport import Reply, Transport
@@ -111,11 +111,16 @@ class Lago:
         self._questions.expect(reply)
         return "clickhouse"
 
-    def events(self, code: str, since: datetime, until: datetime, subscription: str | None = None) -> Iterator[Page]:
-        """The events of a code, or of one subscription of it, from `since` to `until`, both inclusive and aware."""
+    def events(
+        self, code: str, since: datetime, until: datetime, subscription: str | None = None, *, size: int = PAGE
+    ) -> Iterator[Page]:
+        """The events of a code, or of one subscription of it, from `since` to `until`, both inclusive and aware.
+
+        Pages have so many events as `size` says, or as Lago gives.
+        """
         only = {} if subscription is None else {"external_subscription_id": subscription}
         span = {"timestamp_from": since.isoformat(), "timestamp_to": until.isoformat()}
-        return self._questions.pages("events", Question("events", {"code": code, **span, **only}))
+        return self._questions.pages("events", Question("events", {"code": code, **span, **only}), size=size)
 
     def event(self, transaction_id: str) -> Thing | None:
         """An event that Lago holds under an id, whichever its subscription; None if it shows none."""

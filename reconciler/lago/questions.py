@@ -17,6 +17,9 @@ Thing = dict[str, Any]
 Parameters = Mapping[str, str | int | Sequence[str]]
 _NO_PARAMETERS: Parameters = {}
 
+PAGE = 1000
+"""Things that one answer lists."""
+
 _TRIES = 4
 _REFUSALS = 5
 """How often a question may be refused for its rate, for each of its tries."""
@@ -136,7 +139,7 @@ class Questions:
             raise LagoError(self.say.unusable(f"its answer shows no {kind}"))
         return thing
 
-    def pages(self, kind: str, question: Question, *, size: int = 1000) -> Iterator[Page]:
+    def pages(self, kind: str, question: Question, *, size: int = PAGE) -> Iterator[Page]:
         """The pages of a listing, each asked for when it is wanted; one without an end is a `LagoError`."""
         number, most, is_last = 0, 0, False
         while not is_last:

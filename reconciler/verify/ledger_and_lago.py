@@ -20,8 +20,9 @@ from reconciler.model.money import total
 from reconciler.model.words import count
 from reconciler.verify.accepted import Batch, Event
 from reconciler.verify.findings import Difference, Kind, Leg
+from reconciler.verify.pages import Held, Pages
 from reconciler.verify.repair import Repair
-from reconciler.verify.slices import Slice, slices
+from reconciler.verify.slices import slices
 from reconciler.verify.strangers import Strangers
 
 MISSING = Kind(
@@ -45,11 +46,6 @@ STEP = 100
 
 _ASKED_BY_ID = 50
 """So many missing events are looked for by their id, to tell whether they are elsewhere."""
-
-_MILLISECOND = timedelta(milliseconds=1)
-
-Held = Mapping[str, Sequence[Mapping[str, Any]]]
-"""What Lago holds, by id."""
 
 
 class Bad(NamedTuple):
@@ -97,7 +93,7 @@ class LedgerAndLago:
         self._repair = repair
         self._left_to_ask = inf if asks_by_id else _ASKED_BY_ID
         self._leg = leg
-        self._strangers = Strangers(meter, ledger, leg)
+        self._pages = Pages(meter.timeline, lago, Strangers(meter, ledger, leg))
 
     def run(self, since: datetime, until: datetime, *, again: bool) -> None:
         """Read back the batches with windows in `[since, until)`.
@@ -115,7 +111,8 @@ class LedgerAndLago:
         assert now is not None
         values = {"meter": self._meter.name, "since": since, "until": until, "again": again, "began": now}
         values |= {"visible": now - self._visible, "most": STEP}
-        place: dict[str, Any] = {"settled": False, "first_window": datetime.min.replace(tzinfo=UTC), "id": 0}
+        begin = datetime.min.replace(tzinfo=UTC)
+        place: dict[str, Any] = {"settled": False, "first_window": begin, "last_window": begin, "id": 0}
         events = 0
         while rows := self._ledger.once("verify/unverified", values | place, namedtuple_row):
             batches = [
@@ -137,7 +134,7 @@ class LedgerAndLago:
         bad: dict[int, list[Bad]] = defaultdict(list)
         for part in slices(wanted, crowds, self._meter.timeline):
             mine = [each for each in sent if part.first <= each.window_start <= part.last]
-            held: Held = self._whole(part, mine) if part.is_whole else {}
+            held = self._pages.read(part, mine, crowds) if part.is_whole else {}
             # A page may have moved while others were read, and a moved event lies elsewhere: ask for these alone.
             doubted = [each for each in mine if self._judge(each, held.get(each.transaction_id, ()))]
             again = self._readback.held([each.event for each in doubted], _go_on) if doubted else {}
@@ -157,22 +154,6 @@ class LedgerAndLago:
         differing = [(each.event, each.words) for each in bad if each.kind is CHANGED]
         if self._repair and (lacking or differing):
             self._repair.mend(batch, lacking, differing)
-
-    def _whole(self, part: Slice, mine: Iterable[Event]) -> Held:
-        """What Lago holds of these, by pages of all that it has there; the rest are strangers."""
-        ours = {each.transaction_id: each.event.get("external_subscription_id") for each in mine}
-        held: dict[str, list[dict[str, Any]]] = defaultdict(list)
-        end = self._meter.timeline.window_end(part.last) - _MILLISECOND
-        for page in self._lago.events(part.code, part.first, end):
-            strangers = []
-            for event in page.things:
-                id_ = event.get("transaction_id")
-                if isinstance(id_, str) and id_ in ours and event.get("external_subscription_id") == ours[id_]:
-                    held[id_].append(event)
-                else:
-                    strangers.append(event)
-            self._strangers.take(strangers)
-        return held
 
     def _note(self, sent: Iterable[Event], held: Held) -> list[Bad]:
         """Take the figures of events; return those that Lago does not hold as they were sent."""

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from reconciler.lago.questions import PAGE
 from reconciler.model.terms import Timeline
-
-PAGE = 1000
-"""Events that Lago shows in one answer."""
 
 _GAP = PAGE // 2
 """So many events that need not be read are read on the way, rather than to ask once more."""
@@ -20,12 +18,14 @@ class Slice(NamedTuple):
         code: whose events.
         first: the first moment of the first window.
         last: the first moment of the last.
+        inside: how many events the ledger has there.
         is_whole: whether pages of all of it cost less than a question for each event.
     """
 
     code: str
     first: datetime
     last: datetime
+    inside: int
     is_whole: bool
 
 
@@ -60,4 +60,4 @@ def slices(wanted: Mapping[datetime, int], crowds: Mapping[datetime, int], timel
 
 
 def _slice(timeline: Timeline, first: datetime, last: datetime, inside: int, mine: int) -> Slice:
-    return Slice(timeline.at(first).code, first, last, -(-inside // PAGE) <= mine)
+    return Slice(timeline.at(first).code, first, last, inside, -(-inside // PAGE) <= mine)

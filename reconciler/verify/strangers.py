@@ -55,10 +55,18 @@ class Strangers:
         self._meter = meter
         self._ledger = ledger
         self._leg = leg
+        self._seen: set[datetime] = set()
+        self._seeing: set[datetime] = set()
 
     def take(self, events: Sequence[dict[str, Any]]) -> None:
-        """Take events of the meter's code that Lago holds, and that were not looked for. Our own are no strangers."""
-        places = [(event, moment.astimezone(UTC)) for event in events if (moment := timestamp_of(event))]
+        """Take events of the meter's code that Lago holds, and that were not looked for. Our own are no strangers.
+
+        Those of windows in spans that have ended were taken before.
+        """
+        placed = [(event, moment.astimezone(UTC)) for event in events if (moment := timestamp_of(event))]
+        windows = [self._meter.timeline.floor(moment) for _, moment in placed]
+        self._seeing.update(windows)
+        places = [each for each, window in zip(placed, windows, strict=True) if window not in self._seen]
         if not places:
             return
         keys = [key_of(event) if is_of(event, self._meter.name) else None for event, _ in places]
@@ -82,6 +90,11 @@ class Strangers:
         for each in shown:
             self._leg.count(each.kind, each.number, each.amount)
         self._leg.show(shown)
+
+    def end_of_span(self) -> None:
+        """All was taken of the windows so far."""
+        self._seen |= self._seeing
+        self._seeing.clear()
 
 
 def _producer(event: Mapping[str, Any], meter: str) -> str:
