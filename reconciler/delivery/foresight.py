@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.gate import Gate, Lagos
-from reconciler.delivery.mirror import Mirror, span
+from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import NOTICED_LATE, SENT_AS_WELL, Periods
 from reconciler.delivery.spans import Subscription
 from reconciler.lago.client import Lago
@@ -101,18 +101,17 @@ class Foresight:
         except NotPermittedError as error:
             periods.warn(error, NOTICED_LATE)
         try:
-            told = mirror.told(usage)
+            spans = mirror.told(usage)
         except NotPermittedError as error:
             periods.warn(error, SENT_AS_WELL)
             return replace(found, unknown=len(usage))
-        spans = {name: [span(row) for row in rows if row["status"] != "none"] for name, rows in told.items()}
         since = {name: _present_since(some) for name, some in spans.items() if some}
         late = {name: at for name, at in since.items() if (first := usage[name].first_window) and first < at}
         return replace(
             found,
             unsubscribed={name: usage[name] for name, some in spans.items() if not some},
             closed=before(late),
-            unknown=len(usage) - len(told),
+            unknown=len(usage) - len(spans),
         )
 
 

@@ -4,7 +4,7 @@ Facts: lago section 16, "Asking for subscriptions".
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from reconciler.database.postgres import execute
 from reconciler.delivery.spans import Subscription
 from reconciler.lago.client import Lago
+from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
@@ -31,6 +32,9 @@ _INVOICES = 100
 _NONE_IS_GOOD_FOR = timedelta(hours=1)
 _MOMENT = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+Told = dict[str, list[Thing]]
+"""What Lago tells of some external ids."""
 
 table = tables.subscription
 
@@ -51,7 +55,7 @@ class Mirror:
         self._lago = lago
         self._now = now
         self._seen: list[str] | None = None
-        self._customers: dict[str, list[dict[str, Any]]] = {}
+        self._customers: dict[str, list[Thing]] = {}
         self.names = {"lago": lago.base, "organization": organization, "now": now}
         """What statements that read it may name."""
         self.key = f"{lago.base} {organization} "
@@ -95,12 +99,10 @@ class Mirror:
         values = {"meter": meter, "key": self.key, "now": self._now}
         with self._ledger.transaction(planning=True) as connection:
             rows = execute(connection, "delivery/unknown_subscriptions", values).fetchall()
-        unknown = {external_id for external_id, is_unknown, *_ in rows if is_unknown}
-        if len(unknown) <= ONE_BY_ONE:
-            self._ask_each([row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])
-            return any(doubtful for *_, doubtful in rows)
-        self._list(unknown)
-        return True
+        unknown = [external_id for external_id, is_unknown, *_ in rows if is_unknown]
+        are_many = len(unknown) > ONE_BY_ONE
+        self._learn(unknown if are_many else [row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])
+        return are_many or any(doubtful for *_, doubtful in rows)
 
     def ask_again(self, meter: str) -> None:
         """Ask for some of those of whom nobody knew a subscription when their usage was sent.
@@ -124,85 +126,76 @@ class Mirror:
             connection.execute(select(waiting.id).where(here).order_by(waiting.id).with_for_update())
             connection.execute(update(unsubscribed).where(here).values(asked_at=self._now))
         with suppress(LagoAwayError):  # of these names alone: what is sent is another question
-            self._ask_each([row.external_id for row in asked])
+            self._learn([row.external_id for row in asked])
 
-    def _ask_each(self, external_ids: Sequence[str]) -> None:
-        """Ask for these; one about which Lago or a gateway always fails keeps no other waiting."""
-        told = failed = 0
-        for external_id in external_ids:
-            try:
-                self._ask(external_id)
-                told += 1
-            except LagoAwayError:
-                failed += 1
-                if not told and failed == min(len(external_ids), 3):
-                    raise
-
-    def _list(self, unknown: set[str]) -> None:
-        """Learn of all active ones, then of the ended ones; a name that neither list has is nobody's."""
-        for status in ("active", "terminated"):
-            for page in self._lago.subscriptions(status) if len(unknown) > ONE_BY_ONE else ():
-                found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-                for one in page:
-                    found[str(one.get("external_id"))].append(one)
-                self._keep({external_id: told for external_id, told in found.items() if external_id in unknown})
-                unknown -= found.keys()
-        if len(unknown) > ONE_BY_ONE:
-            self._keep({external_id: [] for external_id in unknown})
-            return
-        for external_id in unknown:
-            self._ask(external_id, ended=True)
-
-    def subscriptions(self, external_ids: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
-        """What is known of these: rows of the table; nothing of an unknown one."""
+    def subscriptions(self, external_ids: Iterable[str]) -> dict[str, list[Subscription]]:
+        """What is known of these: none of a name that nobody has; an unknown name is left out."""
         ids = [self._id(external_id) for external_id in external_ids]
-        known: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        known: dict[str, list[Subscription]] = defaultdict(list)
         with self._ledger.transaction() as connection:
-            for row in connection.execute(select(table).where(_among(ids), table.c.good_until > self._now)):
-                known[row.external_id].append(dict(row._mapping))  # noqa: SLF001 - SQLAlchemy's public way
+            rows = connection.execute(select(table).where(_among(ids), table.c.good_until > self._now))
+            for row in rows.mappings():
+                known[row["external_id"]] += _spans([dict(row)])
         return known
 
-    def ask(self, external_id: str) -> list[dict[str, Any]]:
-        """The present or the last subscription of an external id, asked for now; as `subscriptions` has it."""
-        found = self._lago.subscription(external_id) or self._lago.subscription(external_id, terminated=True)
-        return self._rows(external_id, [found] if found else [])
+    def ask(self, external_id: str) -> list[Subscription]:
+        """The present or the last subscription of an external id, asked for now; nothing is kept."""
+        return _spans(self._rows(external_id, self._ask(external_id)))
 
-    def told(self, external_ids: Collection[str]) -> dict[str, list[dict[str, Any]]]:
-        """What Lago tells of these now, as `subscriptions` has it; nothing is kept.
+    def told(self, external_ids: Collection[str]) -> dict[str, list[Subscription]]:
+        """What Lago tells of these now; nothing is kept. Whom Lago can't be asked for is left out."""
+        found = [each for some in self._tell(external_ids) for each in some.items()]
+        return {external_id: _spans(self._rows(external_id, told)) for external_id, told in found}
 
-        Whom Lago can't be asked for is left out. A dry ledger's transaction stays open, however long it takes.
-        """
-        found: dict[str, list[dict[str, Any]]] = {}
-        if len(external_ids) <= ONE_BY_ONE:
-            for external_id in external_ids:
-                self._ledger.stay()
-                with suppress(CantBeAskedError):
-                    found[external_id] = self.ask(external_id)
-            return found
-        listed: dict[str, list[dict[str, Any]]] = {external_id: [] for external_id in external_ids}
-        for status in ("active", "terminated"):
-            for page in self._lago.subscriptions(status):
-                self._ledger.stay()
-                for one in page:
-                    if (name := str(one.get("external_id"))) in listed:
-                        listed[name].append(one)
-        return {name: self._rows(name, some) for name, some in listed.items()}
-
-    def all_of(self, external_id: str, customer: str) -> list[dict[str, Any]]:
-        """All subscriptions that an external id has and had, asked for now; kept, and as `subscriptions` has them."""
+    def all_of(self, external_id: str, customer: str) -> list[Subscription]:
+        """All subscriptions that an external id has and had, asked for now and kept."""
         if customer not in self._customers:
             self._customers[customer] = [one for page in self._lago.subscriptions(customer=customer) for one in page]
         found = [one for one in self._customers[customer] if one.get("external_id") == external_id]
         self._keep({external_id: found})
-        return self._rows(external_id, found)
+        return _spans(self._rows(external_id, found))
 
-    def _ask(self, external_id: str, *, ended: bool = False) -> None:
-        with suppress(CantBeAskedError):
-            found = None if ended else self._lago.subscription(external_id)
-            found = found or self._lago.subscription(external_id, terminated=True)
-            self._keep({external_id: [found] if found else []})
+    def _learn(self, external_ids: Collection[str]) -> None:
+        for told in self._tell(external_ids):
+            self._keep(told)
 
-    def _keep(self, found: Mapping[str, list[dict[str, Any]]]) -> None:
+    def _tell(self, external_ids: Collection[str]) -> Iterator[Told]:
+        """What Lago tells of these, some at a time. For many all are listed; a name that no list has is nobody's.
+
+        Few are asked for one by one; one about which Lago or a gateway always fails keeps no other waiting. A dry
+        ledger's transaction stays open, however long it takes.
+        """
+        left, are_listed = dict.fromkeys(external_ids), len(external_ids) > ONE_BY_ONE
+        for status in ("active", "terminated"):
+            for page in self._lago.subscriptions(status) if len(left) > ONE_BY_ONE else ():
+                found: Told = defaultdict(list)
+                for one in page:
+                    if (name := str(one.get("external_id"))) in left:
+                        found[name].append(one)
+                self._ledger.stay()
+                yield found
+                left = dict.fromkeys(left.keys() - found.keys())
+        if len(left) > ONE_BY_ONE:
+            yield {external_id: [] for external_id in left}
+            return
+        told = failed = 0
+        for external_id in left:
+            self._ledger.stay()
+            try:
+                with suppress(CantBeAskedError):
+                    yield {external_id: self._ask(external_id, is_active=not are_listed)}
+                told += 1
+            except LagoAwayError:
+                failed += 1
+                if not told and failed == min(len(left), 3):
+                    raise
+
+    def _ask(self, external_id: str, *, is_active: bool = True) -> list[Thing]:
+        found = self._lago.subscription(external_id) if is_active else None
+        found = found or self._lago.subscription(external_id, terminated=True)
+        return [found] if found else []
+
+    def _keep(self, found: Told) -> None:
         """Keep what was told, unless another pass has learned meanwhile that spans have ended: then it may be old.
 
         One pass at a time: two that kept the same names, each in its own order, would lock each other out.
@@ -216,7 +209,8 @@ class Mirror:
                 connection.execute(delete(table).where(_among({row["id"] for row in rows})))
                 connection.execute(insert(table).on_conflict_do_nothing(), rows)
 
-    def _rows(self, external_id: str, told: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    def _rows(self, external_id: str, told: Iterable[Thing]) -> list[dict[str, Any]]:
+        """What the ledger keeps of them; one row says that there is none."""
         fixed: dict[str, Any] = {
             "id": self._id(external_id),
             "lago": self._lago.base,
@@ -242,16 +236,21 @@ def _among(ids: Iterable[bytes]) -> ColumnElement[bool]:
     return table.c.id == any_(literal(list(ids), ARRAY(LargeBinary)))
 
 
-def span(row: Mapping[str, Any]) -> Subscription:
-    """A row of the table as the verdict takes it."""
-    return Subscription(
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        period_started_at=row["period_started_at"],
-        period_ends_at=row["period_ends_at"],
-        end_is_billed=row["on_termination_invoice"] != "skip",
-    )
+def _spans(rows: Iterable[Mapping[str, Any]]) -> list[Subscription]:
+    """Rows of the table as the verdict takes them."""
+    return [
+        Subscription(
+            created_at=row["created_at"],
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            period_started_at=row["period_started_at"],
+            period_ends_at=row["period_ends_at"],
+            end_is_billed=row["on_termination_invoice"] != "skip",
+            customer=row["external_customer_id"],
+        )
+        for row in rows
+        if row["status"] != "none"
+    ]
 
 
 def lagos_time(value: object) -> datetime | None:

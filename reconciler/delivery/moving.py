@@ -11,7 +11,7 @@ from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.gate import Gate
-from reconciler.delivery.mirror import Mirror, span
+from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import HELD_FOR, Periods
 from reconciler.delivery.spans import first_sure_moment
 from reconciler.lago.client import Lago
@@ -92,7 +92,7 @@ def _move(ledger: Ledger, meter: Meter, mirror: Mirror, ids: Sequence[int], fate
 def _stamp(mirror: Mirror, external_id: str) -> str | None:
     """The first moment that is surely in the present period, as an event has it; None if there is none."""
     try:
-        present = first_sure_moment([span(row) for row in mirror.ask(external_id) if row["status"] != "none"])
+        present = first_sure_moment(mirror.ask(external_id))
     except CantBeAskedError:
         return None
     return f"{present.timestamp():.3f}" if present else None

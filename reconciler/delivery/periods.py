@@ -1,7 +1,7 @@
 """Billing periods: what Lago will still bill is sent, what it will not is held or moved. Design, section 7."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
-from reconciler.delivery.mirror import Mirror, lagos_time, span
+from reconciler.delivery.mirror import Mirror, lagos_time
 from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_moment, judge
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
@@ -133,7 +133,7 @@ class Periods:
                 batch, fates = list(group), Fates()
                 for row in batch:
                     told = known.get(row.external_id)
-                    asks = bool(told) or state == "held"
+                    asks = told is not None or state == "held"
                     if asks and row.external_id not in self._known and len(asked_about) < ASKED_ABOUT[state]:
                         asked_about.add(row.external_id)
                         self._known[row.external_id] = self._ask(row.external_id, told, mirror)
@@ -155,14 +155,13 @@ class Periods:
             after = rows[-1].batch
 
     def _ask(
-        self, external_id: str, told: Sequence[dict[str, Any]] | None, mirror: Mirror
+        self, external_id: str, known: list[Subscription] | None, mirror: Mirror
     ) -> tuple[list[Subscription], list[Billed] | None] | None:
         """All subscriptions of an external id and its billed periods, None if Lago can't be asked."""
         try:
-            told = told or mirror.ask(external_id)
-            customer = told[0]["external_customer_id"]
-            rows = mirror.all_of(external_id, customer) if customer else told
-            spans = [span(row) for row in rows if row["status"] != "none"]
+            spans = mirror.ask(external_id) if known is None else known
+            customer = spans[0].customer if spans else None
+            spans = mirror.all_of(external_id, customer) if customer else spans
             return spans, self._billed(customer, external_id) if customer and spans else None
         except CantBeAskedError:
             return None

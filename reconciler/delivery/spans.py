@@ -24,6 +24,7 @@ class Subscription:
         period_started_at: the begin of its present period, in whole seconds; None if Lago does not say.
         period_ends_at: the last second of its present period; None if Lago does not say.
         end_is_billed: whether an invoice is made of its end.
+        customer: the external id of the customer who has it; None if Lago does not say.
     """
 
     created_at: datetime
@@ -32,6 +33,7 @@ class Subscription:
     period_started_at: datetime | None = None
     period_ends_at: datetime | None = None
     end_is_billed: bool = True
+    customer: str | None = None
 
     @property
     def present_since(self) -> datetime:
