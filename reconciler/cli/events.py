@@ -27,7 +27,7 @@ from reconciler.model.words import count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.ledger.outbox import State
+    from reconciler.ledger.batches import State
 
 app = typer.Typer(cls=ListByDefault, help="Events: what was billed, and what has become of it.")
 
@@ -50,7 +50,7 @@ def events_list(
     as_csv: AsCsv = False,
 ) -> None:
     """List events, the newest window first."""
-    from reconciler.ledger.outbox import State
+    from reconciler.ledger.batches import State
     from reconciler.settings.values import choice
 
     with plainly():

@@ -17,8 +17,9 @@ from reconciler.database.postgres import execute
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback, timestamp_of, whole
 from reconciler.ledger import tables
+from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, State, split_off
+from reconciler.ledger.outbox import split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
 from reconciler.model.identity import PREFIX, bucket_hash
@@ -44,12 +45,9 @@ class UnknownEventsError(ReconcileError):
 
 
 class Planned(NamedTuple):
-    """An event that the ledger plans: its batch, and its place there."""
+    """An event that the ledger plans: its batch, why that is held, and the event's place there."""
 
-    batch: int
-    attempt: int
-    state: State
-    events: int
+    batch: Seen
     held_for: str | None
     place: int
     payload: str
@@ -107,22 +105,21 @@ class AskFirst:
         """Accept what Lago holds as it is planned; stop at what it holds otherwise."""
         found = self._planned(held)
         unknown = [event for event, planned in found if planned is None]
-        equal: dict[tuple[int, int, State, int, str | None], list[int]] = defaultdict(list)
+        equal: dict[tuple[Seen, str | None], list[int]] = defaultdict(list)
         for event, planned in found:
             if planned is None:
                 continue
             if self._readback.differ(loads(planned.payload), event):
                 unknown.append(event)
-            elif planned.state in {"planned", "held"}:
-                equal[planned[:5]].append(planned.place)
+            elif planned.batch.state in {"planned", "held"}:
+                equal[planned.batch, planned.held_for].append(planned.place)
         if unknown:
             raise UnknownEventsError(_not_ours(self._meter, unknown), len(unknown))
         missed = False
         with self._ledger.transaction() as connection:
-            for (batch, attempt, state, events, held_for), places in sorted(equal.items(), key=lambda each: each[0][0]):
+            for (batch, held_for), places in sorted(equal.items(), key=lambda each: each[0][0]):
                 accepted = Part(places, "accepted", answer="Lago held it before it was sent")
-                stays = Part((), state, held_for=held_for)
-                if split_off(connection, batch, attempt, events, [accepted], stays=stays):
+                if split_off(connection, batch, [accepted], stays=Part((), batch.state, held_for=held_for)):
                     self.accepted += len(places)
                 else:
                     missed = True
@@ -143,8 +140,9 @@ class AskFirst:
             "subscriptions": [event.get("external_subscription_id") for event, _ in readable],
         }
         found: list[tuple[dict[str, Any], Planned | None]] = [(event, None) for event, key in keys if key is None]
-        for number, batch, *rest in self._ledger.once("delivery/known_events", values):
-            found.append((readable[number - 1][0], None if batch is None else Planned(batch, *rest)))
+        for number, *batch, held_for, place, payload in self._ledger.once("delivery/known_events", values):
+            planned = None if payload is None else Planned(Seen(*batch), held_for, place, payload)
+            found.append((readable[number - 1][0], planned))
         return found
 
     def _ask_before_start(self, horizon: timedelta) -> None:

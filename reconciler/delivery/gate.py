@@ -17,8 +17,9 @@ from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.lago.stores import Store
 from reconciler.ledger import lagos, meters, tables, twins
+from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, hold_later_revisions, split_off
+from reconciler.ledger.outbox import hold_later_revisions, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
 from reconciler.report.figures import Delivered
@@ -180,14 +181,14 @@ class Gate:
 
     def _quarantine_unsendable(self, store: Store) -> int:
         """Quarantine what Lago is known to choke on, before it is sent."""
-        parts: dict[tuple[int, int, int], list[Part]] = defaultdict(list)
+        parts: dict[Seen, list[Part]] = defaultdict(list)
         with self._ledger.transaction() as connection:
             values = {"meter": self._meter.name, "store": store}
             rows = execute(connection, "delivery/unsendable", values)
-            for id_, attempt, events, reason, places in rows:
-                parts[id_, attempt, events].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
+            for *seen, reason, places in rows:
+                parts[Seen(*seen)].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
             done = 0
-            for (id_, attempt, events), bad in parts.items():
-                if split_off(connection, id_, attempt, events, bad, stays=Part((), "planned")):
+            for batch, bad in parts.items():
+                if split_off(connection, batch, bad, stays=Part((), "planned")):
                     done += sum(len(part.places) for part in bad)
         return done

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
@@ -12,13 +12,14 @@ from psycopg.rows import args_row
 from reconciler.database.postgres import execute
 from reconciler.delivery.gate import Gate
 from reconciler.delivery.mirror import Mirror
-from reconciler.delivery.periods import HELD_FOR, Periods
-from reconciler.delivery.spans import first_sure_moment
+from reconciler.delivery.periods import Periods
+from reconciler.delivery.spans import first_sure_stamp
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger import meters
+from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, State
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, split
+from reconciler.ledger.outbox import split_off
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.settings.load import Settings
 
@@ -26,8 +27,9 @@ from reconciler.settings.load import Settings
 class _Some(NamedTuple):
     """Events of a held batch that are of one subscription."""
 
-    batch: int
+    id: int
     attempt: int
+    state: State
     events: int
     answer: str | None
     external_id: str
@@ -82,30 +84,18 @@ def _move(ledger: Ledger, meter: Meter, mirror: Mirror, ids: Sequence[int], fate
         rows = execute(connection, "delivery/held_batches", values, args_row(_Some)).fetchall()
     stamps = {name: _stamp(mirror, name) for name in sorted({row.external_id for row in rows})}
     done.left |= {name for name, stamp in stamps.items() if stamp is None}
-    for _, group in groupby(rows, key=lambda row: row.batch):
+    for _, group in groupby(rows, key=lambda row: row.id):
         some = list(group)
         moved = {place: stamp for row in some for place in row.places if (stamp := stamps[row.external_id])}
-        if moved and _record(ledger, some[0], moved, fate):
-            done.events += len(moved)
+        seen, stays = Seen(*some[0][:4]), Part((), "held", held_for=CLOSED_PERIOD, answer=some[0].answer)
+        with ledger.transaction() as connection:
+            goes = [replace(fate, places=list(moved))]
+            if moved and split_off(connection, seen, goes, stays=stays, moved=moved):
+                done.events += len(moved)
 
 
 def _stamp(mirror: Mirror, external_id: str) -> str | None:
-    """The first moment that is surely in the present period, as an event has it; None if there is none."""
     try:
-        present = first_sure_moment(mirror.ask(external_id))
+        return first_sure_stamp(mirror.ask(external_id))
     except CantBeAskedError:
         return None
-    return f"{present.timestamp():.3f}" if present else None
-
-
-def _record(ledger: Ledger, batch: _Some, moved: dict[int, str], fate: Part) -> bool:
-    """Move and plan these events of a batch, the rest stay held; say whether no pass was quicker."""
-    stay = [place for place in range(batch.events) if place not in moved]
-    rest = [Part(stay, "held", held_for=HELD_FOR, answer=batch.answer)] if stay else []
-    goes = Part(list(moved), fate.state, decided_by=fate.decided_by, reason=fate.reason)
-    with ledger.transaction() as connection:
-        values = {"id": batch.batch, "attempt": batch.attempt, "state": "held", "events": batch.events}
-        values |= {"places": list(moved), "stamps": list(moved.values())}
-        if not execute(connection, "delivery/move_events", values).rowcount:
-            return False
-        return bool(split(connection, batch.batch, batch.attempt, "held", [*rest, goes]))

@@ -1,8 +1,7 @@
 """Billing periods: what Lago will still bill is sent, what it will not is held or moved. Design, section 7."""
 
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Literal, NamedTuple
@@ -11,16 +10,15 @@ from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.mirror import Mirror, lagos_time
-from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_moment, judge
+from reconciler.delivery.spans import Billed, Subscription, first_sure_stamp, judge
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
+from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, together
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, split
+from reconciler.ledger.outbox import split
 from reconciler.ledger.store import Ledger
 from reconciler.report.figures import Delivered
 from reconciler.settings.meter import ClosedPeriod
-
-HELD_FOR = "closed period"
 
 ASKED_ABOUT = {"held": 50, "planned": 150}
 """Of so many external ids a pass asks for invoices, about 0.2 s each; the others wait for the next one."""
@@ -28,20 +26,20 @@ ASKED_ABOUT = {"held": 50, "planned": 150}
 _BATCHES = 500
 """So many batches are looked at in one go."""
 
-_WAITS = "Lago was not asked yet, or can't be asked, whether it will still bill this"
+_GOES = Part((), "planned", open=True)
+_WAITS = replace(_GOES, failure="Lago was not asked yet, or can't be asked, whether it will still bill this")
 
 NOTICED_LATE = "a subscription that was upgraded or has ended is noticed late"
 SENT_AS_WELL = "usage of closed billing periods is sent as well, and Lago may never bill it"
 """What it means that the key may not read invoices, or subscriptions."""
 
-State = Literal["planned", "held"]
-
 
 class Doubtful(NamedTuple):
     """Events of a batch that share external id and timestamp and do not lie in a present period."""
 
-    batch: int
+    id: int
     attempt: int
+    state: Literal["planned", "held"]
     events: int
     answer: str | None
     is_open: bool
@@ -50,13 +48,12 @@ class Doubtful(NamedTuple):
     places: list[int]
 
 
-@dataclass
-class Fates:
-    """What becomes of the places of a batch."""
+class Fate(NamedTuple):
+    """What becomes of such events: a part without places, the timestamp that they move to, whether it may change."""
 
-    waiting: list[int] = field(default_factory=list)
-    moved: dict[int, str] = field(default_factory=dict)
-    held: dict[Verdict, list[int]] = field(default_factory=lambda: defaultdict(list))
+    part: Part
+    stamp: str | None = None
+    may_change: bool = False
 
 
 class Periods:
@@ -123,25 +120,24 @@ class Periods:
                 execute(connection, "delivery/keep_back", {"batches": kept_back})
         return kept_back
 
-    def _sort(self, state: State, mirror: Mirror, done: Delivered) -> list[int]:
+    def _sort(self, state: Literal["planned", "held"], mirror: Mirror, done: Delivered) -> list[int]:
         """Say what becomes of the doubtful events of batches in one state; return those that are kept back."""
         kept_back: list[int] = []
         asked_about: set[str] = set()
         for rows in self._doubtful(state, mirror):
             known = mirror.subscriptions({row.external_id for row in rows})
-            for _, group in groupby(rows, key=lambda row: row.batch):
-                batch, fates = list(group), Fates()
+            for _, group in groupby(rows, key=lambda row: row.id):
+                batch = list(group)
                 for row in batch:
                     told = known.get(row.external_id)
                     asks = told is not None or state == "held"
                     if asks and row.external_id not in self._known and len(asked_about) < ASKED_ABOUT[state]:
                         asked_about.add(row.external_id)
                         self._known[row.external_id] = self._ask(row.external_id, told, mirror)
-                    self._judge(row, state, fates)
-                kept_back += self._record(batch[0], state, fates, done)
+                kept_back += self._record(batch, done)
         return kept_back
 
-    def _doubtful(self, state: State, mirror: Mirror) -> Iterator[list[Doubtful]]:
+    def _doubtful(self, state: str, mirror: Mirror) -> Iterator[list[Doubtful]]:
         after = 0
         while True:
             values = {"meter": self._meter.name, "state": state, "after": after, "batches": _BATCHES}
@@ -152,7 +148,7 @@ class Periods:
             if not rows:
                 return
             yield rows
-            after = rows[-1].batch
+            after = rows[-1].id
 
     def _ask(
         self, external_id: str, known: list[Subscription] | None, mirror: Mirror
@@ -187,46 +183,37 @@ class Periods:
             self._invoices[lago_id] = self._lago.invoice(lago_id)
         return self._invoices[lago_id]
 
-    def _judge(self, row: Doubtful, state: State, fates: Fates) -> None:
+    def _fate(self, row: Doubtful) -> Fate:
         known = self._known.get(row.external_id)
         if known is None:
-            if state == "held":
-                fates.held[Verdict(goes=False, words=row.answer or "")] += row.places
-            fates.waiting += row.places if state == "planned" else []
-            return
+            return Fate(_WAITS) if row.state == "planned" else Fate(_held(row.answer), may_change=True)
         verdict = judge(row.at, *known)
+        if verdict.goes:
+            return Fate(_GOES)
         # An event that Lago may yet show under its timestamp keeps it: under another one it would count besides.
-        moves = self._rule == "move" and not verdict.goes and not row.is_open
-        target = first_sure_moment(known[0]) if moves else None
-        if target is not None:
-            fates.moved |= dict.fromkeys(row.places, f"{target.timestamp():.3f}")
-        elif not verdict.goes:
-            fates.held[verdict] += row.places
+        if self._rule == "move" and not row.is_open and (present := first_sure_stamp(known[0])):
+            return Fate(_GOES, present)
+        return Fate(_held(verdict.words), may_change=not verdict.final)
 
-    def _record(self, batch: Doubtful, state: State, fates: Fates, done: Delivered) -> list[int]:
+    def _record(self, rows: Sequence[Doubtful], done: Delivered) -> list[int]:
         """Let the events of a batch part ways; return the batch that is kept back, if any."""
-        staying = {*fates.waiting, *(place for places in fates.held.values() for place in places)}
-        going = [place for place in range(batch.events) if place not in staying]
-        parts = [Part(going, "planned", open=True)] if going else []
-        parts += [Part(at, "held", held_for=HELD_FOR, answer=each.words, open=True) for each, at in fates.held.items()]
-        parts += [Part(fates.waiting, "planned", failure=_WAITS, open=True)] if fates.waiting else []
-        may_change = [number for number, each in enumerate(fates.held, start=bool(going)) if not each.final]
-        as_it_is = len(parts) == 1 and (parts[0].state, parts[0].answer) == (state, batch.answer)
-        made = [batch.batch]
+        seen, answer = Seen(*rows[0][:4]), rows[0].answer
+        judged = {place: fate for row in rows for fate in [self._fate(row)] for place in row.places}
+        parts = together(
+            dict.fromkeys(range(seen.events), _GOES) | {place: fate.part for place, fate in judged.items()}
+        )
+        moved = {place: fate.stamp for place, fate in judged.items() if fate.stamp}
+        as_it_is = not moved and len(parts) == 1 and (parts[0].state, parts[0].answer) == (seen.state, answer)
         with self._ledger.transaction() as connection:
-            if fates.moved:
-                values = {"id": batch.batch, "attempt": batch.attempt, "state": state, "events": batch.events}
-                moves = {"places": list(fates.moved), "stamps": list(fates.moved.values())}
-                moved = execute(connection, "delivery/move_events", values | moves).rowcount
-                made = made if moved else []
-            if made and not as_it_is:
-                made = split(connection, batch.batch, batch.attempt, state, parts)
+            made = [seen.id] if as_it_is else split(connection, seen, parts, moved=moved)
             if not made:  # Another was quicker: what is left is judged by the next pass, and waits for it.
-                return [batch.batch]
-            if may_change:
-                execute(connection, "delivery/ask_again", {"batches": [made[number] for number in may_change]})
-        done.held += sum(map(len, fates.held.values())) if state == "planned" else 0
-        return made[-1:] if fates.waiting else []
+                return [seen.id]
+            may_change = {place for place, fate in judged.items() if fate.may_change}
+            if again := [id_ for id_, part in zip(made, parts, strict=True) if may_change.intersection(part.places)]:
+                execute(connection, "delivery/ask_again", {"batches": again})
+        if seen.state == "planned":
+            done.held += sum(len(part.places) for part in parts if part.state == "held")
+        return [id_ for id_, part in zip(made, parts, strict=True) if part.failure]
 
     def warn(self, error: NotPermittedError, means: str) -> None:
         """Note what can't be known since the key may not read it, and what that means."""
@@ -236,3 +223,7 @@ class Periods:
         )
         if sentence not in self.warnings:
             self.warnings.append(sentence)
+
+
+def _held(answer: str | None) -> Part:
+    return Part((), "held", held_for=CLOSED_PERIOD, answer=answer, open=True)

@@ -4,10 +4,8 @@ Any number of senders may work at once, on any number of machines. What one dies
 """
 
 import itertools
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +27,8 @@ from reconciler.lago.answers import DUPLICATE, Refused, TooLarge, Unknown, not_s
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.lago.readback import Readback
-from reconciler.ledger.outbox import Batch, Others, Outbox, Part
+from reconciler.ledger.batches import Batch, Others, Part, together
+from reconciler.ledger.outbox import Outbox
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError
 from reconciler.report.figures import Delivered
 
@@ -230,10 +229,7 @@ class Sender:
 
     def _part(self, batch: Batch, fates: Mapping[int, Part], *, asked: bool = False) -> None:
         """Let the events at these places go their ways, those of one fate in one batch."""
-        places: dict[Part, list[int]] = defaultdict(list)
-        for place, fate in sorted(fates.items()):
-            places[fate].append(place)
-        parts = [replace(fate, places=at) for fate, at in places.items()]
+        parts = together(fates)
         if self._outbox.split(batch, parts, asked=asked):
             self._count(
                 accepted=sum(len(part.places) for part in parts if part.state == "accepted"),

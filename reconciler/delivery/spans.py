@@ -115,10 +115,10 @@ def is_present(at: datetime, subscriptions: Sequence[Subscription]) -> bool:
     return any(one.ended_at is None and one.present_since <= at for one in subscriptions)
 
 
-def first_sure_moment(subscriptions: Sequence[Subscription]) -> datetime | None:
+def first_sure_stamp(subscriptions: Sequence[Subscription]) -> str | None:
     """The first moment that is surely in the present period, of those that older Lagos keep: quarters of a second.
 
-    None without a present period. Facts: lago section 16, "Older Lagos".
+    As an event has it, in seconds; None without a present period. Facts: lago section 16, "Older Lagos".
     """
     begins = [
         # What is cut off from its milliseconds may be almost one.
@@ -129,7 +129,7 @@ def first_sure_moment(subscriptions: Sequence[Subscription]) -> datetime | None:
     if not begins:
         return None
     begin = max(begins)
-    return begin + -(begin - datetime.min.replace(tzinfo=UTC)) % _QUARTER
+    return f"{(begin + -(begin - datetime.min.replace(tzinfo=UTC)) % _QUARTER).timestamp():.3f}"
 
 
 def _of_no_one(at: datetime, subscriptions: Sequence[Subscription]) -> Verdict:

@@ -4,96 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import structlog
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
+from reconciler.ledger.batches import CONFLICT, Batch, Others, Part, Seen
 from reconciler.ledger.store import Ledger
 from reconciler.settings.limits import Limits
 
 LOST = "its sender was lost before an answer was recorded"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
-State = Literal["planned", "accepted", "quarantined", "discarded", "held"]
-
 log = structlog.get_logger("reconciler")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A taken batch, as the ledger had it.
-
-    Attributes:
-        id: its number.
-        attempts: how often it was taken, this time included; tells this sender from a later one.
-        body: what goes to Lago, frozen bytes as text.
-        ids: the transaction ids in it, in order.
-        opened_before: when an earlier attempt began that Lago may have stored; None if there is none.
-        failures: how often in a row it has failed in vain.
-        proof: how much proves that Lago chokes on its one event.
-        lost: whether an earlier sender had it and never recorded an answer.
-    """
-
-    id: int
-    attempts: int
-    body: str
-    ids: list[str]
-    opened_before: datetime | None
-    failures: int
-    proof: int
-    lost: bool
-
-    @cached_property
-    def payloads(self) -> list[dict[str, Any]]:
-        """The events as values, for comparing."""
-        events: list[dict[str, Any]] = json.loads(self.body)["events"]
-        return events
-
-
-@dataclass(frozen=True)
-class Others:
-    """How Lago answers other batches, which tells poison from a Lago that fails.
-
-    Attributes:
-        works: whether it accepted one.
-        fails: whether it failed one that does not fail always.
-        flaps: whether it has accepted one in the last hour that it had failed before.
-    """
-
-    works: bool = False
-    fails: bool = False
-    flaps: bool = False
-
-
-@dataclass(frozen=True)
-class Part:
-    """The events of a batch that share a fate.
-
-    Attributes:
-        places: where they are in the batch, from 0 on.
-        state: what they are from now on.
-        held_for: why they are held, if they are.
-        conflict: whether Lago holds other events under their ids.
-        answer: Lago's words, or ours.
-        failure: why they go again, if they do.
-        open: whether the present attempt may have been stored.
-        decided_by: who decided, if a person did.
-        reason: why.
-    """
-
-    places: Sequence[int]
-    state: State
-    held_for: str | None = None
-    conflict: bool = False
-    answer: str | None = None
-    failure: str | None = None
-    open: bool = False
-    decided_by: str | None = None
-    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -223,7 +148,7 @@ class Outbox:
         """
         opened_before = None if asked else batch.opened_before
         with self.ledger.transaction() as connection:
-            made = split(connection, batch.id, batch.attempts, "planned", parts, opened_before=opened_before)
+            made = split(connection, batch.seen, parts, opened_before=opened_before)
             if conflicting := [id_ for part, id_ in zip(parts, made, strict=False) if part.conflict]:
                 hold_later_revisions(connection, conflicting)
         return bool(made)
@@ -231,64 +156,59 @@ class Outbox:
 
 def split(
     connection: Connection,
-    id_: int,
-    attempt: int,
-    state: State,
+    seen: Seen,
     parts: Sequence[Part],
     *,
+    moved: Mapping[int, str] | None = None,
     opened_before: datetime | None = None,
 ) -> list[int]:
     """Let the events of a batch part ways.
 
     Args:
         connection: the ledger's transaction.
-        id_: the batch.
-        attempt: how often it was taken, as the caller saw it.
-        state: its state, as the caller saw it.
-        parts: at least one; every event of the batch, as the caller saw it, is in just one of them.
+        seen: the batch.
+        parts: at least one; every event is in just one of them.
+        moved: the timestamps that events at these places get, of a batch that was never on its way.
         opened_before: since when an attempt before this one is open, if this one was certainly not stored.
 
     Returns:
         The batches of the parts, in order; nothing if another was quicker, and nothing was done.
     """
-    values = {
-        "id": id_,
-        "attempt": attempt,
-        "state": state,
-        "events": sum(len(part.places) for part in parts),
-        "opened_before": opened_before,
-        "parts": json.dumps([_plain(part) for part in parts]),
-    }
-    return [batch for _, batch in execute(connection, "delivery/split", values)]
+    batch = seen._asdict()
+    if moved:
+        values = batch | {"places": list(moved), "stamps": list(moved.values())}
+        if not execute(connection, "delivery/move_events", values).rowcount:
+            return []
+    values = batch | {"opened_before": opened_before, "parts": json.dumps([_plain(part) for part in parts])}
+    return [id_ for _, id_ in execute(connection, "delivery/split", values)]
 
 
 def split_off(
-    connection: Connection, id_: int, attempt: int, events: int, parts: Sequence[Part], *, stays: Part
+    connection: Connection, seen: Seen, parts: Sequence[Part], *, stays: Part, moved: Mapping[int, str] | None = None
 ) -> list[int]:
     """Let some events of a batch go their own ways, and the rest stay what it is.
 
     Args:
         connection: the ledger's transaction.
-        id_: the batch.
-        attempt: how often it was taken, as the caller saw it.
-        events: how many it has.
+        seen: the batch.
         parts: those that go.
         stays: what the batch is; its places are those that no part names.
+        moved: as `split` has it.
 
     Returns:
         The batches of the parts, in order; nothing if another was quicker, and nothing was done.
     """
-    rest = sorted(set(range(events)).difference(*(part.places for part in parts)))
+    rest = sorted(set(range(seen.events)).difference(*(part.places for part in parts)))
     remaining = [replace(stays, places=rest)] if rest else []
-    return split(connection, id_, attempt, stays.state, [*remaining, *parts])[len(remaining) :]
+    return split(connection, seen, [*remaining, *parts], moved=moved)[len(remaining) :]
 
 
 def hold_later_revisions(connection: Connection, conflicting: Sequence[int]) -> None:
     """Hold the planned events behind those of batches in conflict: their buckets send nothing more until then."""
     later = execute(connection, "delivery/later_revisions", {"batches": conflicting}).fetchall()
-    for id_, attempt, events, places in later:
-        held = Part(places, "held", held_for="conflict", open=True)
-        split_off(connection, id_, attempt, events, [held], stays=Part((), "planned", open=True))
+    for *seen, places in later:
+        held = Part(places, "held", held_for=CONFLICT, open=True)
+        split_off(connection, Seen(*seen), [held], stays=Part((), "planned", open=True))
 
 
 def _plain(part: Part) -> Mapping[str, Any]:

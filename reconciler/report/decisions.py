@@ -14,7 +14,8 @@ from sqlalchemy import Connection, update
 from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.balance import balance
-from reconciler.ledger.outbox import Part, split_off
+from reconciler.ledger.batches import CLOSED_PERIOD, CONFLICT, Part, Seen
+from reconciler.ledger.outbox import split_off
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
@@ -25,9 +26,6 @@ from reconciler.settings.load import Settings
 
 Waiting = Literal["quarantined", "held"]
 """The states in which events wait for a decision."""
-
-CLOSED_PERIOD = "closed period"
-"""Why an event is held that may go all the same; one behind a conflict goes when that is decided."""
 
 
 @dataclass
@@ -153,7 +151,7 @@ def _part(connection: Connection, group: _Group, state: Waiting, fate: Part | No
     if fate is None and len(group.places) == group.events:
         return [group.id]
     goes = replace(fate or stays, places=group.places)
-    return split_off(connection, group.id, group.attempts, group.events, [goes], stays=stays)
+    return split_off(connection, Seen(group.id, group.attempts, state, group.events), [goes], stays=stays)
 
 
 def _all(connection: Connection, state: Waiting, meter: str | None, held_for: str | None) -> Iterator[_Group]:
@@ -195,7 +193,7 @@ def _chosen(connection: Connection, state: Waiting, wanted: Sequence[str], meter
 def _let_later_go(connection: Connection, names: Sequence[str], decided: Sequence[int]) -> None:
     """Plan what a conflict held behind these events: Lago's events stand for them, or they go again, and first."""
     values = {"meters": names, "batches": decided}
-    for id_, attempt, events, places in execute(connection, "report/held_behind", values).fetchall():
-        goes, stays = Part(places, "planned", open=True), Part((), "held", held_for="conflict", open=True)
-        made = split_off(connection, id_, attempt, events, [goes], stays=stays)
+    stays = Part((), "held", held_for=CONFLICT, open=True)
+    for *seen, places in execute(connection, "report/held_behind", values).fetchall():
+        made = split_off(connection, Seen(*seen), [Part(places, "planned", open=True)], stays=stays)
         connection.execute(update(tables.batch).where(tables.batch.c.id.in_(made)).values(behind=True))

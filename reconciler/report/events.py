@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from reconciler.database.postgres import execute
 from reconciler.ledger import tables
-from reconciler.ledger.outbox import State
+from reconciler.ledger.batches import State
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.model.money import plain

@@ -4,13 +4,14 @@
 --         since Lago was seen not to hold them (repaired); or held ones of a closed period that are to be asked about
 --         again, of which all events are returned. What a person has let go is not doubted again. Of a customer without
 --         any subscription nothing is doubtful.
--- Returns one row for the events of a batch that share external id and timestamp: the batch, its attempt, how many
---         events it has, why it is held, whether Lago may yet show it, the external id, the timestamp, the places.
+-- Returns one row for the events of a batch that share external id and timestamp: the batch, its attempt, its state,
+--         how many events it has, why it is held, whether Lago may yet show it, the external id, the timestamp, the
+--         places.
 --
 -- An event's timestamp is not before its window: only where the window begins before the period its text is read. The
 -- OFFSETs make it a look-up by batch, and let a text be read once.
 WITH candidate AS MATERIALIZED (
-    SELECT id, attempts, events, answer, open_since IS NOT NULL AS is_open
+    SELECT id, attempts, state, events, answer, open_since IS NOT NULL AS is_open
     FROM reconciler.batch
     WHERE meter = %(meter)s
       AND state = %(state)s
@@ -40,8 +41,8 @@ WITH candidate AS MATERIALIZED (
                   OFFSET 0) AS read
     WHERE moment IS NOT NULL AND (%(state)s = 'held' OR since IS NULL OR moment < since)
 )
-SELECT id, attempts, events, answer, is_open, subscription, moment, array_agg(place)
+SELECT id, attempts, state, events, answer, is_open, subscription, moment, array_agg(place)
 FROM doubtful
 WHERE number <= %(batches)s
-GROUP BY id, attempts, events, answer, is_open, subscription, moment
+GROUP BY id, attempts, state, events, answer, is_open, subscription, moment
 ORDER BY id

@@ -1,9 +1,9 @@
 -- held_batches: the events of batches that are held for a closed period, by whose they are.
 --
 -- Reads   these batches. What was once on its way is left out: Lago may have it with the timestamp that it has now.
--- Returns one row a batch and external id: the batch, its attempt, how many events it has, why it is held, the external
+-- Returns one row a batch and external id: the batch, its attempt, its state, how many events it has, why it is held, the external
 --         id, the places of its events.
-SELECT batch.id, batch.attempts, batch.events, batch.answer, placed.subscription, array_agg(placed.place)
+SELECT batch.id, batch.attempts, batch.state, batch.events, batch.answer, placed.subscription, array_agg(placed.place)
 FROM reconciler.batch,
      LATERAL (SELECT subscription, row_number() OVER (ORDER BY window_start, bucket, revision) - 1 AS place
               FROM reconciler.event

@@ -1,8 +1,8 @@
 -- later_revisions: which planned events wait behind events in conflict, so that they can be held.
 --
 -- Reads   the batches in conflict. A later revision that a sender has right now goes on.
--- Returns one row a batch: its number, its attempt, how many events it has, and the places of the later revisions.
-SELECT batch.id, batch.attempts, batch.events, array_agg(placed.place)
+-- Returns one row a batch: its number, its attempt, its state, how many events it has, and the places of the later revisions.
+SELECT batch.id, batch.attempts, batch.state, batch.events, array_agg(placed.place)
 FROM reconciler.event AS conflicting
      JOIN reconciler.event AS later USING (meter, window_start, bucket)
      JOIN reconciler.batch ON batch.id = later.batch

@@ -1,12 +1,12 @@
 -- unsendable: planned events that Lago is known to choke on, or to count as 0 (facts: lago sections 1.1 and 2).
 --
 -- Reads   batches that are new to delivery, unless a person has decided that they go all the same.
--- Returns one row a batch and reason: its number, its attempt, how many events it has, the reason, the places.
+-- Returns one row a batch and reason: its number, its attempt, its state, how many events it has, the reason, the places.
 --
 -- Lago's unique index holds 2,704 bytes: organization (16), id (67) and subscription. ClickHouse counts in Decimal128 with
 -- 26 decimals: from 10^12 on it counts 0.
-SELECT id, attempts, events, reason, array_agg(place)
-FROM (SELECT batch.id, batch.attempts, batch.events,
+SELECT id, attempts, state, events, reason, array_agg(place)
+FROM (SELECT batch.id, batch.attempts, batch.state, batch.events,
              row_number() OVER (PARTITION BY batch.id ORDER BY window_start, bucket, revision) - 1 AS place,
              CASE WHEN %(store)s <> 'clickhouse' AND octet_length(subscription) > 2621
                   THEN format('its subscription''s name has %%s bytes, Lago''s index takes 2621', octet_length(subscription))
@@ -20,5 +20,5 @@ FROM (SELECT batch.id, batch.attempts, batch.events,
         AND batch.asked_at IS NULL
         AND batch.decided_at IS NULL) AS vetted
 WHERE reason IS NOT NULL
-GROUP BY id, attempts, events, reason
+GROUP BY id, attempts, state, events, reason
 ORDER BY id

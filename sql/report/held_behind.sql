@@ -1,8 +1,8 @@
 -- held_behind: the held batches with later revisions of events that a person has just decided about.
 --
 -- Reads   the batches of those events.
--- Returns one row a batch: its number, its attempt, how many events it has, and the places of those later revisions.
-SELECT batch.id, batch.attempts, batch.events, array_agg(held.place)
+-- Returns one row a batch: its number, its attempt, its state, how many events it has, and the places of those later revisions.
+SELECT batch.id, batch.attempts, batch.state, batch.events, array_agg(held.place)
 FROM reconciler.batch
      JOIN LATERAL (SELECT event.*, row_number() OVER (ORDER BY window_start, bucket, revision) - 1 AS place
                    FROM reconciler.event

@@ -8,7 +8,8 @@ import httpx
 import msgspec
 import pytest
 
-from reconciler.ledger.outbox import Outbox, Part
+from reconciler.ledger.batches import Part
+from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 
 from reconciler.cli.show.summary import _lines
-from reconciler.ledger.outbox import Batch, Outbox
+from reconciler.ledger.batches import Batch
+from reconciler.ledger.outbox import Outbox
 from reconciler.model.errors import ReconcileError
 from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox

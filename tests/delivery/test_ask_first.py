@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from reconciler.delivery.ask_first import AskFirst
-from reconciler.ledger.outbox import Part, split_off
+from reconciler.ledger.batches import Part
+from reconciler.ledger.outbox import split_off
 from reconciler.model import windows
 from reconciler.sandbox import Sandbox
 from tests import process
@@ -100,8 +101,8 @@ def test_what_lago_holds_is_accepted_though_a_sender_holds_some_of_its_batch_mea
         with self._ledger.transaction() as connection:
             first = min((planned for _, planned in found if planned), key=lambda planned: planned.place)
             part = Part([0], "held", held_for="conflict", open=True)
-            if first.events == 3:
-                split_off(connection, first.batch, first.attempt, 3, [part], stays=Part((), "planned", open=True))
+            if first.batch.events == 3:
+                split_off(connection, first.batch, [part], stays=Part((), "planned", open=True))
         return found
 
     monkeypatch.setattr(AskFirst, "_planned", hold_one_after_reading)

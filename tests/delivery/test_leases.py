@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.ledger.outbox import Outbox, Part, split_off
+from reconciler.ledger.batches import Part, Seen
+from reconciler.ledger.outbox import Outbox, split_off
 from reconciler.ledger.store import open_ledger
 from reconciler.sandbox import Sandbox
 from reconciler.settings.limits import Limits
@@ -101,7 +102,7 @@ def test_of_two_that_part_a_batch_at_once_the_second_leaves_it_alone(proxy_db: D
     def hold_the_first_event() -> None:
         with outbox.ledger.transaction() as connection:
             held = Part([0], "held", held_for="conflict")
-            made.append(split_off(connection, id_, attempt, 2, [held], stays=Part((), "planned")))
+            made.append(split_off(connection, Seen(id_, attempt, "planned", 2), [held], stays=Part((), "planned")))
             if len(made) == 1:
                 second.start()
                 while not proxy_db.fetch("SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):

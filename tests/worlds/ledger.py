@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import NamedTuple
 
-from reconciler.ledger.outbox import LOST, Batch, Others, Part
+from reconciler.ledger.batches import Batch, Others, Part
+from reconciler.ledger.outbox import LOST
 from reconciler.settings.limits import Limits
 from tests.worlds.stage import moment, seconds
 

@@ -10,7 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from reconciler.ledger.outbox import Batch, Outbox, Part
+from reconciler.ledger.batches import Batch, Part
+from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.settings.limits import Limits
 from reconciler.settings.load import load_settings

@@ -10,8 +10,8 @@ from greenlet import getcurrent, greenlet
 
 from reconciler.delivery.sender import Sender
 from reconciler.lago.answers import Answer
+from reconciler.ledger.batches import Batch
 from reconciler.ledger.lagos import KnownLago
-from reconciler.ledger.outbox import Batch
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError, LedgerError
 from reconciler.settings.limits import Limits
 from tests.worlds.lago import Client, Copy, Server
