@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from reconciler.database.postgres import execute
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.ledger.balance import balance
+from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import Part, hold_later_revisions, split_off
+from reconciler.ledger.outbox import hold_later_revisions, split_off
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import total
@@ -95,7 +96,7 @@ class Repair:
         ]
         stays = Part((), "accepted", answer=batch.answer)
         with self._ledger.transaction() as connection:
-            made = split_off(connection, batch.id, batch.attempts, batch.events, parts, stays=stays)
+            made = split_off(connection, Seen(batch.id, batch.attempts, stays.state, batch.events), parts, stays=stays)
             if made:
                 execute(connection, "verify/repaired", {"batches": made})
                 self._hold(connection, made[bool(lacking) :])
