@@ -1,5 +1,7 @@
 """The alarm `behind`: what is planned does not get to Lago for more than an hour, whatever the reason."""
 
+import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +10,20 @@ from reconciler.model.errors import LagoError
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import BATCH, assert_exact, backlog, customers, environment, let_minutes_pass, reconcile
+from tests.process import run, start
+from tests.support import (
+    BATCH,
+    QUICK,
+    TURN,
+    assert_exact,
+    backlog,
+    batches,
+    customers,
+    end_leases,
+    environment,
+    let_minutes_pass,
+    reconcile,
+)
 
 THROTTLED = {"kind": "status", "status": 429, "headers": {"Retry-After": "60"}, "count": None, "path": BATCH}
 
@@ -16,6 +31,20 @@ THROTTLED = {"kind": "status", "status": 429, "headers": {"Retry-After": "60"}, 
 def planned_ago(ledger: Database, span: str) -> None:
     """Let what waits have been planned so long ago."""
     ledger.fetch("UPDATE reconciler.batch SET planned_at = clock_timestamp() - %s::interval", span)
+
+
+def passes_ago(ledger: Database, span: str) -> None:
+    """Let all passes have been so long ago."""
+    ledger.fetch(
+        "UPDATE reconciler.run SET started_at = started_at - %s::interval, finished_at = finished_at - %s::interval",
+        span, span,
+    )  # fmt: skip
+
+
+def message(ledger: Database) -> str | None:
+    """What the ledger's alarm says, if it rings."""
+    found = ledger.fetch("SELECT message FROM reconciler.alarm WHERE kind = 'behind' AND cleared_at IS NULL")
+    return found[0][0] if found else None
 
 
 def ringing(summary: Summary) -> list[dict[str, Any]]:
@@ -63,6 +92,41 @@ def test_what_was_never_tried_rings_too(proxy_db: Database, lago: Sandbox) -> No
         reconcile(environ)
     [(message,)] = proxy_db.fetch("SELECT message FROM reconciler.alarm WHERE kind = 'behind' AND cleared_at IS NULL")
     assert "(no try has failed)" in message
+
+
+def test_passes_that_never_finish_or_find_another_one_running_ring_after_an_hour(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="2h")
+    customers(proxy_db, 1)
+    lago.faults({"kind": "hang", "seconds": 60, "method": "POST", "count": None})
+    for _ in range(2):  # as a machine that ends each pass too early
+        end_leases(proxy_db)
+        lago.clear_requests()
+        killed = start(environ)
+        while not batches(lago) and killed.poll() is None:
+            time.sleep(0.02)
+        killed.kill()
+        killed.communicate()
+
+    with proxy_db.connect(autocommit=False) as hanging:
+        hanging.execute(TURN)
+        quick = replace(QUICK, turn=0.1)
+        assert reconcile(environ, limits=quick).skipped
+        assert message(proxy_db) is None
+        passes_ago(proxy_db, "61 minutes")
+        assert reconcile(environ, limits=quick).skipped
+        said = str(message(proxy_db))
+        assert said.startswith("Passes begin and do not finish since 20")
+        assert " UTC (2) has found another one running: see whether that one hangs, and end it." in said
+        shown = run(environ, "status")
+        assert (shown.returncode, "alarm 1 (behind): Passes begin" in shown.stdout) == (1, True)
+
+    lago.clear_faults()
+    end_leases(proxy_db)
+    assert reconcile(environ).alarms == []
+    assert_exact(proxy_db, lago)
 
 
 def test_a_backlog_that_is_sent_in_this_pass_does_not_ring(proxy_db: Database, lago: Sandbox) -> None:

@@ -105,6 +105,26 @@ def test_every_command_tells_that_it_could_not_write(
     assert sentence.startswith(LOST)
 
 
+@pytest.mark.parametrize("line", ["status", "customers --json", "events"])
+def test_a_report_that_can_not_be_written_ends_in_one_sentence_and_one_that_nobody_reads_in_none(
+    environ: dict[str, str], tmp_path: Path, line: str
+) -> None:
+    assert run(environ, "--since", "2h").returncode == 0
+    err, out, arguments = tmp_path / "err", tmp_path / "out", line.split()
+    assert reconcile(environ, *arguments, out=FULL, err=err) == 1
+    [sentence] = err.read_text().splitlines()
+    assert sentence.startswith(LOST)
+
+    err.unlink()
+    for then in (close_output, close_all, let_the_reader_go):
+        assert reconcile(environ, *arguments, out=out, err=err, then=then) == 0
+        assert (out.read_text(), err.read_text()) == ("", "")
+    assert reconcile(environ, *arguments, out=out, err=err, then=write_ascii) == 0
+    assert err.read_text() == ""
+    shown = out.read_bytes().decode("ascii")
+    assert {"status": "accepted", "customers --json": "f\\u00fcchse", "events": "f\\xfcchse"}[line] in shown
+
+
 def test_what_an_encoding_lacks_is_escaped(environ: dict[str, str], lago: Sandbox, tmp_path: Path) -> None:
     out, err = tmp_path / "out", tmp_path / "err"
     body = {"status": 422, "error": "x", "code": "validation_errors", "error_details": {"0": {"füchse": ["\ud83e"]}}}

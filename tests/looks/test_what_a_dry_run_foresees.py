@@ -1,8 +1,9 @@
 """A dry run says what a real one would be refused for, what Lago would not bill, and about how long it takes."""
 
 import json
+import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from tests.process import only_object, run, sentences
 from tests.support import CODE, QUICK, customers, environment, reconcile
 
 __all__ = ["billing"]
+
+BEGIN, QUARTER = datetime(2026, 1, 1, tzinfo=UTC), timedelta(minutes=15)
 
 
 def dry(environ: dict[str, str], *arguments: str) -> tuple[int, list[str], dict[str, Any]]:
@@ -119,14 +122,39 @@ def test_a_lago_that_lists_its_subscriptions_for_long_ends_no_dry_run(proxy_db: 
     assert len(would.foreseen.unsubscribed) == ONE_BY_ONE + 1
 
 
+def test_usage_from_before_a_subscription_of_today_is_told_with_whose_it_is_and_held_with_the_cure(
+    proxy_db: Database, billing: Billing
+) -> None:
+    billing.subscribe("acme", made=datetime.now(UTC) - timedelta(hours=1))
+    a_month_ago = datetime.now(UTC) - timedelta(days=31)
+    proxy_db.insert(spend_row(startTime=a_month_ago, spend=0.5), spend_row(spend=2))
+    environ = environment(proxy_db, billing.lago)
+    since = f"{a_month_ago:%Y-%m-%d}"
+    shown = run(environ, "--dry-run", "--since", since).stdout
+    [line] = [line for line in shown.splitlines() if "from before the present billing period" in line]
+    assert line.startswith("  1 event (0.50 USD) from before the present billing period, held unless ")
+    assert line.endswith(": acme (0.50 USD)")
+
+    done = run(environ, "--since", since)
+    assert done.returncode == 3
+    assert "1 event is held back (0.5 USD), most of it of acme (0.5 USD). Why: " in done.stderr
+    assert "`reconcile held release --all --move`" in done.stderr
+
+
 def test_a_first_look_that_bills_nothing_says_that_open_windows_follow(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(*(spend_row(startTime=moment) for moment in _now(proxy_db)))
     environ = environment(proxy_db, lago)
-    [meter] = only_object(run(environ, "--json"))["meters"]
-    assert (meter["rows"], meter["open_rows"]) == (0, 3)
-    shown = run(environ, "--since", "1h").stdout
-    assert "  3 rows are in windows that are still open: passes from " in shown
-    assert " UTC on bill them, within " in shown
+    for arguments in (("--dry-run",), ("--since", "1h")):
+        [meter] = only_object(run(environ, *arguments, "--json"))["meters"]
+        assert (meter["rows"], meter["open_rows"]) == (0, 3)
+        before = datetime.now(UTC)
+        shown = run(environ, *arguments).stdout
+        found = re.search(r"  3 rows are in windows that are still open: passes from (\S+) UTC on bill them, ", shown)
+        assert found
+        settled_at = BEGIN + (before - BEGIN) // QUARTER * QUARTER + QUARTER + timedelta(minutes=2)
+        assert found[1] == f"{settled_at:%H:%M}"
+        left = [-((moment - settled_at) // timedelta(minutes=1)) for moment in (before, datetime.now(UTC))]
+        assert re.search(r"within (\d+) minutes?", shown[found.end() :])[1] in map(str, left)  # type: ignore[index]
 
 
 def _now(source: Database) -> list[Any]:

@@ -166,8 +166,29 @@ def test_people_see_the_same_in_tables(environ: dict[str, str]) -> None:
         "late, after retention (rows) 0 0",
     ):
         assert line in lines
+    # What was billed, and what has become of it, of as many days as it says.
+    at = lines.index("Billed on the last 7 days (UTC), in USD, and what has become of it")
+    columns = "day events input tokens output tokens billed accepted on its way held quarantined, discarded"
+    assert lines[at + 1 : at + 4] == [
+        columns,
+        f"{TODAY:%Y-%m-%d} 7 80 160 127.50 65.50 2.00 16.00 44.00",
+        f"{YESTERDAY:%Y-%m-%d} 7 70 140 127.00 65.00 2.00 16.00 44.00",
+    ]
     assert any(line.startswith("watermark ") and line.endswith(" behind") for line in lines)
     assert any(line.startswith("alarm ") and "(frozen)" in line for line in lines)
+
+
+def test_a_figure_of_many_digits_is_exact_for_programs(proxy_db: Database, lago: Sandbox) -> None:
+    # The column is a float to LiteLLM; a numeric one holds what no float does.
+    proxy_db.fetch('ALTER TABLE "LiteLLM_SpendLogs" ALTER COLUMN spend TYPE numeric')
+    large, small, exact = "12345678901234567890", "0.00000000000000000001", "12345678901234567890.00000000000000000001"
+    for customer in ("acme", None):
+        proxy_db.insert(*(spend_row(end_user=customer, spend=Decimal(each)) for each in (large, small)))
+    environ = environment(proxy_db, lago)
+    [done] = process.only_object(process.run(environ, "--since", "2h", "--json"))["meters"]
+    assert (done["cost_planned"], done["unattributed_cost"], done["unsubscribed_cost"]) == (exact, exact, exact)
+    now = _status(environ)
+    assert (now["cost_accepted"], now["unattributed_cost"], now["days"][0]["cost"]) == (exact, exact, exact)
 
 
 def test_it_needs_neither_lago_nor_the_spend_table(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
