@@ -6,7 +6,7 @@ A benchmark, not a test: a missed target is marked and does not set the exit cod
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 from rich.console import Console
@@ -16,7 +16,7 @@ from bench.callback import side_by_side
 from bench.figures import FIGURES, NEW, measure
 from bench.ground import SERVER
 from bench.senders import crews
-from bench.volume import SHAPES, Kind
+from bench.volume import Kind
 from reconciler.demo.postgres import EmbeddedPostgres
 
 TOP = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def main(
     chosen = parts or PARTS
     if unknown := set(chosen) - set(PARTS):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: not one of {', '.join(PARTS)}", param_hint="PART")
-    kinds = (kind,) if kind else tuple(SHAPES)
+    kinds = (kind,) if kind else get_args(Kind)
     try:
         with EmbeddedPostgres(DATA, settings=SERVER) as server, console.status("starting") as status:
             circumstances = {

@@ -11,7 +11,7 @@ class Figure:
     Attributes:
         what: what is measured, and what it is divided by.
         traffic: busy, sparse, or empty.
-        ours: seconds, megabytes or events a second.
+        ours: seconds, megabytes, events a second, or a number.
         against: what it is divided by, in the same unit; None where the figure itself has the target.
         target: the most that the ratio, or else the figure, may be.
         unit: of `ours` and `against`.
@@ -23,7 +23,7 @@ class Figure:
     ours: float
     against: float | None
     target: float
-    unit: Literal["s", "MB", "/s"] = "s"
+    unit: Literal["s", "MB", "/s", ""] = "s"
     more_is_better: bool = False
 
     @property

@@ -9,21 +9,21 @@ from pathlib import Path
 from statistics import median
 from typing import Literal, get_args
 
-from bench import backlog, delivery
+from bench import backlog, delivery, verifying
 from bench.delivery import Sent
 from bench.figure import Figure
 from bench.ground import CODE, WINDOW, Ground, drop_database, make_database
 from bench.process import reconcile
 from bench.responder import Responder
-from bench.volume import Kind
+from bench.volume import Kind, Traffic
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.sandbox import Sandbox
 
 Look = Literal["first", "deep", "probe", "new", "fresh"]
-FIGURES: tuple[str, ...] = (*get_args(Look), "memory", "delivery", "backlog", "help")
+FIGURES: tuple[str, ...] = (*get_args(Look), "memory", "delivery", "backlog", "verify", "help")
 
 # How many times what they are compared with looks may take.
-TARGETS: Mapping[Kind, Mapping[Look, float]] = {
+TARGETS: Mapping[Traffic, Mapping[Look, float]] = {
     "busy": {"first": 1.5, "deep": 1.2, "probe": 1.5, "new": 2.3, "fresh": 1.2},
     "sparse": {"first": 3.3, "deep": 1.8, "probe": 1.5, "new": 5.3, "fresh": 1.2},
 }
@@ -44,7 +44,7 @@ NEW = 100
 """How many times fewer rows are new."""
 
 # Look-backs of whole windows that the small table has as well as the large one.
-_LOOKBACK: Mapping[Kind, timedelta] = {"busy": WINDOW, "sparse": timedelta(hours=1)}
+_LOOKBACK: Mapping[Traffic, timedelta] = {"busy": WINDOW, "sparse": timedelta(hours=1)}
 
 
 def measure(
@@ -86,6 +86,8 @@ def measure(
         yield from _delivery(server, rows // SMALL, runs, doing)
     if "backlog" in parts:
         yield from backlog.figures(server, rows, runs, doing)
+    if "verify" in parts:
+        yield from verifying.figures(server, 2 * runs + 1, doing)
     if "help" in parts:
         doing("reconcile --help")
         yield Figure("`reconcile --help`", "", median(_help() for _ in range(2 * runs + 1)), None, HELP_SECONDS)

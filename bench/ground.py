@@ -10,7 +10,7 @@ from types import MappingProxyType
 import psycopg
 from psycopg import sql
 
-from bench.volume import SHAPES, Kind, fill
+from bench.volume import SHAPES, Traffic, fill
 from reconciler.capture.agenda import Agenda
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
@@ -83,7 +83,7 @@ def drop_database(server: EmbeddedPostgres, name: str) -> None:
 class Ground:
     """A database with so many rows of one kind of traffic, and the ledger beside them."""
 
-    def __init__(self, server: EmbeddedPostgres, kind: Kind, rows: int, lago: str = NOBODY) -> None:
+    def __init__(self, server: EmbeddedPostgres, kind: Traffic, rows: int, lago: str = NOBODY) -> None:
         """Fill the database, unless an earlier run left it there whole.
 
         Args:
@@ -92,7 +92,7 @@ class Ground:
             rows: how many.
             lago: the address that passes send to, without `/api/v1`.
         """
-        self.kind: Kind = kind
+        self.kind: Traffic = kind
         self.rows = rows
         self.name = f"{kind}_{rows}"
         self.url = server.socket_url(self.name)

@@ -8,6 +8,9 @@ from typing import Literal
 import psycopg
 
 Kind = Literal["busy", "sparse"]
+"""What looks and delivery are measured with."""
+
+Traffic = Kind | Literal["month"]
 
 
 @dataclass(frozen=True)
@@ -18,9 +21,10 @@ class Shape:
     rows_per_second: float
 
 
-SHAPES: dict[Kind, Shape] = {
+SHAPES: dict[Traffic, Shape] = {
     "busy": Shape(customers=400, rows_per_second=100.0),  # 45 rows a bucket
     "sparse": Shape(customers=300, rows_per_second=3.2),  # 1.9 rows a bucket, 2.2 in those that have any
+    "month": Shape(customers=1000, rows_per_second=150_000 / (27 * 86_400)),  # 150 a customer, nearly each a bucket
 }
 
 # As many bytes as LiteLLM's metadata has without its copy of the price map.
@@ -75,12 +79,13 @@ JOIN (VALUES
 """
 
 
-def fill(conninfo: str, kind: Kind, rows: int, seed: int, until: datetime | None = None) -> None:
+def fill(conninfo: str, kind: Traffic, rows: int, seed: int, until: datetime | None = None) -> None:
     """Append `rows` rows that end at `until` (default: the start of a quarter of an hour that is settled), then VACUUM.
 
     *busy* is 100 requests a second with about 45 rows a bucket. *sparse* has about 2 rows a bucket, so that
-    two million rows make about 900,000 buckets. One row in 128 has no customer, as many failed, one in 32 is
-    a cache hit. Each has 1.3 kB of JSON. To append once more, take another seed: ids follow from it.
+    two million rows make about 900,000 buckets. *month* is 150,000 rows in 27 days. One row in 128 has no
+    customer, as many failed, one in 32 is a cache hit. Each has 1.3 kB of JSON. To append once more, take another
+    seed: ids follow from it.
     """
     shape = SHAPES[kind]
     end = until.astimezone(UTC) if until else _quarter(datetime.now(UTC) - timedelta(minutes=5))  # settled
