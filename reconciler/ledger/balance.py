@@ -54,6 +54,7 @@ class Balance:
         conflicting_events: Lago holds another event under their id.
         held_events: not sent until a person decides.
         held_answer: why some of the first are held.
+        stuck_in_part: whether there is so much of it that the names and costs are only of the batches that cost most.
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
         credited_buckets: credits on record, which a person has accepted for frozen buckets.
@@ -103,6 +104,7 @@ class Balance:
     held_names: list[str]
     held_costs: list[Decimal]
     held_answer: str | None
+    stuck_in_part: bool
     discarded_events: int
     discarded_cost: Decimal
     frozen_buckets: int

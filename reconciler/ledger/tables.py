@@ -85,6 +85,15 @@ window = Table(
     comment="What the last look saw of a window, and when Lago was first asked for its events.",
 )
 
+Index(
+    "window_left",
+    window.c.meter,
+    window.c.start,
+    postgresql_where=text(
+        "frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0 OR late_rows > 0 OR late_cost > 0"
+    ),
+)
+
 event = Table(
     "event",
     metadata,

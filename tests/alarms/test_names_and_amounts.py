@@ -53,6 +53,23 @@ def test_unmapped_customers_are_named_with_the_most_first_and_exact(
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.unbilled") == [(0,)]
 
 
+def test_of_very_many_stuck_events_those_that_cost_most_are_named(proxy_db: Database, lago: Sandbox) -> None:
+    """More batches than a sentence is worth summing: here of one event each."""
+    limits = replace(QUICK, batch=1)
+    proxy_db.insert(*(spend_row(end_user=f"customer {number}", spend=number) for number in range(1, 31)))
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="2h", limits=limits)
+
+    def said() -> str:
+        proxy_db.fetch("UPDATE reconciler.batch SET state = 'quarantined', answer = 'no'")
+        return _message(reconcile(environ, limits=limits).alarms, "quarantined")
+
+    assert "most of it of customer 30 (30 USD), customer 29 (29 USD), customer 28 (28 USD). Why: no." in said()
+    proxy_db.insert(spend_row(end_user="customer 31", spend=31))
+    reconcile(environ, limits=limits)
+    assert "most of it of customer 31 (at least 31 USD), customer 30 (at least 30 USD)" in said()
+
+
 def test_whose_buckets_are_frozen_and_whose_rows_are_suspect_is_said_with_the_most_first(
     proxy_db: Database, lago: Sandbox
 ) -> None:

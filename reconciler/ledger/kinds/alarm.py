@@ -33,9 +33,10 @@ def exact(amount: Decimal) -> str:
     return f"{plain(amount)} USD"
 
 
-def whose(names: Sequence[str], costs: Sequence[Decimal]) -> str:
-    """The first few by their cost, such as `acme (62.5 USD), globex (1 USD)`."""
-    return ", ".join(f"{short(name)} ({exact(cost)})" for name, cost in zip(names, costs, strict=True))
+def whose(names: Sequence[str], costs: Sequence[Decimal], *, in_part: bool = False) -> str:
+    """The first few by their cost, such as `acme (62.5 USD), globex (1 USD)`; `at least 62.5 USD` if that is a part."""
+    least = "at least " if in_part else ""
+    return ", ".join(f"{short(name)} ({least}{exact(cost)})" for name, cost in zip(names, costs, strict=True))
 
 
 def most_of(who: Whose | None) -> str:

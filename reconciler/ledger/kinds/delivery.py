@@ -1,6 +1,6 @@
 """Alarms of delivery: what does not get to Lago, or is not billed there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
@@ -52,6 +52,10 @@ def _undelivered(balance: Balance) -> Iterator[str]:
     )
 
 
+def _stuck(balance: Balance, names: Sequence[str], costs: Sequence[Decimal]) -> str:
+    return whose(names, costs, in_part=balance.stuck_in_part)
+
+
 def quarantined(balance: Balance) -> Iterator[Alarm]:
     """What Lago refuses for good."""
     if not (number := balance.quarantined_events - balance.conflicting_events):
@@ -60,7 +64,7 @@ def quarantined(balance: Balance) -> Iterator[Alarm]:
     yield Alarm(
         "quarantined",
         f"Lago refuses {count(number, 'event')} for good ({exact(cost)}), most of it of "
-        f"{whose(balance.quarantined_names, balance.quarantined_costs)}. Why: {balance.quarantined_answer}. "
+        f"{_stuck(balance, balance.quarantined_names, balance.quarantined_costs)}. Why: {balance.quarantined_answer}. "
         "`reconcile quarantine` shows them all. Mend the cause, then `reconcile quarantine retry --all`.",
         Decimal(number),
         cost,
@@ -73,9 +77,9 @@ def conflict(balance: Balance) -> Iterator[Alarm]:
         yield Alarm(
             "conflict",
             f"Lago holds other events under the ids of {number:,} of ours ({exact(balance.conflicting_cost)}), most of "
-            f"it of {whose(balance.conflicting_names, balance.conflicting_costs)}: another ledger or proxy bills "
-            "under this meter's name. Their buckets send nothing more. Find out who else sends, compare by `reconcile "
-            "quarantine`, then retry or discard.",
+            f"it of {_stuck(balance, balance.conflicting_names, balance.conflicting_costs)}: another ledger or proxy "
+            "bills under this meter's name. Their buckets send nothing more. Find out who else sends, compare by "
+            "`reconcile quarantine`, then retry or discard.",
             Decimal(number),
             balance.conflicting_cost,
         )
@@ -90,9 +94,9 @@ def held(balance: Balance) -> Iterator[Alarm]:
     yield Alarm(
         "held",
         f"{count(balance.held_events, 'event')} {are} held back ({exact(balance.held_cost)}), most of it of "
-        f"{whose(balance.held_names, balance.held_costs)}. Why: {why}. `reconcile held` shows them all. Bill them in "
-        "the present period (`reconcile held release --all --move`), or invoice them by hand and discard them; behind "
-        "a conflict they wait for a decision about that.",
+        f"{_stuck(balance, balance.held_names, balance.held_costs)}. Why: {why}. `reconcile held` shows them all. Bill "
+        "them in the present period (`reconcile held release --all --move`), or invoice them by hand and discard them; "
+        "behind a conflict they wait for a decision about that.",
         Decimal(balance.held_events),
         balance.held_cost,
     )

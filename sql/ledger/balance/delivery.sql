@@ -1,6 +1,6 @@
 -- balance/delivery: what is planned, stuck or given up of a meter's events.
 --
--- Reads   the batches that are not accepted, by their index.
+-- Reads   the batches that are not accepted, by their index; of the stuck ones the events of those that cost most.
 -- Returns one row.
 SELECT delivery.*, most_stuck.*
 FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
@@ -19,8 +19,10 @@ FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint A
              coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
       FROM reconciler.batch
       WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
-     -- Whose usage is stuck, those with the most first, and why the last of it is.
-     (SELECT coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_names,
+     -- Whose usage is stuck, those with the most first, and why the last of it is. A million events are not summed by
+     -- subscription for a sentence: of each fate the thirty batches that cost most must do.
+     (SELECT coalesce(bool_or(in_part), false) AS stuck_in_part,
+             coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_names,
              coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_costs,
              (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'held' AND answer IS NOT NULL))[1] AS held_answer,
              coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'), '{}') AS quarantined_names,
@@ -28,13 +30,21 @@ FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint A
              (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'quarantined'))[1] AS quarantined_answer,
              coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'conflict'), '{}') AS conflicting_names,
              coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'conflict'), '{}') AS conflicting_costs
-      FROM (SELECT CASE WHEN conflict AND state = 'quarantined' THEN 'conflict' ELSE state END AS fate,
+      FROM (SELECT fate,
                    left(subscription, 100) AS name,
                    sum(event.cost) AS cost,
-                   left(max(batch.answer), 300) AS answer,
-                   row_number() OVER (PARTITION BY CASE WHEN conflict AND state = 'quarantined' THEN 'conflict' ELSE state END
-                                      ORDER BY sum(event.cost) DESC) AS place
-            FROM reconciler.batch JOIN reconciler.event ON event.batch = batch.id
-            WHERE batch.meter = %(meter)s AND state IN ('held', 'quarantined')
-            GROUP BY 1, subscription) AS stuck
+                   left(max(answer), 300) AS answer,
+                   bool_or(costliest.number > 30) AS in_part,
+                   row_number() OVER (PARTITION BY fate ORDER BY sum(event.cost) DESC) AS place
+            FROM (VALUES ('held', 'held', NULL),
+                         ('quarantined', 'quarantined', false),
+                         ('conflict', 'quarantined', true)) AS kind (fate, state, conflict)
+                 CROSS JOIN LATERAL (SELECT id, answer, count(*) OVER () AS number
+                                     FROM reconciler.batch
+                                     WHERE meter = %(meter)s AND state <> 'accepted' AND state = kind.state
+                                       AND (kind.conflict IS NULL OR batch.conflict = kind.conflict)
+                                     ORDER BY cost DESC
+                                     LIMIT 30) AS costliest
+                 JOIN reconciler.event ON event.batch = costliest.id
+            GROUP BY fate, subscription) AS stuck
       WHERE place <= 3) AS most_stuck

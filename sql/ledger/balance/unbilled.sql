@@ -1,6 +1,6 @@
 -- balance/unbilled: a meter's usage that can't be billed, and what a person has credited.
 --
--- Reads   the windows looked at, the credits. What is unattributed counts from %(horizon)s on.
+-- Reads   the windows looked at, by the index of those that have some; the credits. What is unattributed counts from %(horizon)s on.
 -- Returns one row.
 SELECT left_unbilled.*, credited.*, unattributed.*
 FROM -- What can't be billed stays in view for all time, for no look comes to windows older than the horizon again.

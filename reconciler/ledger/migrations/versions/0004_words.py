@@ -107,6 +107,9 @@ COMMENT ON TABLE reconciler.billed_period IS 'Up to where a subscription was fou
 _LATE = """
 -- What is above billed is billed, so what came late costs only what its buckets hold beyond that: late_cost.
 ALTER TABLE reconciler."window" DROP COLUMN kept_cost;
+
+CREATE INDEX window_left ON reconciler."window" (meter, start)
+    WHERE frozen_buckets > 0 OR unmapped_buckets > 0 OR suspect_rows > 0 OR late_rows > 0 OR late_cost > 0;
 """
 
 _ODD_SOURCES = """
