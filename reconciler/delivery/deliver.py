@@ -2,7 +2,7 @@
 
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from time import monotonic
@@ -131,38 +131,25 @@ class Delivery:
     def _send(
         self, meter: Meter, store: str, now: datetime, progress: Progress, done: Outcome, *, careful: bool
     ) -> None:
-        limits = self._settings.limits
-        repeatable = store == "postgres" or (store == "clickhouse" and self._settings.deduplication)
-        visible_after = timedelta(seconds=limits.request) + self._settings.lag
-        outbox = Outbox(
-            meter.name,
-            self._lago.base,
-            self._ledger,
-            limits,
-            ask_after=timedelta(0) if repeatable else visible_after,
-        )
-
-        def sender(*, careful: bool = False) -> Sender:
-            return Sender(
-                outbox,
-                self._lago,
-                repeatable=repeatable,
-                fresh_since=now - self._settings.lookback,
-                ending=self._ending,
-                progress=progress.answered,
-                careful=careful,
-            )
-
-        scout = [sender(careful=True)] if careful else []
-        senders = [sender() for _ in range(self._settings.connections)]
+        settings, limits = self._settings, self._settings.limits
+        repeatable = store == "postgres" or (store == "clickhouse" and settings.deduplication)
+        visible_after = timedelta(seconds=limits.request) + settings.lag
+        ask_after = timedelta(0) if repeatable else visible_after
+        outbox = Outbox(meter.name, self._lago.base, self._ledger, limits, ask_after=ask_after)
+        fresh_since = now - settings.lookback
+        senders = [
+            Sender(outbox, self._lago, repeatable, fresh_since, self._ending, progress.answered)
+            for _ in range(settings.connections)
+        ]
+        scout = replace(senders[0], in_vain=1)
         try:
-            for first in scout:
-                first.run(most=1)
-                if first.delivered.accepted:
+            if careful:
+                scout.run(most=1)
+                if scout.delivered.accepted:
                     self._lagos.is_back()
             send_all(senders, self._ending)
         finally:
-            for each in scout + senders:
+            for each in [scout, *senders]:
                 done.delivered.add(each.delivered)
         if done.delivered.accepted:
             self._lagos.is_back()

@@ -6,7 +6,9 @@ Any number of senders may work at once, on any number of machines. What one dies
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -20,20 +22,20 @@ from reconciler.delivery.decision import (
     Quarantine,
     Sort,
     Stop,
-    Taken,
+    Try,
     decide,
 )
-from reconciler.lago.answers import DUPLICATE, Refused, TooLarge, Unknown, not_stored
+from reconciler.lago.answers import DUPLICATE, Refused, Unknown, not_stored
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
-from reconciler.lago.readback import Readback
+from reconciler.lago.readback import Kind, Readback
 from reconciler.ledger.batches import Batch, Others, Part, together
 from reconciler.ledger.outbox import Outbox
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError
 from reconciler.report.figures import Delivered
 
 IN_VAIN = 3
-"""So many batches failing with none accepted between mean that Lago is away."""
+"""So many batches fail with none accepted between until Lago counts as away."""
 
 FRUITLESS = 10
 """So often in a row a sender tries what is refused, or fails alone, while Lago takes nothing."""
@@ -45,45 +47,37 @@ MISSING = "Lago shows nothing of an earlier try"
 log = structlog.get_logger("reconciler")
 
 
+@dataclass
 class Sender:
-    """Sends one meter's batches, one after the other."""
+    """Sends one meter's batches, one after the other.
 
-    def __init__(
-        self,
-        outbox: Outbox,
-        lago: Lago,
-        *,
-        repeatable: bool,
-        fresh_since: datetime,
-        ending: Ending,
-        progress: Callable[[int], None],
-        careful: bool = False,
-    ) -> None:
-        """Take nothing yet.
+    Attributes:
+        outbox: where batches come from and answers go.
+        lago: where they go.
+        repeatable: whether an attempt without an answer may go again at once, as Lago counts a repetition once. Else
+            Lago is asked first, some time later, what became of it.
+        fresh_since: windows from here on get every other turn, so that no backlog starves them.
+        ending: when to end after the present request; the rest is for the next pass.
+        progress: told how many events were answered, each time.
+        in_vain: so many batches failing with none accepted between mean that Lago is away.
+        delivered: what has become of events so far.
+        failed: what was seen when a batch last failed that had not failed so before, if one did.
+    """
 
-        Args:
-            outbox: where batches come from and answers go.
-            lago: where they go.
-            repeatable: whether an attempt without an answer may go again at once, as Lago counts a repetition once.
-                Else Lago is asked first, some time later, what became of it.
-            fresh_since: windows from here on get every other turn, so that no backlog starves them.
-            ending: when to end after the present request; the rest is for the next pass.
-            progress: told how many events were answered, each time.
-            careful: whether the first failure is enough for Lago to count as away: it was until now.
-        """
-        self._outbox = outbox
-        self._lago = lago
-        self._readback = Readback(lago)
-        self._repeatable = repeatable
-        self._fresh_since = fresh_since
-        self._ending = ending
-        self._progress = progress
-        self._in_vain = 1 if careful else IN_VAIN
-        self._fruitless = 0
-        self.delivered = Delivered()
-        """What has become of events so far."""
-        self.failed: str | None = None
-        """What was seen when a batch last failed that had not failed so before, if one did."""
+    outbox: Outbox
+    lago: Lago
+    repeatable: bool
+    fresh_since: datetime
+    ending: Ending
+    progress: Callable[[int], None]
+    in_vain: int = IN_VAIN
+    delivered: Delivered = field(default_factory=Delivered, init=False)
+    failed: str | None = field(default=None, init=False)
+    _fruitless: int = field(default=0, init=False)
+
+    @cached_property
+    def _readback(self) -> Readback:
+        return Readback(self.lago)
 
     def run(self, most: int | None = None) -> None:
         """Send until nothing is due, the time is up, or so many batches are sent.
@@ -101,61 +95,57 @@ class Sender:
 
     def _send_next(self, *, fresh: bool) -> bool:
         """Send one batch, or wait for the next one; say whether to go on."""
-        self._lago.wait()
-        if self._ending.has_come:
+        self.lago.wait()
+        if self.ending.has_come:
             return False
-        batch = self._outbox.take(self._fresh_since if fresh else None)
+        batch = self.outbox.take(self.fresh_since if fresh else None)
         if batch is not None:
             self._send(batch)
             return True
-        due_in = self._outbox.due_in()
-        if due_in is None or due_in > self._outbox.limits.patience:
+        due_in = self.outbox.due_in()
+        if due_in is None or due_in > self.outbox.limits.patience:
             return False
-        self._ending.sleep(due_in + 0.01)
+        self.ending.sleep(due_in + 0.01)
         return True
 
     def _send(self, batch: Batch) -> None:
-        if batch.opened_before is not None and not self._repeatable:
+        if batch.opened_before is not None and not self.repeatable:
             self._ask(batch)
             return
-        answer = self._lago.post(batch.ids, batch.body)
-        rest = timedelta(seconds=self._outbox.limits.rest)
-        judged = len(batch.ids) == 1 and isinstance(answer, Refused | TooLarge | Unknown)
-        others = self._outbox.others(batch) if judged else Others()
-        taken = Taken(
-            len(batch.ids), batch.failures, batch.proof, others.works, others.fails, others.flaps, shortest_rest=rest
-        )
-        self._record(batch, decide(answer, taken), stored=not not_stored(answer), said=getattr(answer, "said", None))
+        answer = self.lago.post(batch.ids, batch.body)
+        rest = timedelta(seconds=self.outbox.limits.rest)
+        judged = len(batch.ids) == 1 and isinstance(answer, Refused | Unknown)
+        this = Try(batch, self.outbox.others(batch) if judged else Others(), rest)
+        self._record(batch, decide(answer, this), stored=not not_stored(answer))
 
-    def _record(self, batch: Batch, decision: Decision, *, stored: bool, said: str | None) -> None:
+    def _record(self, batch: Batch, decision: Decision, *, stored: bool) -> None:
         """Do what was decided, in one statement."""
+        places = range(len(batch.ids))
         match decision:
             case Accept():
                 self._fruitless = 0
-                if self._outbox.accept(batch):
-                    self._count(accepted=len(batch.ids))
+                if self.outbox.accept(batch):
+                    self._count([Part(places, "accepted")])
             case Sort(faults):
                 self._sort(batch, faults)
-            case Halve():
-                self._go_again(batch, said or "it goes again in halves")
-                places, middle = range(len(batch.ids)), (len(batch.ids) + 1) // 2
+            case Halve(words):
+                self._go_again(batch, words or "it goes again in halves")
+                middle = (len(places) + 1) // 2
                 halves = places[:middle], places[middle:]
-                self._outbox.split(batch, [Part(half, "planned", failure=said, open=stored) for half in halves])
-                if said:
-                    self._tire(LagoAwayError(self._lago.away(said)))
+                self._split(batch, [Part(half, "planned", failure=words, open=stored) for half in halves])
+                if words:
+                    self._tire(LagoAwayError(self.lago.away(words)))
             case Quarantine(words):
-                part = Part(range(len(batch.ids)), "quarantined", answer=words, open=stored)
-                if self._outbox.split(batch, [part]):
-                    self._count(quarantined=len(batch.ids))
+                self._split(batch, [Part(places, "quarantined", answer=words, open=stored)])
             case GiveBack(words):
                 self._go_again(batch, words)
-                self._outbox.give_back(batch, words)
+                self.outbox.give_back(batch, words)
             case Stop(words, away):
-                self._outbox.give_back(batch, words)
-                raise LagoAwayError(self._lago.away(words)) if away else LagoError(self._lago.refuses(words))
+                self.outbox.give_back(batch, words)
+                raise LagoAwayError(self.lago.away(words)) if away else LagoError(self.lago.refuses(words))
             case GoAgain(words, rest, proof):
                 self._go_again(batch, words)
-                others = self._outbox.give_back(batch, words, stored=stored, failed=True, proof=proof, rest=rest)
+                others = self.outbox.give_back(batch, words, stored=stored, failed=True, proof=proof, rest=rest)
                 self._fail(batch, words, others, fruitless=proof <= batch.proof)
 
     def _fail(self, batch: Batch, words: str, others: int, *, fruitless: bool) -> None:
@@ -164,15 +154,15 @@ class Sender:
         While Lago takes nothing else, such a failure proves nothing either: after an outage many batches are of that
         kind, and to try them all in every pass would only be in Lago's way.
         """
-        if batch.failures >= self._outbox.tries:
+        if batch.failures >= self.outbox.tries:
             if fruitless:
                 self._tire(EndedError())
             else:
                 self._fruitless = 0
             return
         self.failed = words
-        if others + 1 >= self._in_vain:
-            raise LagoAwayError(self._lago.away(words))
+        if others + 1 >= self.in_vain:
+            raise LagoAwayError(self.lago.away(words))
 
     def _tire(self, error: Exception) -> None:
         """One more try was fruitless; after many in a row the rest is for the next pass."""
@@ -180,78 +170,62 @@ class Sender:
         if self._fruitless >= FRUITLESS:
             raise error
 
-    def _sort(self, batch: Batch, faults: dict[int, Any]) -> None:
+    def _sort(self, batch: Batch, faults: Mapping[int, Any]) -> None:
         """Let the events that Lago names go their own ways; the rest was not stored and goes again."""
+        words = "its batch was refused for another event in it"
+        fates = dict.fromkeys(range(len(batch.ids)), Part((), "planned", failure=words))
+        fates |= {place: Part((), "quarantined", answer=f"422 {fault}") for place, fault in faults.items()}
         # A duplicate is a question, not an answer: what does Lago hold under this id?
         duplicates = [place for place, fault in faults.items() if fault == DUPLICATE]
-        fates = dict(zip(duplicates, self._fates(batch, duplicates, duplicates=True), strict=True))
-        words = "its batch was refused for another event in it"
-        for place in range(len(batch.ids)):
-            if place not in faults:
-                fates[place] = Part((), "planned", failure=words)
-            elif place not in fates:
-                fates[place] = Part((), "quarantined", answer=f"422 {faults[place]}")
+        fates |= self._fates(batch, duplicates, missing=Part((), "quarantined", answer=GONE))
         if len(faults) < len(batch.ids):
             self._go_again(batch, words)
-        self._part(batch, fates)
+        self._split(batch, together(fates))
 
     def _ask(self, batch: Batch) -> None:
         """Ask what became of an open attempt; what is not there goes again."""
-        fates = dict(enumerate(self._fates(batch, range(len(batch.ids)), duplicates=False)))
-        if set(fates.values()) == {Part((), "planned")}:  # it stays as it is, and so does how often it has failed
+        missing = Part((), "planned")
+        fates = self._fates(batch, range(len(batch.ids)), missing=missing)
+        if set(fates.values()) == {missing}:  # it stays as it is, and so does how often it has failed
             self._go_again(batch, MISSING)
-            self._outbox.give_back(batch, MISSING, asked=True)
+            self.outbox.give_back(batch, MISSING, asked=True)
             return
-        self._part(batch, fates, asked=True)
+        self._split(batch, together(fates), asked=True)
 
-    def _fates(self, batch: Batch, places: Sequence[int], *, duplicates: bool) -> list[Part]:
-        """What Lago holds of these events, and so what becomes of each."""
+    def _fates(self, batch: Batch, places: Sequence[int], *, missing: Part) -> dict[int, Part]:
+        """What Lago holds of these events, and so what becomes of each; `missing` is what becomes of what it lacks."""
+        are_duplicates = missing.state != "planned"
         try:
-            verdicts = self._readback.verdicts(
-                [batch.payloads[place] for place in places], self._keep_going, duplicates=duplicates
-            )
+            payloads = [batch.payloads[place] for place in places]
+            verdicts = self._readback.verdicts(payloads, duplicates=are_duplicates)
         except (LagoError, EndedError):
-            if duplicates:
+            if are_duplicates:
                 self._go_again(batch, "Lago was not asked to the end what it holds of its duplicates")
-            self._outbox.give_back(batch, None)
+            self.outbox.give_back(batch, None)
             raise
-        missing = Part((), "quarantined", answer=GONE) if duplicates else Part((), "planned")
-        fates = []
-        for verdict, held in verdicts:
-            if verdict == "equal":
-                fates.append(Part((), "accepted"))
-            elif verdict == "conflict":
+
+        def fate(kind: Kind, held: str) -> Part:
+            if kind == "conflict":
                 answer = f"conflict: Lago holds another event under this id: {held}"
-                fates.append(Part((), "quarantined", conflict=True, answer=answer))
-            else:
-                fates.append(missing)
-        return fates
+                return Part((), "quarantined", conflict=True, answer=answer)
+            return Part((), "accepted") if kind == "equal" else missing
 
-    def _part(self, batch: Batch, fates: Mapping[int, Part], *, asked: bool = False) -> None:
-        """Let the events at these places go their ways, those of one fate in one batch."""
-        parts = together(fates)
-        if self._outbox.split(batch, parts, asked=asked):
-            self._count(
-                accepted=sum(len(part.places) for part in parts if part.state == "accepted"),
-                quarantined=sum(len(part.places) for part in parts if part.state == "quarantined"),
-            )
+        return {place: fate(*verdict) for place, verdict in zip(places, verdicts, strict=True)}
 
-    def _keep_going(self) -> None:
-        if self._ending.has_come:
-            raise EndedError
+    def _split(self, batch: Batch, parts: Sequence[Part], *, asked: bool = False) -> None:
+        if self.outbox.split(batch, parts, asked=asked):
+            self._count(parts)
+
+    def _count(self, parts: Sequence[Part]) -> None:
+        accepted, quarantined = (
+            sum(len(part.places) for part in parts if part.state == state) for state in ("accepted", "quarantined")
+        )
+        self.delivered.add(Delivered(accepted, quarantined))
+        self.progress(accepted + quarantined)
 
     def _go_again(self, batch: Batch, reason: str) -> None:
-        log.info(
-            "events go again",
-            meter=self._outbox.meter,
-            events=len(batch.ids),
-            first=batch.ids[0],
-            reason=reason,
-        )
-
-    def _count(self, *, accepted: int = 0, quarantined: int = 0) -> None:
-        self.delivered.add(Delivered(accepted, quarantined))
-        self._progress(accepted + quarantined)
+        meter, events = self.outbox.meter, len(batch.ids)
+        log.info("events go again", meter=meter, events=events, first=batch.ids[0], reason=reason)
 
 
 def send_all(senders: Sequence[Sender], ending: Ending) -> None:

@@ -30,14 +30,11 @@ class TooMany(msgspec.Struct, frozen=True):
     """Nothing was stored; this Lago takes fewer events in a batch."""
 
 
-class TooLarge(msgspec.Struct, frozen=True):
-    """Nothing was stored; Lago, or a gateway before it, takes smaller bodies."""
-
-    said: str = "413, too large for Lago or for a gateway before it"
-
-
 class Refused(msgspec.Struct, frozen=True):
-    """Nothing was stored; Lago can't take something in the batch, and doesn't say which event."""
+    """Nothing was stored; Lago, or a gateway before it, can't take something in the batch, and doesn't say which event.
+
+    The batch may also be too large.
+    """
 
     said: str
 
@@ -46,6 +43,7 @@ class Throttled(msgspec.Struct, frozen=True):
     """Nothing was stored; come back after so many seconds."""
 
     seconds: float
+    said: str = "429, it asks to wait"
 
 
 class Barred(msgspec.Struct, frozen=True):
@@ -71,7 +69,7 @@ class Unknown(msgspec.Struct, frozen=True):
     lagos: bool = False
 
 
-Answer = Accepted | Named | TooMany | TooLarge | Refused | Throttled | Barred | Away | Unknown
+Answer = Accepted | Named | TooMany | Refused | Throttled | Barred | Away | Unknown
 
 
 def not_stored(answer: Answer) -> bool:
@@ -92,7 +90,7 @@ def read_answer(status: int, headers: Mapping[str, str], content: bytes, ids: Se
         case 429:
             return Throttled(0.0)
         case 413:
-            return TooLarge()
+            return Refused("413, too large for Lago or for a gateway before it")
         case _ if 300 <= status < 400:
             location = headers.get("location", "nowhere")[:200]
             words = f"it answers {status} and points to {location}, which is not followed with the key"

@@ -6,12 +6,13 @@ attempt whose end nobody knows, on a store that would count a repetition twice.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
 from typing import Any, Literal, NamedTuple
 
 from reconciler.lago.client import Lago
+from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import NotPermittedError
 
 Payload = Mapping[str, Any]
@@ -49,24 +50,20 @@ class Readback:
         self._lago = lago
         self._expressions: dict[str, str | None] = {}
 
-    def verdicts(
-        self, payloads: Sequence[Payload], keep: Callable[[], None], *, duplicates: bool = False
-    ) -> list[Verdict]:
+    def verdicts(self, payloads: Sequence[Payload], *, duplicates: bool = False) -> list[Verdict]:
         """Say of each event, in order, whether Lago holds it, holds another in its stead, or holds none.
 
         Args:
             payloads: the events.
-            keep: is called before each question; it raises if there is no time for one.
             duplicates: whether Lago said that it has their ids. Then one that is not in its place is looked for by its
                 id. Lago may show another subscription's event, and can't say whether ours was deleted: a conflict.
         """
-        held = self.held(payloads, keep)
+        held = self.held(payloads)
         verdicts = []
         for ours in payloads:
             id_, subscription = ours["transaction_id"], ours.get("external_subscription_id")
             copies = [event for event in held[id_] if event.get("external_subscription_id") == subscription]
             if duplicates and not copies:
-                keep()
                 copies = [shown] if (shown := self._lago.event(id_)) else []
             # ClickHouse may have several copies, and each may count.
             others = [event for event in copies if self.differ(ours, event)]
@@ -74,24 +71,17 @@ class Readback:
             verdicts.append(Verdict(kind, str(others[0])[:2000] if others else ""))
         return verdicts
 
-    def held(self, payloads: Sequence[Payload], keep: Callable[[], None]) -> dict[str, list[dict[str, Any]]]:
-        """All that Lago holds under the events' ids, read by code and moment: `GET /events` has no filter for ids.
-
-        Args:
-            payloads: the events.
-            keep: is called before each question; it raises if there is no time for one.
-        """
+    def held(self, payloads: Sequence[Payload]) -> dict[str, list[Thing]]:
+        """All that Lago holds under the events' ids, read by code and moment: `GET /events` has no filter for ids."""
         ids = {event["transaction_id"] for event in payloads}
-        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        found: dict[str, list[Thing]] = defaultdict(list)
         for code, moment, subscription in _places(payloads):
-            keep()
             since, until = moment - _MILLISECOND, moment + _MILLISECOND
             for page in self._lago.events(code, since, until, subscription):
                 for event in page.things:
                     id_ = event.get("transaction_id")
                     if isinstance(id_, str) and id_ in ids:
                         found[id_].append(event)
-                keep()
         return found
 
     def differ(self, ours: Payload, theirs: Mapping[str, Any]) -> bool:

@@ -137,7 +137,7 @@ class LedgerAndLago:
             held = self._pages.read(part, mine, crowds) if part.is_whole else {}
             # A page may have moved while others were read, and a moved event lies elsewhere: ask for these alone.
             doubted = [each for each in mine if self._judge(each, held.get(each.transaction_id, ()))]
-            again = self._readback.held([each.event for each in doubted], _go_on) if doubted else {}
+            again = self._readback.held([each.event for each in doubted]) if doubted else {}
             held = {**held, **{each.transaction_id: again.get(each.transaction_id, ()) for each in doubted}}
             for found in self._note(mine, held):
                 bad[found.event.batch].append(found)
@@ -208,7 +208,3 @@ def _field(event: Mapping[str, Any], name: str) -> str:
     for part in name.split(".", 1):
         event = event.get(part) if isinstance(event, dict) else None  # type: ignore[assignment]
     return str(event)[:100]
-
-
-def _go_on() -> None:
-    """There is time for every question."""

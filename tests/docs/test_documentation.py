@@ -160,7 +160,7 @@ def table_of_rules() -> str:
     After a change print it with `python -c 'from tests.docs.test_documentation import *; print(table_of_rules())'`.
     """
     rows = ["| Lago's answer | a batch of many | a batch of one |", "|---|---|---|"]
-    return "\n".join(rows + [f"| {rule.shown} | {rule.many_shown} | {rule.one_shown} |" for rule in RULES])
+    return "\n".join(rows + [f"| {rule.shown} | {rule.many_shown} | {rule.one_shown} |" for rule in RULES.values()])
 
 
 def test_the_table_of_decisions_is_the_one_by_which_it_is_decided() -> None:

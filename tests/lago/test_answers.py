@@ -16,7 +16,6 @@ from reconciler.lago.answers import (
     Named,
     Refused,
     Throttled,
-    TooLarge,
     TooMany,
     Unknown,
     not_stored,
@@ -69,7 +68,7 @@ ANSWERS: dict[str, tuple[int, Any, object]] = {
     "too fast": (429, "", Throttled),
     "a bad request": (400, {"status": 400, "error": "BadRequest: param is missing"}, Refused),
     "a gateway's bad request": (400, "<html>", Unknown),
-    "a body that is too large": (413, "<html>", TooLarge()),
+    "a body that is too large": (413, "<html>", Refused("413, too large for Lago or for a gateway before it")),
     "a time-out of a gateway's": (408, "", Unknown),
     "a wrong key": (401, {"status": 401, "error": "Unauthorized"}, Barred),
     "a forbidden write": (403, {"status": 403, "code": "write_action_not_allowed_for_event"}, Barred),
@@ -152,7 +151,7 @@ def test_what_is_said_has_a_bounded_length() -> None:
 
 
 def test_what_is_certain_not_to_be_stored() -> None:
-    certain: list[Answer] = [Named({}), TooMany(), TooLarge(), Refused(""), Throttled(1), Barred(""), Away("")]
+    certain: list[Answer] = [Named({}), TooMany(), Refused(""), Throttled(1), Barred(""), Away("")]
     assert all(not_stored(answer) for answer in certain)
     assert not not_stored(Accepted())
     assert not not_stored(Unknown(""))

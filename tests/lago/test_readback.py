@@ -31,13 +31,13 @@ def send(lago: Sandbox, *payloads: dict[str, Any]) -> None:
 
 
 def kinds(client: Lago, *payloads: dict[str, Any], duplicates: bool = False) -> list[str]:
-    return [verdict.kind for verdict in Readback(client).verdicts(payloads, lambda: None, duplicates=duplicates)]
+    return [verdict.kind for verdict in Readback(client).verdicts(payloads, duplicates=duplicates)]
 
 
 def test_each_event_has_its_verdict(lago: Sandbox, client: Lago) -> None:
     other = payload(2, properties=PAYLOAD["properties"] | {"input_tokens": 1})
     send(lago, payload(1), other)
-    equal, conflict, missing = Readback(client).verdicts([payload(1), payload(2), payload(3)], lambda: None)
+    equal, conflict, missing = Readback(client).verdicts([payload(1), payload(2), payload(3)])
     assert (equal.kind, equal.held) == ("equal", "")
     assert conflict.kind == "conflict"
     assert "r1_2" in conflict.held
@@ -67,12 +67,6 @@ def test_a_duplicate_that_is_elsewhere_is_a_conflict(lago: Sandbox, client: Lago
     send(lago, payload(1, external_subscription_id="globex"), payload(2, timestamp="1700000000"))
     assert kinds(client, payload(1), payload(2), payload(3)) == ["missing"] * 3
     assert kinds(client, payload(1), payload(2), payload(3), duplicates=True) == ["conflict", "conflict", "missing"]
-
-
-def test_the_claim_is_kept_before_each_question(lago: Sandbox, client: Lago) -> None:
-    kept: list[int] = []
-    Readback(client).verdicts([payload(1), payload(2)], lambda: kept.append(len(lago.requests())), duplicates=True)
-    assert {0, 1, 2} <= set(kept)
 
 
 def test_a_property_that_lago_computes_is_no_conflict(lago: Sandbox, client: Lago) -> None:

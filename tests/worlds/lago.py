@@ -15,7 +15,6 @@ from reconciler.lago.answers import (
     Named,
     Refused,
     Throttled,
-    TooLarge,
     TooMany,
     Unknown,
 )
@@ -171,7 +170,7 @@ class Server:
                 return Throttled(self._times[0] + 10 - now)
             self._times.append(now)
         if sum(map(len, payloads)) > self._most_bytes:
-            return TooLarge()
+            return Refused("413")
         if len(ids) > self._most:
             return TooMany()
         if self.poison:

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from greenlet import getcurrent, greenlet
 
-from reconciler.delivery.sender import Sender
+from reconciler.delivery.sender import IN_VAIN, Sender
 from reconciler.lago.answers import Answer
 from reconciler.ledger.batches import Batch
 from reconciler.ledger.lagos import KnownLago
@@ -254,7 +254,7 @@ class World:
                 fresh_since=moment(self.stage.now - 3600),
                 ending=cast("Any", ending),
                 progress=lambda _: None,
-                careful=careful,
+                in_vain=1 if careful else IN_VAIN,
             )
 
         senders = [sender() for _ in range(self.senders)]
