@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -176,21 +175,19 @@ def test_what_is_left_is_sent_on_shutdown(start: Start, lago: Sandbox) -> None:
 FAULTS: dict[str, dict[str, Any]] = {
     "away": {"kind": "status", "status": 500},
     "wrong key": {"kind": "status", "status": 401},
-    "too fast": {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "60"}},
+    "too fast": {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "86400"}},
     "cut off": {"kind": "drop"},
 }
 
 
-def test_what_had_no_effect_is_sent_again_after_a_second(start: Start, lago: Sandbox) -> None:
+def test_what_had_no_effect_is_sent_again_whatever_lago_says_of_rates(start: Start, lago: Sandbox) -> None:
     lago.faults(*(fault | {"external_subscription_id": customer} for customer, fault in FAULTS.items()))
     errors: list[str] = []
-    started = time.monotonic()
     sdks = [start(default_subscription_id=one, on_error=lambda _error, where: errors.append(where)) for one in FAULTS]
     for sdk in sdks:
         sdk.emit(USAGE)
     for sdk in sdks:
-        assert sdk.flush(timeout=60)
-        assert 1 <= time.monotonic() - started < 10, "it waits its own second, whatever Lago says of rates"
+        assert sdk.flush(timeout=60), "it waits its own second"
     assert told(lago) == sorted((customer, code, value) for customer in FAULTS for _, code, value in OF_USAGE)
     assert errors == ["send_batch"] * 4
     for customer, fault in FAULTS.items():

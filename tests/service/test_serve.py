@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import Sandbox
-from tests.conftest import Database
+from tests.conftest import Database, spend_row
 from tests.process import start
 from tests.service.conftest import Serve, parse, use
 from tests.support import assert_exact, environment, make_metric, reconcile
@@ -41,7 +41,18 @@ def test_what_is_new_is_billed_at_the_next_interval(
     assert done["rows"] == "12"
     assert done["accepted"] == done["planned"] != "0"
     assert_exact(proxy_db, lago)
-    assert service.end()[0] == 0
+
+    # What a person should look at is said once with its sentence, and once that it is over.
+    proxy_db.insert(spend_row(spend=float("nan"), end_user="globex"))
+    alarm = service.next("alarm")
+    assert (alarm["level"], alarm["kind"]) == ("warning", "suspect")
+    assert "Most are of globex (1 row)" in alarm["reason"]
+    for _ in range(2):
+        assert service.next("pass done")["alarms"] == "suspect"
+    proxy_db.fetch("DELETE FROM \"LiteLLM_SpendLogs\" WHERE spend = 'NaN'")
+    assert service.next("alarm is over")["kind"] == "suspect"
+    assert [parse(line)["event"] for line in service.log].count("alarm") == 1
+    assert service.end() == 0
 
 
 def test_passes_never_overlap_and_missed_ones_are_one(
@@ -52,14 +63,16 @@ def test_passes_never_overlap_and_missed_ones_are_one(
     with proxy_db.connect(autocommit=False) as migration:
         migration.execute('LOCK TABLE "LiteLLM_SpendLogs"')
         time.sleep(4)  # four intervals
+        [(released,)] = proxy_db.fetch("SELECT clock_timestamp()")
     for _ in range(5):
         service.next("pass done")
     service.end()
 
     runs = proxy_db.fetch("SELECT started_at, finished_at FROM reconciler.run ORDER BY started_at")
     assert all(finished <= started for (_, finished), (started, _) in itertools.pairwise(runs))
-    # What was missed is made up for once; the next ones are an interval apart.
-    assert (runs[-1][0] - runs[-4][0]).total_seconds() > 1.5
+    # What was missed is made up for once; the next ones come at their own intervals.
+    since = [started for started, _ in runs if started > released]
+    assert len(since) <= (since[-1] - released).total_seconds() + 2
     assert all(parse(line) for line in service.log)
 
 
@@ -79,7 +92,7 @@ def test_a_restart_of_the_database_is_outlived(
     while service.next("pass done")["rows"] == "0":
         pass
     assert_exact(proxy_db, lago)
-    assert service.end()[0] == 0
+    assert service.end() == 0
 
 
 def test_a_service_may_start_before_its_database(serve: Serve, proxy_db: Database, lago: Sandbox) -> None:
@@ -90,7 +103,7 @@ def test_a_service_may_start_before_its_database(serve: Serve, proxy_db: Databas
     proxy_db.server.start()
 
     service.next("pass done")
-    assert service.end()[0] == 0
+    assert service.end() == 0
 
 
 def test_an_outage_of_lago_is_outlived(
@@ -110,7 +123,7 @@ def test_an_outage_of_lago_is_outlived(
     while service.next("pass done")["accepted"] == "0":
         pass
     assert_exact(proxy_db, lago)
-    assert service.end()[0] == 0
+    assert service.end() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -118,10 +131,7 @@ def test_it_ends_at_once_between_passes(serve: Serve, environ: dict[str, str], n
     service = serve(environ | {"RECONCILE_INTERVAL": "1h"})
     service.next("pass done")
 
-    code, seconds = service.end(number)
-
-    assert code == 0
-    assert seconds < 3
+    assert service.end(number) == 0
     assert [parse(line)["event"] for line in service.log[-2:]] == ["stopping", "stopped"]
     assert parse(service.log[-1])["cut_off"] == "false"
 
@@ -136,10 +146,7 @@ def test_it_ends_in_time_in_the_middle_of_a_chunk(
         migration.execute('LOCK TABLE "LiteLLM_SpendLogs"')
         wait_until(lambda: proxy_db.fetch("SELECT 1 FROM pg_locks WHERE NOT granted") != [])
 
-        code, seconds = service.end()
-
-    assert code == 0
-    assert seconds < 10
+        assert service.end() == 0  # while the chunk can't go on
     assert parse(service.log[-1])["event"] == "stopped"
     reconcile(environ)
     assert_exact(proxy_db, lago)
@@ -150,15 +157,12 @@ def test_it_ends_in_time_while_lago_hangs(
 ) -> None:
     service = serve(environ)
     service.next("pass done")
-    lago.faults({"kind": "hang", "count": None, "seconds": 60, "method": "POST", "commit": True})
+    lago.faults({"kind": "hang", "count": None, "seconds": 3600, "method": "POST", "commit": True})
     lago.clear_requests()
     use(proxy_db)
     wait_until(lambda: any(request["method"] == "POST" for request in lago.requests()))
 
-    code, seconds = service.end()
-
-    assert code == 0
-    assert seconds < 10
+    assert service.end() == 0
     lago.clear_faults()
     proxy_db.fetch("UPDATE reconciler.batch SET leased_until = NULL")  # the lease outlives the sender for a while
     reconcile(environ)
