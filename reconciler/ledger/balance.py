@@ -79,6 +79,7 @@ class Balance:
         newest_row: the start of the newest row then; None if there was none.
         arrivals: how often a pass of a day found another newest row than the one before.
         late_by: by how much these rows were late when they arrived, at least, each of them.
+        latest_by: by how much one of them was, at least.
         nearest: how near to the source's clock they were at best when a pass found them.
         empty_for: how long the meter has been there, if the source has no row, and never had one; else None.
         whose: whose usage is unmapped, frozen, suspect or late, by that word; what looked last before the ledger kept
@@ -136,6 +137,7 @@ class Balance:
     newest_row: datetime | None
     arrivals: int
     late_by: timedelta | None
+    latest_by: timedelta | None
     nearest: timedelta | None
     empty_for: timedelta | None
     whose: Mapping[str, Whose]

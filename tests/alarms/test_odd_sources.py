@@ -63,6 +63,9 @@ def test_rows_ahead_of_the_clock_are_local_time(proxy_db: Database, ledger: Data
         ([5.5 * HOUR + 2 * MINUTE, 5.6 * HOUR, 5.5 * HOUR + 3 * MINUTE], "5.5 hours"),
         ([5 * HOUR, 1 * MINUTE, 5 * HOUR], None),  # rows were parked, others come in time
         ([100 * MINUTE, 90 * MINUTE, 95 * MINUTE], None),  # the longest requests that LiteLLM lets run
+        ([HOUR + 2 * MINUTE, HOUR, *[HOUR + MINUTE] * 11], "an hour"),  # UTC-1
+        ([HOUR + 2 * MINUTE, *[HOUR + MINUTE] * 11, HOUR + 25 * MINUTE], None),  # requests that take that long
+        ([HOUR + 2 * MINUTE, HOUR, HOUR + MINUTE], None),
         ([5 * HOUR, 5 * HOUR], None),  # chance
         ([400 * HOUR, 380 * HOUR, 350 * HOUR], None),  # history that is copied
         ([], None),

@@ -23,6 +23,12 @@ hour and 40 minutes at most (LiteLLM's request_timeout)."""
 ARRIVALS = 3
 """So many arrivals in a day are no chance."""
 
+HOUR_AWAY = timedelta(minutes=45), timedelta(minutes=75)
+"""By an hour rows are late in UTC-1, and so are long requests, but not always by the same hour."""
+
+HOUR_ARRIVALS = 12
+"""So many such arrivals in a day are no long requests."""
+
 
 def local_time(balance: Balance) -> Iterator[Alarm]:
     """The proxy writes by another clock than UTC."""
@@ -35,10 +41,10 @@ def local_time(balance: Balance) -> Iterator[Alarm]:
             f"database's clock, {minute(clock)}"
         )
         means = "its usage is billed late"
-    elif balance.arrivals >= ARRIVALS and balance.late_by is not None and AWAY <= balance.late_by <= FARTHEST:
+    elif balance.nearest is not None and _always_late(balance):
         how = (
             "Rows arrive in the spend table, and in a day the newest was never nearer to the database's clock than "
-            f"{_hours(balance.nearest or balance.late_by)}"
+            f"{_hours(balance.nearest)}"
         )
         means = "its usage is looked for late"
     else:
@@ -51,9 +57,19 @@ def local_time(balance: Balance) -> Iterator[Alarm]:
     )
 
 
+def _always_late(balance: Balance) -> bool:
+    """Whether rows arrive as late as the time of a zone west of UTC would make them."""
+    if balance.late_by is None or balance.latest_by is None:
+        return False
+    far = AWAY <= balance.late_by <= FARTHEST and balance.arrivals >= ARRIVALS
+    least, most = HOUR_AWAY
+    return far or (least <= balance.late_by and balance.latest_by <= most and balance.arrivals >= HOUR_ARRIVALS)
+
+
 def _hours(span: timedelta) -> str:
     """A difference of time zones, to the quarter of an hour."""
-    return f"{round(span / timedelta(minutes=15)) / 4:g} hours"
+    hours = round(span / timedelta(minutes=15)) / 4
+    return "an hour" if hours == 1 else f"{hours:g} hours"
 
 
 def empty(balance: Balance) -> Iterator[Alarm]:

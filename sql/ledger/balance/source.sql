@@ -19,11 +19,13 @@ FROM reconciler.meter,
       FROM reconciler."window"
       WHERE meter = %(meter)s AND start >= %(horizon)s AND unpriced_rows > 0) AS unpriced,
      -- What the passes of a day saw of the newest row: the last one's; how often it was another one than the pass before
-     -- saw; and how far it lay behind then, at least: behind the clock of the pass before, which did not see it yet.
+     -- saw; and how far it lay behind then, at least, in all cases and in one: behind the clock of the pass before, which
+     -- did not see it yet.
      (SELECT (array_agg(source_clock ORDER BY started_at DESC))[1] AS source_clock,
              (array_agg(newest_row ORDER BY started_at DESC))[1] AS newest_row,
              count(*) FILTER (WHERE newest_row > newest_before) AS arrivals,
              min(clock_before - newest_row) FILTER (WHERE newest_row > newest_before) AS late_by,
+             max(clock_before - newest_row) FILTER (WHERE newest_row > newest_before) AS latest_by,
              min(source_clock - newest_row) FILTER (WHERE newest_row > newest_before) AS nearest
       FROM (SELECT started_at, source_clock, newest_row,
                    lag(source_clock) OVER earlier AS clock_before, lag(newest_row) OVER earlier AS newest_before
