@@ -91,7 +91,7 @@ class Subscriptions:
 
 def _refuse_unclear(connection: Connection, table: MappingTable, rows: sql.Identifier) -> None:
     """See that the rows, which are the table or what was brought of it, give each customer one subscription."""
-    found = cursor(connection).execute(statement("capture/unclear").format(mapping=rows)).fetchall()
+    found = execute(connection, "capture/unclear", mapping=rows).fetchall()
     if not found:
         return
     named = "; ".join(f"{brief(name, 100)!r} has {'an empty one' if lacks else 'two'}" for name, lacks, _ in found)

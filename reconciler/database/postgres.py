@@ -173,10 +173,15 @@ def cursor(connection: Connection, row: RowFactory[Any] = tuple_row) -> psycopg.
 
 
 def execute(
-    connection: Connection, name: str, values: Mapping[str, Any] | None = None, row: RowFactory[Any] = tuple_row
+    connection: Connection,
+    name: str,
+    values: Mapping[str, Any] | None = None,
+    row: RowFactory[Any] = tuple_row,
+    **fragments: sql.Composable,
 ) -> psycopg.Cursor[Any]:
-    """Execute `sql/<name>.sql` with these values in the connection's transaction; `row` makes its rows."""
-    return cursor(connection, row).execute(statement(name), values)
+    """Execute `sql/<name>.sql` with these values and fragments in the transaction; `row` makes its rows."""
+    query = statement(name)
+    return cursor(connection, row).execute(query.format(**fragments) if fragments else query, values)
 
 
 @contextmanager
@@ -190,7 +195,7 @@ def guarded(connection: Connection) -> Iterator[None]:
     run("SAVEPOINT guarded; SET LOCAL transaction_read_only = on")
     yield
     # Postgres lets nothing inside end the savepoint or take read_only back; its release does.
-    run(sql.SQL("RELEASE SAVEPOINT guarded; {}").format(_pin(connection.info[_PINNED])))
+    run(_end_of_guard(connection.info[_PINNED]))
 
 
 @cache
@@ -198,6 +203,11 @@ def _beginning(read_only: bool, settings: tuple[tuple[str, str], ...]) -> bytes:
     access = sql.SQL("READ ONLY" if read_only else "READ WRITE")
     begin = sql.SQL("BEGIN ISOLATION LEVEL READ COMMITTED {}; {}")
     return begin.format(access, _pin(settings)).as_bytes()
+
+
+@cache
+def _end_of_guard(settings: tuple[tuple[str, str], ...]) -> bytes:
+    return sql.SQL("RELEASE SAVEPOINT guarded; {}").format(_pin(settings)).as_bytes()
 
 
 def _pin(settings: Iterable[tuple[str, str]]) -> sql.Composed:

@@ -17,7 +17,7 @@ from reconciler.lago import surroundings
 from reconciler.model.errors import SettingsError
 
 SECONDS = 10.0
-"""How long a post may take."""
+"""How long it may take to tell of an alarm, by a post or by the operator's command."""
 
 
 def post(url: SecretStr, told: Mapping[str, Any], *, seconds: float = SECONDS) -> str | None:

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
+from reconciler.database.statements import statement
 from reconciler.ledger.batches import CONFLICT, Batch, Others, Part, Seen
 from reconciler.ledger.store import Ledger
 from reconciler.settings.limits import Limits
@@ -43,11 +45,11 @@ class Outbox:
     ask_after: timedelta = timedelta(0)
     admission: timedelta = timedelta(minutes=15)
     tries: int = 3
-    _fixed: dict[str, Any] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Gather what every statement may name."""
-        fixed = {
+    @cached_property
+    def _fixed(self) -> dict[str, Any]:
+        """What every statement may name."""
+        return {
             "meter": self.meter,
             "lago": self.lago,
             "ask_after": self.ask_after,
@@ -57,7 +59,6 @@ class Outbox:
             "near": timedelta(seconds=self.limits.near),
             "lost": LOST,
         }
-        object.__setattr__(self, "_fixed", fixed)
 
     def take(self, fresh_since: datetime | None = None) -> Batch | None:
         """Take the oldest batch that is due, for a lease; None if there is none.
@@ -73,19 +74,18 @@ class Outbox:
         turns = [(begin, rank) for begin in begins for rank in (0, 1)]
         for some, in_turn in ((turns, False), ([(BEGINNING, 2)], True)):
             values = {"since": [begin for begin, _ in some], "ranks": [rank for _, rank in some], "in_turn": in_turn}
-            found: list[Batch] = self.ledger.once("delivery/take", self._fixed | values, class_row(Batch))
+            waits = statement("delivery/waits")
+            found: list[Batch] = self.ledger.once("delivery/take", self._fixed | values, class_row(Batch), waits=waits)
             for batch in found:
                 if batch.lost:
-                    first = batch.ids[0]
-                    log.info(
-                        "events are taken again", meter=self.meter, events=len(batch.ids), first=first, reason=LOST
-                    )
+                    events, first = len(batch.ids), batch.ids[0]
+                    log.info("events are taken again", meter=self.meter, events=events, first=first, reason=LOST)
                 return batch
         return None
 
     def due_in(self) -> float | None:
         """How many seconds until the next batch is due; None if none waits."""
-        [(due_in,)] = self.ledger.once("delivery/due_in", self._fixed)
+        [(due_in,)] = self.ledger.once("delivery/due_in", self._fixed, waits=statement("delivery/waits"))
         return None if due_in is None else max(0.0, due_in.total_seconds())
 
     def others(self, batch: Batch) -> Others:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from psycopg.rows import RowFactory, tuple_row
+from psycopg.sql import Composable
 from sqlalchemy import Connection
 
 from reconciler.database.pool import Pool
@@ -77,10 +78,12 @@ class Ledger:
             with self._postgres.plain_errors():
                 cursor(self._dry).execute("SELECT 1")
 
-    def once(self, name: str, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row) -> list[Any]:
-        """The rows of the statement `sql/<name>.sql`, in a transaction of its own; `row` makes them."""
+    def once(
+        self, name: str, values: Mapping[str, Any], row: RowFactory[Any] = tuple_row, **fragments: Composable
+    ) -> list[Any]:
+        """The rows of a statement, as `execute` has it, in a transaction of its own."""
         with self.transaction() as connection:
-            return execute(connection, name, values, row).fetchall()
+            return execute(connection, name, values, row, **fragments).fetchall()
 
     def ring(self, connection: Connection, meter: str, alarm: Alarm) -> None:
         """Ring an alarm of a meter; a dry ledger leaves it, since even what is undone would use up a number."""

@@ -16,11 +16,8 @@ from typing import Any
 
 import msgspec
 
-from reconciler.lago.webhook import post
+from reconciler.lago.webhook import SECONDS, post
 from reconciler.settings.load import Settings
-
-SECONDS = 10.0
-"""How long one may take."""
 
 MOST_OUTPUT = 2000
 """So many bytes of what a command prints are kept."""

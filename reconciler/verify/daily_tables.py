@@ -79,7 +79,7 @@ class DailyTables:
         day, end = _midnight(stretch.since + _DAY - timedelta(microseconds=1)), _midnight(stretch.until)
         with self._source.transaction() as connection:
             values = {"first": f"{day:%Y-%m-%d}", "last": f"{end:%Y-%m-%d}"}
-            row = cursor(connection).execute(statement("verify/first_day").format(daily=daily), values).fetchone()
+            row = execute(connection, "verify/first_day", values, daily=daily).fetchone()
         if day < end and (row is None or row[0] is None):
             leg.left_out = f'"{name}" has no rows of that span (disable_spend_updates, or an older LiteLLM).'
             return

@@ -3,8 +3,8 @@
 -- Reads   arrays of turns, each a first window and a rank: what has never failed (0), what has, as it is or in a larger
 --         batch (1), or a whole round (2). The first turn that finds a batch gets it. Planned batches that the gate has
 --         admitted of late. A batch is not due while another sender has it, while it rests, or while an attempt is open
---         that can't be read back yet. A bucket's revisions go one after the other, so that a conflict of one can hold
---         those behind it; behind a conflict none goes.
+--         that can't be read back yet. A bucket's revisions go one after the other (waits.sql), so that a conflict of one
+--         can hold those behind it.
 -- Writes  the attempt, before the request. A sender that dies leaves a lease that ends, and an open attempt.
 --         That it was lost is then the reason why the batch goes again.
 -- Returns the batch as it was: its number, the attempt (which tells this sender from a later one), the body that goes
@@ -23,13 +23,7 @@ WITH due AS (
                     AND (leased_until IS NULL OR leased_until < clock_timestamp())
                     AND (rests_until IS NULL OR rests_until < clock_timestamp())
                     AND (open_since IS NULL OR open_since <= clock_timestamp() - %(ask_after)s::interval)
-                    AND NOT (behind
-                             AND EXISTS (SELECT FROM reconciler.event
-                                              JOIN reconciler.event AS earlier USING (meter, window_start, bucket)
-                                              JOIN reconciler.batch AS other ON other.id = earlier.batch
-                                         WHERE event.batch = batch.id
-                                           AND earlier.revision < event.revision
-                                           AND (other.state = 'planned' OR other.conflict)))
+                    AND NOT {waits}
                   ORDER BY CASE WHEN %(in_turn)s THEN rests_until END NULLS FIRST, first_window, id
                   LIMIT 1
                   FOR UPDATE SKIP LOCKED) AS found
@@ -50,7 +44,7 @@ WITH due AS (
 SELECT taken.id, attempts, body, ids, opened_before, failures, proof, lost
 FROM taken,
      -- The id is the first field of a payload, at the place where plan.sql has put it.
-     LATERAL (SELECT '{"events":[' || string_agg(payload, ',' ORDER BY window_start, bucket, revision) || ']}' AS body,
+     LATERAL (SELECT '{{"events":[' || string_agg(payload, ',' ORDER BY window_start, bucket, revision) || ']}}' AS body,
                      array_agg(substr(payload, 20, 67) ORDER BY window_start, bucket, revision) AS ids
               FROM reconciler.event
               WHERE event.batch = taken.id) AS content
