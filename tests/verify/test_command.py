@@ -2,15 +2,11 @@
 
 from contextlib import closing
 
-import pytest
-
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.docs.test_documentation import DOCS, code_blocks
 from tests.periods.conftest import Billing, long_ago
 from tests.process import only_object, run
 from tests.support import CODE, environment, reconcile
-from tests.verify.conftest import leg, verify
 
 
 def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox) -> None:
@@ -61,13 +57,3 @@ def test_what_it_can_not_do(proxy_db: Database, lago: Sandbox) -> None:
     finished = run(environ, "verify")
     assert finished.returncode == 1
     assert f"LAGO_API_BASE was https://lago.example, now {lago.url}. So nothing can be compared" in finished.stderr
-
-
-@pytest.mark.parametrize(("number", "column"), [(1, 2), (2, 2)])
-def test_the_pages_queries_give_the_same_numbers(number: int, column: int, proxy_db: Database, lago: Sandbox) -> None:
-    environ = environment(proxy_db, lago)
-    proxy_db.insert(*(spend_row(spend=1.1e-05, end_user=f"c{each}") for each in range(3)), spend_row(end_user=" "))
-    reconcile(environ, since="2h")
-    report = verify(environ)
-    found = proxy_db.fetch(code_blocks(DOCS["verify.md"], "sql")[number])
-    assert sum(row[column] for row in found) == leg(report, "abc"[number]).sides.found
