@@ -1,5 +1,7 @@
 """Where row-level security would hide rows from the role, a pass is refused and says so: it bills all, or it stops."""
 
+import re
+
 import pytest
 
 from reconciler.model.errors import ReconcileError
@@ -7,6 +9,7 @@ from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.grants.conftest import PASSWORD, ROLE, Psql
 from tests.support import assert_exact, environment, reconcile
+from tests.verify.conftest import verify
 
 CURE = r"let the role bypass row-level security \(ALTER ROLE … BYPASSRLS\), be the role that owns the table, or"
 
@@ -47,3 +50,24 @@ def test_row_level_security_is_refused_until_the_role_bypasses_it(granted: Datab
     granted.fetch(f'ALTER ROLE "{ROLE}" BYPASSRLS')
     reconcile(environ, since="1d")
     assert_exact(granted, lago)
+
+
+@pytest.mark.no_ledger
+@pytest.mark.parametrize("where", ["one database", "two databases"])
+def test_with_the_ledger_elsewhere_dry_runs_and_verification_are_refused_too(
+    granted: Database, empty_db: Database, lago: Sandbox, where: str
+) -> None:
+    environ = environment(granted, lago, DATABASE_URL=granted.url_of(ROLE, PASSWORD))
+    if where == "two databases":
+        environ["RECONCILE_LEDGER_URL"] = empty_db.url
+    reconcile(environ, since="1d")
+    sent = lago.events()
+    granted.fetch('ALTER TABLE "LiteLLM_SpendLogs" ENABLE ROW LEVEL SECURITY')
+    for dry_run in (True, False):
+        with pytest.raises(ReconcileError, match=rf'^DATABASE_URL .*"LiteLLM_SpendLogs".*{CURE}'):
+            reconcile(environ, since="1d", dry_run=dry_run)
+    report = verify(environ, since="1d")
+    assert report.exit_code == 1
+    [error] = {str(error) for error in report.errors}
+    assert re.search(rf'^DATABASE_URL .*"LiteLLM_SpendLogs".*{CURE}', error)
+    assert lago.events() == sent
