@@ -98,6 +98,8 @@ def test_usage_without_a_customer_is_told_by_day_and_model(
     reconcile(environ, since="6d", until="4d")
     assert [line["cost"] for line in listed(environ, "--unattributed", "--since", "7d")] == ["0.75", "0.125", "8"]
     assert run(environ, "customers", "--unattributed", "--unmapped").returncode == 2
+    ledger.fetch("UPDATE reconciler.meter SET source = jsonb_set(source, '{database}', '\"elsewhere\"')")
+    assert "the source's database was elsewhere" in run(environ, "customers", "--unattributed").stderr
 
 
 def test_customers_that_the_mapping_lacks_are_named(

@@ -5,16 +5,20 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
+from reconciler.capture.bring import Bringer
 from reconciler.delivery.mirror import ONE_BY_ONE
+from reconciler.model.terms import Stretch
 from reconciler.report.foreseen import takes
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, billing, last_month, long_ago
+from tests.periods.conftest import Billing, billing, last_month, long_ago, now
 from tests.process import only_object, run, sentences
 from tests.support import CODE, QUICK, customers, environment, reconcile
 
@@ -110,6 +114,39 @@ def test_unmapped_and_unsubscribed_and_late_usage_is_told_with_names(
         "  1 event (0.50 USD) from before the present billing period, held unless a draft invoice takes it",
     ):
         assert line in shown.stdout
+
+
+def test_the_source_is_read_once_and_again_only_where_usage_is_late(
+    proxy_db: Database, billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Stretch] = []
+    totals = Bringer.totals
+
+    def seen(bringer: Bringer, connection: Connection, stretch: Stretch) -> None:
+        read.append(stretch)
+        totals(bringer, connection, stretch)
+
+    monkeypatch.setattr(Bringer, "totals", seen)
+    billing.subscribe("acme", made=long_ago())
+    proxy_db.insert(spend_row())
+    environ = environment(proxy_db, billing.lago)
+    since = f"{last_month():%Y-%m-%d}"
+
+    def again() -> list[Stretch]:
+        """What was read after the looks, which go forward."""
+        back = (number for number, (one, other) in enumerate(pairwise(read), 1) if other.since < one.until)
+        return read[next(back, len(read)) :]
+
+    reconcile(environ, since=since, dry_run=True)
+    assert (bool(read), again()) == (True, [])
+
+    proxy_db.insert(spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5))
+    read.clear()
+    would = reconcile(environ, since=since, dry_run=True)
+    assert would.foreseen is not None
+    assert [usage.cost for usage in would.foreseen.closed.values()] == [Decimal("0.5")]
+    assert again()
+    assert all(each.since < now().replace(day=1, hour=0, minute=0) for each in again())
 
 
 def test_a_lago_that_lists_its_subscriptions_for_long_ends_no_dry_run(proxy_db: Database, lago: Sandbox) -> None:
