@@ -19,7 +19,7 @@ from reconciler.lago.stores import Store
 from reconciler.ledger import lagos, meters, tables, twins
 from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.outbox import hold_later_revisions, split_off
+from reconciler.ledger.outbox import ADMISSION, hold_later_revisions, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
 from reconciler.report.figures import Delivered
@@ -162,8 +162,9 @@ class Gate:
             done.accepted += asking.accepted
         kept_back = self._periods.settle(now, done)
         with self._ledger.transaction() as connection:
-            values = {"meter": self._meter.name, "kept_back": kept_back, "key": self._periods.mirror_key}
-            if self._periods.mirror_key is not None:
+            key = self._periods.mirror_key
+            values = {"meter": self._meter.name, "kept_back": kept_back, "key": key, "good_for": ADMISSION / 3}
+            if key is not None:
                 execute(connection, "delivery/see_subscribed", values)
                 execute(connection, "delivery/note_unsubscribed", values)
             execute(connection, "delivery/admit", values)

@@ -18,6 +18,9 @@ from reconciler.ledger.store import Ledger
 from reconciler.settings.limits import Limits
 
 LOST = "its sender was lost before an answer was recorded"
+ADMISSION = timedelta(minutes=15)
+"""How long the gate's word holds that a batch may go."""
+
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 log = structlog.get_logger("reconciler")
@@ -34,7 +37,6 @@ class Outbox:
         limits: how long a lease lasts.
         ask_after: how long after an attempt without an answer a batch is left alone, so that Lago can be asked what
             became of it; 0 if it may go again at once.
-        admission: how long the gate's word holds.
         tries: how many failures in a row make a round.
     """
 
@@ -43,7 +45,6 @@ class Outbox:
     ledger: Ledger
     limits: Limits
     ask_after: timedelta = timedelta(0)
-    admission: timedelta = timedelta(minutes=15)
     tries: int = 3
 
     @cached_property
@@ -53,7 +54,7 @@ class Outbox:
             "meter": self.meter,
             "lago": self.lago,
             "ask_after": self.ask_after,
-            "admission": self.admission,
+            "admission": ADMISSION,
             "tries": self.tries,
             "lease": timedelta(seconds=self.limits.lease),
             "near": timedelta(seconds=self.limits.near),

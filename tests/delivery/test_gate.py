@@ -1,12 +1,23 @@
 """The gate: before the first batch it is known that Lago is the one it was, and has a metric for what is sent."""
 
+from typing import Any
+
 import pytest
 
 from reconciler.model.errors import LagoError, MeterChangedError
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
-from tests.support import assert_exact, batches, environment, make_metric, reconcile, states
+from tests.support import (
+    BATCH,
+    assert_exact,
+    backlog,
+    batches,
+    environment,
+    make_metric,
+    reconcile,
+    states,
+)
 
 OTHER_KEY = "11111111-1111-4111-8111-111111111111"
 
@@ -91,3 +102,21 @@ def test_a_key_that_may_not_read_metrics_goes_on(proxy_db: Database, lago: Sandb
     proxy_db.insert(spend_row())
     assert reconcile(environ, since="2h").delivered.accepted == 1
     assert_exact(proxy_db, lago)
+
+
+def test_what_was_admitted_a_moment_ago_is_not_written_again(proxy_db: Database, lago: Sandbox) -> None:
+    """A backlog that lasts would else cost a write for each of its batches in each pass."""
+    environ = backlog(proxy_db, lago, 101) | {"RECONCILE_CONNECTIONS": "1"}
+    lago.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
+
+    def admitted() -> list[tuple[Any, ...]]:
+        with pytest.raises(LagoError, match="401"):
+            reconcile(environ)
+        return proxy_db.fetch("SELECT xmin, admitted_at FROM reconciler.batch WHERE attempts = 0")
+
+    before = admitted()
+    assert len(before) == 1
+    assert admitted() == before
+    proxy_db.fetch("UPDATE reconciler.batch SET admitted_at = admitted_at - interval '6 minutes'")
+    [(_, at)] = admitted()
+    assert at > before[0][1]
