@@ -10,6 +10,7 @@ import pytest
 from reconciler.report import decisions
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
+from reconciler.verify import ledger_and_lago
 from reconciler.verify.repair import Repair
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, held, long_ago
@@ -25,13 +26,10 @@ from tests.support import (
     reconcile,
     states,
 )
-from tests.verify.conftest import ONE, is_open, leg, post, verify
+from tests.verify.conftest import ONE, is_open, kinds, leg, post, verify
+from tests.verify.test_ledger_and_lago import at_another_time, payloads
 
 Stored = tuple[Sandbox, dict[str, str]]
-
-
-def payloads(ledger: Database) -> list[dict[str, Any]]:
-    return [json.loads(text) for (text,) in ledger.fetch("SELECT payload FROM reconciler.event ORDER BY customer")]
 
 
 def billed(source: Database, stored: Stored, count: int = 3) -> dict[str, str]:
@@ -162,6 +160,24 @@ def test_messages_that_clickhouse_was_late_with_are_not_sent_again(proxy_db: Dat
     deliver(environ, proxy_db)
     assert batches(clickhouse) == []
     assert_exact(proxy_db, clickhouse)
+
+
+def test_where_ids_are_not_refused_each_is_looked_for_at_other_times(
+    proxy_db: Database, clickhouse: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event that Lago counts at another time would be counted once more, had it been sent again."""
+    monkeypatch.setattr(ledger_and_lago, "_ASKED_BY_ID", 0)
+    environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s")
+    clickhouse.clickhouse(lag=0)
+    customers(proxy_db, 3)
+    reconcile(environ, since="2h")
+    at_another_time(clickhouse, proxy_db)
+    assert kinds(leg(verify(environ), "c")) == {"missing in Lago": 1}
+    report = verify(environ, repair=True)
+    assert kinds(leg(report, "c")) == {"another event in Lago": 1}
+    deliver(environ, proxy_db)
+    assert states(proxy_db) == {"accepted": 2, "quarantined": 1}
+    assert len(clickhouse.events()) == 3
 
 
 @pytest.mark.parametrize("rule", ["hold", "move"])
