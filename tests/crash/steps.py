@@ -24,8 +24,8 @@ from psycopg.pq import TransactionStatus
 
 Kind = Literal["statement", "commit", "committed", "copy", "request", "answer"]
 
-LASTING: frozenset[Kind] = frozenset({"commit", "request"})
-"""Before these. Between two of them nothing lasts: Postgres rolls back what was not committed."""
+LASTING: frozenset[Kind] = frozenset({"committed", "answer"})
+"""After these something lasts. Between two of them nothing does: Postgres rolls back what was not committed."""
 
 NOTHING = "nothing"
 """What a transaction wrote that only read."""
@@ -96,16 +96,17 @@ class Steps:
 
     @property
     def distinct(self) -> Sequence[Step]:
-        """The steps before and after which what lasts differs, in the order they were taken.
+        """The steps between which what lasts differs, in the order they were taken.
 
-        That is the first and the last of each name, and one statement in the middle of each transaction: wherever in it
-        a crash falls, Postgres rolls it back. Of what only asks it is the first.
+        That is the first and the last of each name, right after something lasts, and one statement in the middle of
+        each transaction: wherever in it a crash falls, before its commit too, Postgres rolls it back.
         """
-        numbers = self._numbers
         few = {
             step
             for step in self.taken
-            if step.kind != "statement" and step.number in ({1} if step.asks else {1, numbers[step.kind, step.name]})
+            if step.kind in LASTING | {"copy"}
+            and not step.asks
+            and step.number in {1, self._numbers[step.kind, step.name]}
         }
         few.update(self._middles.values())
         return [step for step in self.taken if step in few]

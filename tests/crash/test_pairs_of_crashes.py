@@ -1,8 +1,8 @@
 """Two crashes, the second in the pass that cleans up after the first, lose nothing and bill nothing twice.
 
 In one process: a crash is an exception that nothing catches, after which every further step fails too. It falls
-before a commit or a request, where the singles have shown that it matters: between two of those nothing lasts, since
-Postgres rolls back what was not committed. CI draws pairs of those steps of which none is a repetition;
+after a commit or an answer, where something lasts: between two of those nothing does, since Postgres rolls back what
+was not committed. CI draws pairs of those steps of which none is a repetition;
 `CRASHES=all` takes all pairs of all steps.
 """
 
