@@ -1,5 +1,6 @@
 """Databases and services for the tests: Postgres with LiteLLM's real schema, a pooler, a stand-in of Lago."""
 
+import gc
 import itertools
 import os
 import shutil
@@ -118,6 +119,12 @@ class Database:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the longest proofs start first."""
     items[:] = order.proofs_first(items)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests live until the end: let no garbage collection look through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -242,7 +249,7 @@ def empty_db(postgres: EmbeddedPostgres) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture(params=["beside the source", "elsewhere"])
+@pytest.fixture(params=["beside the source", pytest.param("elsewhere", marks=pytest.mark.proof)])
 def ledger(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Database:
     """Where the ledger is."""
     return proxy_db if request.param == "beside the source" else empty_db

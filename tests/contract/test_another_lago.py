@@ -37,6 +37,7 @@ def suite(url: str, *arguments: str, key: str = "its-key") -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
+@pytest.mark.proof
 def test_each_answer_that_differs_fails_and_is_listed() -> None:
     event = {"method": "POST", "path": "/api/v1/events", "kind": "status"}
     with Sandbox(api_key="its-key") as lago:

@@ -77,6 +77,7 @@ def test_poison_without_anything_that_shows_that_lago_works_stays_planned(proxy_
     assert states(proxy_db)["quarantined"] == 1
 
 
+@pytest.mark.proof
 def test_poison_that_comes_first_does_not_keep_the_rest_of_its_batch_from_lago(
     proxy_db: Database, lago: Sandbox
 ) -> None:

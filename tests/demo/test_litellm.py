@@ -38,6 +38,7 @@ def test_all_migrations_apply(proxy_db: Database) -> None:
     assert LATER_THAN_NOVEMBER | {"request_id", "spend", "startTime", "status"} <= columns(proxy_db)
 
 
+@pytest.mark.proof
 def test_all_migrations_apply_on_postgres_15(proxy_db15: Database) -> None:
     proxy_db15.insert(spend_row())
     assert proxy_db15.fetch('SELECT count(*) FROM "LiteLLM_SpendLogs"') == [(1,)]

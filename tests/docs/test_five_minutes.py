@@ -58,6 +58,7 @@ class Operator:
         return done.stdout
 
 
+@pytest.mark.proof
 @pytest.mark.no_ledger
 def test_the_set_up_works_as_it_is_printed(tmp_path: Path, proxy_db: Database, lago: Sandbox) -> None:
     need_programs("bash", "curl", "psql")

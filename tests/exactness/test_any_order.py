@@ -147,7 +147,7 @@ def play(source: Database, lago: Sandbox, ledger: Database, *, examples: int, st
     )
 
 
-@pytest.mark.parametrize("databases", ["one", "two"])
+@pytest.mark.parametrize("databases", ["one", pytest.param("two", marks=pytest.mark.proof)])
 def test_any_order_is_exact(proxy_db: Database, lago: Sandbox, databases: str) -> None:
     with new_database(proxy_db.server) as other:
         play(proxy_db, lago, other if databases == "two" else proxy_db, examples=3, steps=6)

@@ -222,7 +222,7 @@ def play(source: Database, lago: Sandbox, ledger: Database, *, examples: int, st
     )
 
 
-@pytest.mark.parametrize("databases", ["one", "two"])
+@pytest.mark.parametrize("databases", ["one", pytest.param("two", marks=pytest.mark.proof)])
 def test_whatever_is_deleted_and_copied_lago_holds_what_the_table_said(
     proxy_db: Database, lago: Sandbox, databases: str
 ) -> None:

@@ -50,7 +50,9 @@ def figures(environ: dict[str, str]) -> dict[str, Any]:
     return {name: meter[name] for name in ("frozen_buckets", "cost_frozen", "credited_buckets", "cost_credited")}
 
 
-@pytest.mark.parametrize("ledger", ["beside the source", "elsewhere"], indirect=True)
+@pytest.mark.parametrize(
+    "ledger", ["beside the source", pytest.param("elsewhere", marks=pytest.mark.proof)], indirect=True
+)
 def test_new_usage_of_a_bucket_is_billed_after_its_credit_is_on_record(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

@@ -69,6 +69,7 @@ def _look(database: Database, kind: str) -> tuple[datetime, datetime, datetime, 
     return look
 
 
+@pytest.mark.proof
 def test_a_backfill_killed_in_the_middle_is_finished_by_a_plain_pass(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

@@ -118,6 +118,7 @@ def test_one_database_shared_with_a_writer(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_two_databases_behind_poolers(
     proxy_db: Database, empty_db: Database, moment: datetime, lago: Sandbox, pgbouncer: InFrontOf
 ) -> None:

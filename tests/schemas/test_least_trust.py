@@ -115,6 +115,7 @@ def test_types_of_the_owner_decide_nothing(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_names_are_told_apart_by_their_bytes_whatever_the_collation(proxy_db15: Database, lago: Sandbox) -> None:
     proxy_db15.fetch("""
         CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false);

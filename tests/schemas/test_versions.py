@@ -101,6 +101,7 @@ def test_traffic_is_billed(version: Database, lago: Sandbox) -> None:
     traffic_billed(version, lago, version)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("billed", [sample_billed, traffic_billed])
 def test_postgres_15_is_billed(
     proxy_db15: Database, lago: Sandbox, billed: Callable[[Database, Sandbox, Database], None]

@@ -21,6 +21,7 @@ def questions(lago: Sandbox) -> list[str]:
     return [each["path"].removeprefix("/api/v1/") for each in lago.requests() if each["method"] == "GET"]
 
 
+@pytest.mark.proof
 def test_a_healthy_ledger_is_read_by_pages_once(proxy_db: Database, stored: Stored) -> None:
     lago, more = stored
     environ = environment(proxy_db, lago) | more
@@ -197,6 +198,7 @@ def test_a_moved_event_is_read_where_it_was_moved(proxy_db: Database, lago: Sand
     assert (leg(report, "c").rate, kinds(leg(report, "c")), code(report)) == (ONE, {}, 0)
 
 
+@pytest.mark.proof
 def test_few_late_events_are_asked_for_one_by_one(proxy_db: Database, lago: Sandbox) -> None:
     """Their windows hold thousands that are verified already."""
     environ = environment(proxy_db, lago)
