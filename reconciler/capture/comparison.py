@@ -46,6 +46,8 @@ class Comparison:
             settled: the end of the newest settled window.
         """
         self._meter = meter
+        self._source = source
+        self._sight = sight
         self._bring = Bringer(source, sight, ledger, one_database=one_database)
         self._subscriptions = Subscriptions(meter)
         self._settled = settled
@@ -55,7 +57,11 @@ class Comparison:
 
         Returns:
             The values of a statement that compares the stretch, which are whole settled windows in scope.
+
+        Raises:
+            SourceError: a column that these windows' terms need can't be read.
         """
+        self._source.check(self._sight, stretch.terms)
         self._bring.totals(connection, stretch)
         self._subscriptions.load(connection)
         counted = self._counted(connection)

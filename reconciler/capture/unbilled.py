@@ -43,9 +43,8 @@ class Unbilled:
             require_ledger(connection)
             self._meters = known_meters(connection, settings)
         self._sight = self._source.sight()
-        for wanted, meter in self._meters:
+        for _, meter in self._meters:
             changes.refuse_moved(meter, source=asdict(self._sight.place))
-            self._source.check(self._sight, wanted.terms)
 
     def unattributed(self, since: datetime) -> Iterator[Unattributed]:
         """Usage without a customer in scope, from `since` on, day by day, the newest first."""
@@ -57,6 +56,7 @@ class Unbilled:
                     continue
                 begins, ends = zip(*spans, strict=True)
                 given = values(stretch) | {"begins": list(begins), "ends": list(ends)}
+                self._source.check(self._sight, stretch.terms)
                 totals = self._source.totals(self._sight, stretch.terms)
                 whole = statement("capture/unattributed").format(totals=totals)
                 with self._source.transaction() as connection:

@@ -121,8 +121,6 @@ class _Book:
     """One meter, and what compares it with the source."""
 
     meter: Meter
-    source: Source
-    sight: Sight
     ledger: Ledger
     comparison: Comparison
     chunks: Chunks
@@ -131,7 +129,6 @@ class _Book:
     def frozen(self) -> Iterator[FrozenBucket]:
         """The frozen buckets of all windows that had some when they were last looked at."""
         for stretch in self._stretches():
-            self.source.check(self.sight, stretch.terms)
             for _, rows in self.chunks.compared(self.comparison, _FROZEN, stretch, class_row(FrozenBucket)):
                 yield from rows
 
@@ -189,7 +186,7 @@ def _book(
     comparison = Comparison(wanted, source, sight, ledger, one_database=settings.one_database, settled=settled)
     turn, seconds = settings.limits.backfill_turn, settings.limits.chunk
     chunks = Chunks(meter.name, ledger, turn=turn, seconds=seconds, stopping=Event())
-    return _Book(meter, source, sight, ledger, comparison, chunks, turn)
+    return _Book(meter, ledger, comparison, chunks, turn)
 
 
 def _decide(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.model.errors import MeterChangedError
+from reconciler.model.errors import MeterChangedError, SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
@@ -170,3 +170,14 @@ def test_a_start_chosen_later_is_a_boundary_of_the_windows_that_were_there(proxy
     assert {key[3]: requests for key, requests in _billed(lago).items()} == {"PT1H": 3}
     let_time_pass(proxy_db, "2 days")
     assert reconcile(quarterly).tally.events_planned == 0
+
+
+def test_a_column_that_only_earlier_terms_need_is_named_where_it_is_gone(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row())
+    reconcile(environ, since="1d")
+    by_team = environ | {"LAGO_API_CHARGE_BY": "team_id"}
+    reconcile(by_team, adopt=True)
+    proxy_db.fetch('ALTER TABLE "LiteLLM_SpendLogs" DROP COLUMN end_user CASCADE')
+    with pytest.raises(SourceError, match='can\'t read "end_user"'):
+        reconcile(by_team)
