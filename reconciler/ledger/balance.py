@@ -46,15 +46,17 @@ class Balance:
         planned_since: since when the oldest of them waits.
         planned_for: how long that is.
         planned_failure: what was seen when one of them last went in vain; None if nothing was.
+        planned_names: whose they are: subscriptions, at most three, those with the most cost first; long names are
+            cut. So for the other `…_names`.
+        planned_costs: how much of each, USD. So for the other `…_costs`.
+        planned_in_part: whether there are so many that the names and costs are only of the batches that cost most.
         quarantined_events: refused by Lago for good, those in conflict among them.
-        quarantined_names: whose those are that are not in conflict: subscriptions, at most three, those with the most
-            cost first; long names are cut. So for the other `…_names`.
-        quarantined_costs: how much of each, USD. So for the other `…_costs`.
+        quarantined_names: whose those are that are not in conflict.
         quarantined_answer: why some of the first are.
         conflicting_events: Lago holds another event under their id.
         held_events: not sent until a person decides.
         held_answer: why some of the first are held.
-        stuck_in_part: whether there is so much of it that the names and costs are only of the batches that cost most.
+        stuck_in_part: the same of what is quarantined or held.
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
         credited_buckets: credits on record, which a person has accepted for frozen buckets.
@@ -91,6 +93,9 @@ class Balance:
     planned_since: datetime | None
     planned_for: timedelta | None
     planned_failure: str | None
+    planned_names: list[str]
+    planned_costs: list[Decimal]
+    planned_in_part: bool
     quarantined_events: int
     quarantined_cost: Decimal
     quarantined_names: list[str]

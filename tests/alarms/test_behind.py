@@ -72,7 +72,8 @@ def test_a_lago_that_always_asks_to_wait_rings_after_an_hour(
     assert done.exit_code == 3
     [alarm] = ringing(done)
     assert alarm["message"].startswith("4 events (0.000054 USD) wait to be delivered, the oldest since 20")
-    assert " UTC (the last failure: 429, it asks to wait)." in alarm["message"]
+    assert " UTC (the last failure: 429, it asks to wait), most of it of customer " in alarm["message"]
+    assert alarm["message"].count("(0.0000135 USD)") == 3, "the first three are named"
     assert "RECONCILE_DEADLINE" in alarm["message"]
 
     lago.clear_faults()

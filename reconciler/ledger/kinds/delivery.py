@@ -45,10 +45,12 @@ def _undelivered(balance: Balance) -> Iterator[str]:
         return
     why = f"the last failure: {balance.planned_failure}" if balance.planned_failure else "no try has failed"
     wait = "waits" if balance.planned_events == 1 else "wait"
+    names = whose(balance.planned_names, balance.planned_costs, in_part=balance.planned_in_part)
     yield (
         f"{count(balance.planned_events, 'event')} ({exact(balance.planned_cost)}) {wait} to be delivered, the oldest "
-        f"since {minute(balance.planned_since)} ({why}). If Lago refuses or throttles us, mend that there; if there "
-        "is more than passes can send, run them more often, or raise RECONCILE_DEADLINE or RECONCILE_CONNECTIONS."
+        f"since {minute(balance.planned_since)} ({why}), most of it of {names}. If Lago refuses or throttles "
+        "us, mend that there; if there is more than passes can send, run them more often, or raise RECONCILE_DEADLINE "
+        "or RECONCILE_CONNECTIONS."
     )
 
 

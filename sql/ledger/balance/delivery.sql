@@ -1,6 +1,6 @@
 -- balance/delivery: what is planned, stuck or given up of a meter's events.
 --
--- Reads   the batches that are not accepted, by their index; of the stuck ones the events of those that cost most.
+-- Reads   the batches that are not accepted, by their index; the events of those that cost most.
 -- Returns one row.
 SELECT delivery.*, most_stuck.*
 FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint AS planned_events,
@@ -19,9 +19,12 @@ FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint A
              coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost
       FROM reconciler.batch
       WHERE meter = %(meter)s AND state <> 'accepted') AS delivery,
-     -- Whose usage is stuck, those with the most first, and why the last of it is. A million events are not summed by
+     -- Whose usage waits or is stuck, those with the most first, and why the last of it is. A million events are not summed by
      -- subscription for a sentence: of each fate the thirty batches that cost most must do.
-     (SELECT coalesce(bool_or(in_part), false) AS stuck_in_part,
+     (SELECT coalesce(bool_or(in_part) FILTER (WHERE fate <> 'planned'), false) AS stuck_in_part,
+             coalesce(bool_or(in_part) FILTER (WHERE fate = 'planned'), false) AS planned_in_part,
+             coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'planned'), '{}') AS planned_names,
+             coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'planned'), '{}') AS planned_costs,
              coalesce(array_agg(name ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_names,
              coalesce(array_agg(cost ORDER BY cost DESC) FILTER (WHERE fate = 'held'), '{}') AS held_costs,
              (array_agg(answer ORDER BY cost DESC) FILTER (WHERE fate = 'held' AND answer IS NOT NULL))[1] AS held_answer,
@@ -36,7 +39,8 @@ FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint A
                    left(max(answer), 300) AS answer,
                    bool_or(costliest.number > 30) AS in_part,
                    row_number() OVER (PARTITION BY fate ORDER BY sum(event.cost) DESC) AS place
-            FROM (VALUES ('held', 'held', NULL),
+            FROM (VALUES ('planned', 'planned', NULL),
+                         ('held', 'held', NULL),
                          ('quarantined', 'quarantined', false),
                          ('conflict', 'quarantined', true)) AS kind (fate, state, conflict)
                  CROSS JOIN LATERAL (SELECT id, answer, count(*) OVER () AS number
