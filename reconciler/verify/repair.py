@@ -1,7 +1,7 @@
 """Repair of leg c: what Lago does not hold goes back to the passes, what it holds differently becomes a conflict.
 
-Nothing is sent here. Events that Lago lacks are planned again, as they are, with the attempt open; the next pass's gate
-and senders do the rest as with any batch whose end nobody knows. So whatever happens in between, they are billed once.
+Nothing is sent here. Events that Lago lacks are planned again, as they are; on ClickHouse the attempt stays open. The
+next pass's gate and senders do the rest as with any batch. So whatever happens in between, they are billed once.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,9 @@ DIFFERING = "reconcile verify --repair: Lago held it otherwise"
 class Repair:
     """Repairs one meter's accepted batches; in a dry run it only counts."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, spans: Spans, *, decided_by: str, asks_again: bool) -> None:
+    def __init__(
+        self, meter: Meter, ledger: Ledger, spans: Spans, *, decided_by: str, is_open: bool, asks_again: bool
+    ) -> None:
         """Do nothing yet.
 
         Args:
@@ -39,12 +41,14 @@ class Repair:
             ledger: where they are; a dry one is left alone.
             spans: tells whose present period has begun since.
             decided_by: who runs the command; kept.
+            is_open: whether Lago may yet show what it lacks now, as ClickHouse may.
             asks_again: whether senders ask Lago once more before they send what is open.
         """
         self._meter = meter
         self._ledger = ledger
         self._spans = spans
         self._decided_by = decided_by
+        self._is_open = is_open
         self._known: dict[str, Span] = {}
         self.mended = Mended(is_dry=ledger.is_dry, asks_again=asks_again)
         """What was done."""
@@ -98,7 +102,7 @@ class Repair:
         with self._ledger.transaction() as connection:
             made = split_off(connection, Seen(batch.id, batch.attempts, stays.state, batch.events), parts, stays=stays)
             if made:
-                execute(connection, "verify/repaired", {"batches": made})
+                execute(connection, "verify/repaired", {"batches": made, "is_open": self._is_open})
                 self._hold(connection, made[bool(lacking) :])
         return bool(made)
 

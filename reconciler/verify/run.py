@@ -193,7 +193,7 @@ class Verification:
         if self._mends:
             spans = Spans(ledger, lago, meter.organization or "")
             asks_again = not on_postgres and not settings.deduplication
-            repair = Repair(meter, ledger, spans, decided_by=person(), asks_again=asks_again)
+            repair = Repair(meter, ledger, spans, decided_by=person(), is_open=not on_postgres, asks_again=asks_again)
             report.mended = repair.mended
         reading = LedgerAndLago(
             meter,

@@ -59,6 +59,10 @@ class Billing:
         if made is not None:
             self.lago.reset_clock()
 
+    def subscribe_midway(self, name: str = "acme", **fields: Any) -> None:
+        """Make a subscription that is in the middle of its present period, whatever day it is."""
+        self.subscribe(name, made=now() - timedelta(days=45), billing_time="anniversary", **fields)
+
     def end(self, name: str = "acme", **query: str) -> None:
         assert self.api.delete(f"subscriptions/{name}", params=query).status_code == 200
 
