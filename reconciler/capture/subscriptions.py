@@ -1,7 +1,7 @@
 """Whose subscription a customer's events go to: the customer itself, a template, or the operator's own list."""
 
 from psycopg import sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 from sqlalchemy import Connection
 
 from reconciler.capture.mapping import COLUMNS, read_mapping
@@ -26,7 +26,7 @@ class Subscriptions:
         self._meter = meter
 
     def load(self, connection: Connection) -> None:
-        """Bring the mapping into this transaction, after its totals: as the temp table mapping, a customer once.
+        """Bring the mapping of the customers in totals into this transaction: as the temp table mapping.
 
         Raises:
             SettingsError: the file can't be read, or what it or the table says is not sound.
@@ -37,9 +37,13 @@ class Subscriptions:
         writing.execute(statement("capture/mapping_table"))
         match self._meter.mapping:
             case MappingFile(path):
+                known = read_mapping(path)
+                longest = {"longest": max(map(len, known), default=0)}
+                customers = execute(connection, "capture/customers", longest, scalar_row).fetchall()
                 with writing.copy("COPY pg_temp.mapping FROM STDIN") as rows:
-                    for pair in read_mapping(path).items():
-                        rows.write_row(pair)
+                    for customer in customers:
+                        if customer in known:
+                            rows.write_row((customer, known[customer]))
             case MappingTable() as table:
                 read = statement("capture/mapping").format(mapping=sql.Identifier(*table))
                 with guarded(connection):

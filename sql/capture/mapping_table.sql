@@ -1,3 +1,3 @@
--- mapping_table: where the operator's CSV file waits to be joined. Filled by
---                COPY, or from the operator's table by mapping.sql; a customer once, as unclear.sql sees.
+-- mapping_table: where the subscriptions of a chunk's customers wait to be joined, a customer once. Filled by COPY with
+--                what the operator's CSV file says of customers.sql, or from the operator's table by mapping.sql.
 CREATE TEMP TABLE mapping (customer text, subscription text) ON COMMIT DROP

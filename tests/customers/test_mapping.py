@@ -9,8 +9,11 @@ import pytest
 
 from reconciler.capture.mapping import read_mapping
 from reconciler.capture.subscriptions import Subscriptions
+from reconciler.database.postgres import cursor, execute
+from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import SettingsError
 from reconciler.sandbox import Sandbox
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, new_database, spend_row
 from tests.support import assert_exact, counted, environment, let_time_pass, reconcile
 
@@ -141,6 +144,20 @@ def test_a_big_file_is_read_whole(tmp_path: Path) -> None:
     file = tmp_path / "customers.csv"
     file.write_bytes(HEAD + b"".join(b"customer %d,sub %d\n" % (n, n) for n in range(200_000)))
     assert len(read_mapping(file)) == 200_000
+
+
+def test_of_a_big_file_a_chunk_takes_its_own_customers(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
+    file = tmp_path / "customers.csv"
+    file.write_bytes(HEAD + b"".join(b"customer %d,sub %d\n" % (n, n) for n in range(100)))
+    settings = load_settings(environ=environment(proxy_db, lago, RECONCILE_MAPPING=str(file)))
+    with open_ledger(settings).transaction() as connection:
+        execute(connection, "capture/totals_table")
+        for customer in ("customer 7", "customer 77", "nobody", "x" * 100_000):
+            total = "INSERT INTO pg_temp.totals VALUES (now(), %(customer)s, 'm', 'billable', 1, 1, 1, 1)"
+            cursor(connection).execute(total, {"customer": customer})
+        Subscriptions(settings.meters[0]).load(connection)
+        found = cursor(connection).execute("SELECT * FROM pg_temp.mapping ORDER BY 1").fetchall()
+    assert found == [("customer 7", "sub 7"), ("customer 77", "sub 77")]
 
 
 def test_a_bad_file_is_said_at_the_start_of_a_pass_and_nothing_is_planned_or_sent(
