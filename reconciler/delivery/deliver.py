@@ -9,6 +9,7 @@ from time import monotonic
 
 from reconciler.delivery.ask_first import UnknownEventsError
 from reconciler.delivery.gate import Gate, Lagos
+from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import Periods
 from reconciler.delivery.sender import Sender, send_all
 from reconciler.lago.client import Lago
@@ -51,14 +52,7 @@ class Delivery:
         self._ending = Ending(stopping)
         self._share = settings.deadline / len(settings.meters)
         self._unused = timedelta(0)
-        self._lago = Lago(
-            settings.lago_api_base,
-            settings.read_key(),
-            limits=settings.limits,
-            rate=settings.rate,
-            connections=settings.connections,
-            ending=self._ending,
-        )
+        self._lago = Lago.of(settings, self._ending)
         self._lagos = Lagos(self._lago, ledger)
 
     def close(self) -> None:
@@ -114,13 +108,14 @@ class Delivery:
         if not any(waiting) and not adopt:
             return
         store, careful = self._lagos.ask()
-        periods = Periods(meter, self._ledger, self._lago, wanted.closed_period, organization=self._lagos.organization)
-        gate = Gate(meter, self._ledger, self._lago, periods)
+        mirror = Mirror(meter, self._ledger, self._lago, self._lagos.organization, now)
+        periods = Periods(mirror, wanted.closed_period)
+        gate = Gate(meter, self._ledger, self._lago)
         gate.hold_to(self._lagos.organization, adopt=adopt)
         if waiting.planned:
             gate.see_metric()
         try:
-            done.delivered.add(gate.admit(store, now, horizon=self._settings.horizon))
+            done.delivered.add(gate.admit(store, periods, horizon=self._settings.horizon))
         finally:
             done.warnings = periods.warnings
         with self._ledger.transaction() as connection:

@@ -32,7 +32,7 @@ class Foresight:
         """Connect to nothing yet; the ledger is a dry one."""
         self._settings = settings
         self._ledger = ledger
-        self._lago = Lago(settings.lago_api_base, settings.read_key(), limits=settings.limits, rate=settings.rate)
+        self._lago = Lago.of(settings)
         self._lagos = Lagos(self._lago, ledger)
 
     def close(self) -> None:
@@ -65,16 +65,16 @@ class Foresight:
         """
         self._lagos.ask()
         organization = self._lagos.organization
-        periods = Periods(meter, self._ledger, self._lago, wanted.closed_period, organization=organization)
-        gate = Gate(meter, self._ledger, self._lago, periods)
+        mirror = Mirror(meter, self._ledger, self._lago, organization, now)
+        periods = Periods(mirror, wanted.closed_period)
+        gate = Gate(meter, self._ledger, self._lago)
         gate.hold_to(organization, adopt=adopt)
         gate.see_metric()
         next(self._lago.events(meter.timeline.latest.code, meter.watermark, meter.watermark), None)  # may the key?
 
         found = self._sent(meter, sum(each.events for each in usage.values()))
         if wanted.closed_period != "send" and usage:
-            mirror = Mirror(self._ledger, self._lago, organization or meter.organization or "", now)
-            found = self._judged(found, usage, before, mirror, periods)
+            found = self._judged(found, usage, before, periods)
         return replace(found, warnings=periods.warnings)
 
     def _sent(self, meter: Meter, events: int) -> Foreseen:
@@ -92,16 +92,14 @@ class Foresight:
         )
         return Foreseen(events, length)
 
-    def _judged(
-        self, found: Foreseen, usage: Mapping[str, Usage], before: Before, mirror: Mirror, periods: Periods
-    ) -> Foreseen:
+    def _judged(self, found: Foreseen, usage: Mapping[str, Usage], before: Before, periods: Periods) -> Foreseen:
         """Whose usage Lago has no subscription for, and whose lies before its present period."""
         try:
             self._lago.newest_invoices(1)
         except NotPermittedError as error:
             periods.warn(error, NOTICED_LATE)
         try:
-            spans = mirror.told(usage)
+            spans = periods.mirror.told(usage)
         except NotPermittedError as error:
             periods.warn(error, SENT_AS_WELL)
             return replace(found, unknown=len(usage))

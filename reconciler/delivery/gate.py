@@ -6,7 +6,8 @@ same Lago as ever, with a metric for our events. Then what it holds already, can
 
 from collections import defaultdict
 from contextlib import nullcontext
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import select, update
 
@@ -80,15 +81,13 @@ class Lagos:
         return store, careful
 
 
+@dataclass(frozen=True)
 class Gate:
     """Lets one meter's batches through."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago, periods: Periods) -> None:
-        """Ask nothing yet."""
-        self._meter = meter
-        self._ledger = ledger
-        self._lago = lago
-        self._periods = periods
+    meter: Meter
+    ledger: Ledger
+    lago: Lago
 
     def hold_to(self, organization: str | None, *, adopt: bool) -> None:
         """See that the meter sends to the organization that it has always sent to (invariant 10).
@@ -96,27 +95,27 @@ class Gate:
         Raises:
             MeterChangedError: Lago says another, or it is one to which another meter bills the same; says the choices.
         """
-        known = self._meter.organization
+        known = self.meter.organization
         if organization is None or organization == known:
             return
         if known is not None and not adopt:
             raise MeterChangedError(
-                f"Meter {self._meter.name!r} has sent to Lago's organization {known}, and LAGO_API_KEY is a key of "
+                f"Meter {self.meter.name!r} has sent to Lago's organization {known}, and LAGO_API_KEY is a key of "
                 f"{organization}. Nothing was sent. Choose: set the old key back; if another organization is meant, "
-                f"give it its own RECONCILE_METER (not {self._meter.name!r}); or, if the organization has moved, run "
+                f"give it its own RECONCILE_METER (not {self.meter.name!r}); or, if the organization has moved, run "
                 "`reconcile --adopt` once."
             )
         table = tables.meter
         declared, why = adopt and known is None, twins.ORGANIZATION if known is None else twins.CHANGED
-        with self._ledger.transaction() as connection:
-            known_here = table.c.name == self._meter.name
+        with self.ledger.transaction() as connection:
+            known_here = table.c.name == self.meter.name
             # The meter's row, then the lock that all meters share: in this order, as whoever begins a pass.
             connection.execute(select(table.c.name).where(known_here).with_for_update())
             twins.one_at_a_time(connection)
-            with nullcontext() if declared else twins.no_new_one(connection, self._meter.name, why):
+            with nullcontext() if declared else twins.no_new_one(connection, self.meter.name, why):
                 connection.execute(update(table).where(known_here).values(organization=organization))
             if known is not None:
-                meters.forget_metrics(connection, self._meter.name)
+                meters.forget_metrics(connection, self.meter.name)
 
     def see_metric(self) -> None:
         """Before the first batch of a code: ask whether Lago has a metric for it.
@@ -124,23 +123,23 @@ class Gate:
         Raises:
             LagoError: it has none: what is sent would never be billed.
         """
-        code = self._meter.timeline.latest.code
-        with self._ledger.transaction() as connection:
-            if meters.metric_seen(connection, self._meter.name, code):
+        code = self.meter.timeline.latest.code
+        with self.ledger.transaction() as connection:
+            if meters.metric_seen(connection, self.meter.name, code):
                 return
         try:
-            metric = self._lago.metric(code)
+            metric = self.lago.metric(code)
         except NotPermittedError:
             return
         if metric is None:
             raise LagoError(
-                f"Lago at LAGO_API_BASE ({self._lago.base}) has no billable metric with the code {code!r}, so nothing "
+                f"Lago at LAGO_API_BASE ({self.lago.base}) has no billable metric with the code {code!r}, so nothing "
                 "sent under it would be billed. All events stay planned. Mend LAGO_API_EVENT_CODE, or make the metric."
             )
-        with self._ledger.transaction() as connection:
-            meters.see_metric(connection, self._meter.name, code)
+        with self.ledger.transaction() as connection:
+            meters.see_metric(connection, self.meter.name, code)
 
-    def admit(self, store: Store, now: datetime, *, horizon: timedelta) -> Delivered:
+    def admit(self, store: Store, periods: Periods, *, horizon: timedelta) -> Delivered:
         """Let through what may go; settle what needs not.
 
         Returns:
@@ -155,15 +154,15 @@ class Gate:
         done = Delivered()
         self._hold_behind_conflicts()
         done.quarantined += self._quarantine_unsendable(store)
-        asking = AskFirst(self._meter, self._ledger, self._lago)
+        asking = AskFirst(self.meter, self.ledger, self.lago)
         try:
             asking.run(horizon=horizon)
         finally:
             done.accepted += asking.accepted
-        kept_back = self._periods.settle(now, done)
-        with self._ledger.transaction() as connection:
-            key = self._periods.mirror_key
-            values = {"meter": self._meter.name, "kept_back": kept_back, "key": key, "good_for": ADMISSION / 3}
+        kept_back = periods.settle(done)
+        with self.ledger.transaction() as connection:
+            key = periods.mirror.key if periods.are_mirrored else None
+            values = {"meter": self.meter.name, "kept_back": kept_back, "key": key, "good_for": ADMISSION / 3}
             if key is not None:
                 execute(connection, "delivery/see_subscribed", values)
                 execute(connection, "delivery/note_unsubscribed", values)
@@ -174,17 +173,17 @@ class Gate:
         """Hold what a sender had when an earlier revision of its bucket turned out to be in conflict, and gave back."""
         table = tables.batch.c
         in_conflict = select(table.id).where(
-            table.meter == self._meter.name, table.state == "quarantined", table.conflict
+            table.meter == self.meter.name, table.state == "quarantined", table.conflict
         )
-        with self._ledger.transaction() as connection:
+        with self.ledger.transaction() as connection:
             if conflicting := list(connection.scalars(in_conflict)):
                 hold_later_revisions(connection, conflicting)
 
     def _quarantine_unsendable(self, store: Store) -> int:
         """Quarantine what Lago is known to choke on, before it is sent."""
         parts: dict[Seen, list[Part]] = defaultdict(list)
-        with self._ledger.transaction() as connection:
-            values = {"meter": self._meter.name, "store": store}
+        with self.ledger.transaction() as connection:
+            values = {"meter": self.meter.name, "store": store}
             rows = execute(connection, "delivery/unsendable", values)
             for *seen, reason, places in rows:
                 parts[Seen(*seen)].append(Part(places, "quarantined", answer=f"not sent: {reason}"))

@@ -6,6 +6,7 @@ Facts: lago section 16, "Asking for subscriptions".
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -19,6 +20,7 @@ from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger import tables
+from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError
 
@@ -39,26 +41,31 @@ Told = dict[str, list[Thing]]
 table = tables.subscription
 
 
+@dataclass
 class Mirror:
-    """The subscriptions of an organization, as far as a ledger knows them. Its questions raise what `Lago`'s do."""
+    """The subscriptions of a meter's organization, as the ledger knows them. Its questions raise what `Lago`'s do.
 
-    def __init__(self, ledger: Ledger, lago: Lago, organization: str, now: datetime) -> None:
-        """Ask nothing yet.
+    Attributes:
+        meter: whose usage goes to them.
+        ledger: where they are kept.
+        lago: who is asked.
+        organization: Lago's own id of the organization; None if it does not tell: then it is the one as ever.
+        now: when the pass began.
+    """
 
-        Args:
-            ledger: where it is kept.
-            lago: who is asked.
-            organization: Lago's own id of the organization; empty if it does not tell.
-            now: when the pass began.
-        """
-        self._ledger = ledger
-        self._lago = lago
-        self._now = now
-        self._seen: list[str] | None = None
-        self._customers: dict[str, list[Thing]] = {}
-        self.names = {"lago": lago.base, "organization": organization, "now": now}
-        """What statements that read it may name."""
-        self.key = f"{lago.base} {organization} "
+    meter: Meter
+    ledger: Ledger
+    lago: Lago
+    organization: str | None
+    now: datetime
+    _seen: list[str] | None = None
+    _customers: dict[str, list[Thing]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Gather what statements that read the mirror may name."""
+        organization = self.organization or self.meter.organization or ""
+        self.names = {"lago": self.lago.base, "organization": organization, "now": self.now}
+        self.key = f"{self.lago.base} {organization} "
         """What an id is the SHA-256 of, with the external id behind it: raw text is in no B-tree."""
 
     def forget_ended(self) -> None:
@@ -68,9 +75,9 @@ class Mirror:
             NotPermittedError: the key may not read invoices.
         """
         lagos = tables.lago
-        with self._ledger.transaction() as connection:
-            self._seen = connection.scalar(select(lagos.c.invoices).where(lagos.c.base == self._lago.base))
-        page = self._lago.newest_invoices(_INVOICES)
+        with self.ledger.transaction() as connection:
+            self._seen = connection.scalar(select(lagos.c.invoices).where(lagos.c.base == self.lago.base))
+        page = self.lago.newest_invoices(_INVOICES)
         before, seen = self._seen, [str(invoice.get("lago_id"))[:100] for invoice in page]
         if seen == before:
             return
@@ -79,16 +86,16 @@ class Mirror:
         names = [str(one.get("external_id")) for one in customers if isinstance(one, dict)]
         # More than a page since then: any of them may have ended.
         all_of_them = before is None or (len(page) >= _INVOICES and len(new) == len(page))
-        here = (table.c.lago == self._lago.base) & (table.c.organization == self.names["organization"])
-        with self._ledger.transaction() as connection:
-            row = insert(lagos).values(base=self._lago.base, invoices=seen)
+        here = (table.c.lago == self.lago.base) & (table.c.organization == self.names["organization"])
+        with self.ledger.transaction() as connection:
+            row = insert(lagos).values(base=self.lago.base, invoices=seen)
             connection.execute(row.on_conflict_do_update(index_elements=["base"], set_={"invoices": seen}))
             which = here if all_of_them else here & table.c.external_customer_id.in_(list(filter(_storable, names)))
             connection.execute(delete(table).where(which))
         self._seen = seen
 
-    def learn(self, meter: str) -> bool:
-        """Ask for the unknown subscriptions of a meter's planned batches; those that can't be asked for stay unknown.
+    def learn(self) -> bool:
+        """Ask for the unknown subscriptions of planned batches; those that can't be asked for stay unknown.
 
         Returns:
             Whether some of their events may lie in no present period.
@@ -96,15 +103,15 @@ class Mirror:
         Raises:
             NotPermittedError: the key may not read subscriptions.
         """
-        values = {"meter": meter, "key": self.key, "now": self._now}
-        with self._ledger.transaction(planning=True) as connection:
+        values = {"meter": self.meter.name, "key": self.key, "now": self.now}
+        with self.ledger.transaction(planning=True) as connection:
             rows = execute(connection, "delivery/unknown_subscriptions", values).fetchall()
         unknown = [external_id for external_id, is_unknown, *_ in rows if is_unknown]
         are_many = len(unknown) > ONE_BY_ONE
         self._learn(unknown if are_many else [row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])
         return are_many or any(doubtful for *_, doubtful in rows)
 
-    def ask_again(self, meter: str) -> None:
+    def ask_again(self) -> None:
         """Ask for some of those of whom nobody knew a subscription when their usage was sent.
 
         Raises:
@@ -114,17 +121,17 @@ class Mirror:
         waiting = unsubscribed.c
         some = (
             select(waiting.id, waiting.external_id)
-            .where(waiting.meter == meter, waiting.asked_at < self._now - ASKED_AGAIN_AFTER)
+            .where(waiting.meter == self.meter.name, waiting.asked_at < self.now - ASKED_AGAIN_AFTER)
             .order_by(waiting.asked_at)
             .limit(ONE_BY_ONE)
         )
-        with self._ledger.transaction() as connection:
+        with self.ledger.transaction() as connection:
             asked = connection.execute(some).all()
             # Also what is asked in vain goes behind the others.
             ids = sorted(row.id for row in asked)
-            here = (waiting.meter == meter) & waiting.id.in_(ids)
+            here = (waiting.meter == self.meter.name) & waiting.id.in_(ids)
             connection.execute(select(waiting.id).where(here).order_by(waiting.id).with_for_update())
-            connection.execute(update(unsubscribed).where(here).values(asked_at=self._now))
+            connection.execute(update(unsubscribed).where(here).values(asked_at=self.now))
         with suppress(LagoAwayError):  # of these names alone: what is sent is another question
             self._learn([row.external_id for row in asked])
 
@@ -132,8 +139,8 @@ class Mirror:
         """What is known of these: none of a name that nobody has; an unknown name is left out."""
         ids = [self._id(external_id) for external_id in external_ids]
         known: dict[str, list[Subscription]] = defaultdict(list)
-        with self._ledger.transaction() as connection:
-            rows = connection.execute(select(table).where(_among(ids), table.c.good_until > self._now))
+        with self.ledger.transaction() as connection:
+            rows = connection.execute(select(table).where(_among(ids), table.c.good_until > self.now))
             for row in rows.mappings():
                 known[row["external_id"]] += _spans([dict(row)])
         return known
@@ -150,7 +157,7 @@ class Mirror:
     def all_of(self, external_id: str, customer: str) -> list[Subscription]:
         """All subscriptions that an external id has and had, asked for now and kept."""
         if customer not in self._customers:
-            self._customers[customer] = [one for page in self._lago.subscriptions(customer=customer) for one in page]
+            self._customers[customer] = [one for page in self.lago.subscriptions(customer=customer) for one in page]
         found = [one for one in self._customers[customer] if one.get("external_id") == external_id]
         self._keep({external_id: found})
         return _spans(self._rows(external_id, found))
@@ -167,12 +174,12 @@ class Mirror:
         """
         left, are_listed = dict.fromkeys(external_ids), len(external_ids) > ONE_BY_ONE
         for status in ("active", "terminated"):
-            for page in self._lago.subscriptions(status) if len(left) > ONE_BY_ONE else ():
+            for page in self.lago.subscriptions(status) if len(left) > ONE_BY_ONE else ():
                 found: Told = defaultdict(list)
                 for one in page:
                     if (name := str(one.get("external_id"))) in left:
                         found[name].append(one)
-                self._ledger.stay()
+                self.ledger.stay()
                 yield found
                 left = dict.fromkeys(left.keys() - found.keys())
         if len(left) > ONE_BY_ONE:
@@ -180,7 +187,7 @@ class Mirror:
             return
         told = failed = 0
         for external_id in left:
-            self._ledger.stay()
+            self.ledger.stay()
             try:
                 with suppress(CantBeAskedError):
                     yield {external_id: self._ask(external_id, is_active=not are_listed)}
@@ -191,8 +198,8 @@ class Mirror:
                     raise
 
     def _ask(self, external_id: str, *, is_active: bool = True) -> list[Thing]:
-        found = self._lago.subscription(external_id) if is_active else None
-        found = found or self._lago.subscription(external_id, terminated=True)
+        found = self.lago.subscription(external_id) if is_active else None
+        found = found or self.lago.subscription(external_id, terminated=True)
         return [found] if found else []
 
     def _keep(self, found: Told) -> None:
@@ -203,8 +210,8 @@ class Mirror:
         storable = [(external_id, told) for external_id, told in found.items() if _storable(external_id)]
         rows = [row for external_id, told in storable for row in self._rows(external_id, told)]
         lagos = tables.lago
-        with self._ledger.transaction() as connection:
-            known = select(lagos.c.invoices).where(lagos.c.base == self._lago.base).with_for_update()
+        with self.ledger.transaction() as connection:
+            known = select(lagos.c.invoices).where(lagos.c.base == self.lago.base).with_for_update()
             if rows and connection.scalar(known) == self._seen:
                 connection.execute(delete(table).where(_among({row["id"] for row in rows})))
                 connection.execute(insert(table).on_conflict_do_nothing(), rows)
@@ -213,18 +220,18 @@ class Mirror:
         """What the ledger keeps of them; one row says that there is none."""
         fixed: dict[str, Any] = {
             "id": self._id(external_id),
-            "lago": self._lago.base,
+            "lago": self.lago.base,
             "organization": self.names["organization"],
             "external_id": external_id,
-            "asked_at": self._now,
+            "asked_at": self.now,
         }
         rows: list[dict[str, Any]] = [
             fixed | _read(one) for one in told if one.get("status") in {"active", "terminated"}
         ]
         rows = rows or [fixed | _read({"status": "none"})]
-        ends = [row["period_ends_at"] or self._now for row in rows if row["status"] == "active"]
-        good_until = self._now + (_MOMENT if ends else _NONE_IS_GOOD_FOR)
-        good_until = max(good_until, min(ends, default=self._now) + timedelta(seconds=1))
+        ends = [row["period_ends_at"] or self.now for row in rows if row["status"] == "active"]
+        good_until = self.now + (_MOMENT if ends else _NONE_IS_GOOD_FOR)
+        good_until = max(good_until, min(ends, default=self.now) + timedelta(seconds=1))
         return [row | {"number": number, "good_until": good_until} for number, row in enumerate(rows)]
 
     def _id(self, external_id: str) -> bytes:

@@ -12,7 +12,6 @@ from psycopg.rows import args_row
 from reconciler.database.postgres import execute
 from reconciler.delivery.gate import Gate
 from reconciler.delivery.mirror import Mirror
-from reconciler.delivery.periods import Periods
 from reconciler.delivery.spans import first_sure_stamp
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
@@ -64,16 +63,15 @@ def move(settings: Settings, batches: dict[str, list[int]], decided_by: str, rea
     """
     done = Moved()
     ledger = open_ledger(settings)
-    lago = Lago(settings.lago_api_base, settings.read_key(), limits=settings.limits, rate=settings.rate)
-    with closing(lago):
+    with closing(Lago.of(settings)) as lago:
         told = lago.organization()
         organization = told.id if told else None
         for name, ids in batches.items():
             with ledger.transaction() as connection:
                 meter = meters.load(connection, name)
             if meter is not None:
-                Gate(meter, ledger, lago, Periods(meter, ledger, lago, "hold")).hold_to(organization, adopt=False)
-                mirror = Mirror(ledger, lago, organization or meter.organization or "", datetime.now(UTC))
+                Gate(meter, ledger, lago).hold_to(organization, adopt=False)
+                mirror = Mirror(meter, ledger, lago, organization, datetime.now(UTC))
                 _move(ledger, meter, mirror, ids, Part((), "planned", decided_by=decided_by, reason=reason), done)
     return done
 

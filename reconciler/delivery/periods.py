@@ -1,22 +1,20 @@
 """Billing periods: what Lago will still bill is sent, what it will not is held or moved. Design, section 7."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.mirror import Mirror, lagos_time
 from reconciler.delivery.spans import Billed, Subscription, first_sure_stamp, judge
-from reconciler.lago.client import Lago
+from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, together
-from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import split
-from reconciler.ledger.store import Ledger
 from reconciler.report.figures import Delivered
 from reconciler.settings.meter import ClosedPeriod
 
@@ -56,38 +54,28 @@ class Fate(NamedTuple):
     may_change: bool = False
 
 
+@dataclass
 class Periods:
-    """Tells one meter's events that Lago will not bill, and does with them what the settings say."""
+    """Tells one meter's events that Lago will not bill, and does with them what the settings say.
 
-    def __init__(
-        self, meter: Meter, ledger: Ledger, lago: Lago, rule: ClosedPeriod, *, organization: str | None = None
-    ) -> None:
-        """Ask nothing yet.
+    Attributes:
+        mirror: the subscriptions that its usage goes to.
+        rule: what becomes of usage that Lago will not bill; by `send` nobody is asked.
+        warnings: what can't be known, since the API key may not read it: sentences for the summary.
+        are_mirrored: whether the mirror knows the subscriptions of all that is planned.
+    """
 
-        Args:
-            meter: whose batches.
-            ledger: where they are.
-            lago: who is asked.
-            rule: what becomes of usage that Lago will not bill; by `send` nobody is asked.
-            organization: Lago's own id of the organization, if it tells.
-        """
-        self._meter = meter
-        self._ledger = ledger
-        self._lago = lago
-        self._rule = rule
-        self._organization = organization or meter.organization or ""
-        self._known: dict[str, tuple[list[Subscription], list[Billed] | None] | None] = {}
-        self._invoices: dict[str, dict[str, Any] | None] = {}
-        self.warnings: list[str] = []
-        """What can't be known, since the API key may not read it: sentences for the summary."""
-        self.mirror_key: str | None = None
-        """What the mirror's ids are made with, once it knows the subscriptions of all that is planned."""
+    mirror: Mirror
+    rule: ClosedPeriod
+    warnings: list[str] = field(default_factory=list)
+    are_mirrored: bool = False
+    _known: dict[str, tuple[list[Subscription], list[Billed] | None] | None] = field(default_factory=dict)
+    _invoices: dict[str, Thing | None] = field(default_factory=dict)
 
-    def settle(self, now: datetime, done: Delivered) -> list[int]:
+    def settle(self, done: Delivered) -> list[int]:
         """Hold, move or let go the planned batches, and those held for a closed period.
 
         Args:
-            now: the source's clock.
             done: where what was held is counted.
 
         Returns:
@@ -97,35 +85,34 @@ class Periods:
             LagoError: Lago is away or refuses us.
             EndedError: the time is up; the next pass goes on from here.
         """
-        if self._rule == "send":
-            with self._ledger.transaction() as connection:
-                execute(connection, "delivery/let_go", {"meter": self._meter.name})
+        if self.rule == "send":
+            with self.mirror.ledger.transaction() as connection:
+                execute(connection, "delivery/let_go", {"meter": self.mirror.meter.name})
             return []
-        mirror = Mirror(self._ledger, self._lago, self._organization, now)
         try:
-            mirror.forget_ended()
+            self.mirror.forget_ended()
         except NotPermittedError as error:
             self.warn(error, NOTICED_LATE)
         try:
-            may_be_doubtful = mirror.learn(self._meter.name)
-            mirror.ask_again(self._meter.name)
-            self.mirror_key = mirror.key
-            self._sort("held", mirror, done)
-            kept_back = self._sort("planned", mirror, done) if may_be_doubtful else []
+            may_be_doubtful = self.mirror.learn()
+            self.mirror.ask_again()
+            self.are_mirrored = True
+            self._sort("held", done)
+            kept_back = self._sort("planned", done) if may_be_doubtful else []
         except NotPermittedError as error:
             self.warn(error, SENT_AS_WELL)
             return []
         if kept_back:
-            with self._ledger.transaction() as connection:
+            with self.mirror.ledger.transaction() as connection:
                 execute(connection, "delivery/keep_back", {"batches": kept_back})
         return kept_back
 
-    def _sort(self, state: Literal["planned", "held"], mirror: Mirror, done: Delivered) -> list[int]:
+    def _sort(self, state: Literal["planned", "held"], done: Delivered) -> list[int]:
         """Say what becomes of the doubtful events of batches in one state; return those that are kept back."""
         kept_back: list[int] = []
         asked_about: set[str] = set()
-        for rows in self._doubtful(state, mirror):
-            known = mirror.subscriptions({row.external_id for row in rows})
+        for rows in self._doubtful(state):
+            known = self.mirror.subscriptions({row.external_id for row in rows})
             for _, group in groupby(rows, key=lambda row: row.id):
                 batch = list(group)
                 for row in batch:
@@ -133,16 +120,16 @@ class Periods:
                     asks = told is not None or state == "held"
                     if asks and row.external_id not in self._known and len(asked_about) < ASKED_ABOUT[state]:
                         asked_about.add(row.external_id)
-                        self._known[row.external_id] = self._ask(row.external_id, told, mirror)
+                        self._known[row.external_id] = self._ask(row.external_id, told)
                 kept_back += self._record(batch, done)
         return kept_back
 
-    def _doubtful(self, state: str, mirror: Mirror) -> Iterator[list[Doubtful]]:
+    def _doubtful(self, state: str) -> Iterator[list[Doubtful]]:
         after = 0
         while True:
-            values = {"meter": self._meter.name, "state": state, "after": after, "batches": _BATCHES}
-            values |= {"final": self._rule == "move", **mirror.names}
-            with self._ledger.transaction(planning=True) as connection:
+            values = {"meter": self.mirror.meter.name, "state": state, "after": after, "batches": _BATCHES}
+            values |= {"final": self.rule == "move", **self.mirror.names}
+            with self.mirror.ledger.transaction(planning=True) as connection:
                 found = execute(connection, "delivery/doubtful_events", values, args_row(Doubtful))
                 rows = found.fetchall()
             if not rows:
@@ -151,13 +138,13 @@ class Periods:
             after = rows[-1].id
 
     def _ask(
-        self, external_id: str, known: list[Subscription] | None, mirror: Mirror
+        self, external_id: str, known: list[Subscription] | None
     ) -> tuple[list[Subscription], list[Billed] | None] | None:
         """All subscriptions of an external id and its billed periods, None if Lago can't be asked."""
         try:
-            spans = mirror.ask(external_id) if known is None else known
+            spans = self.mirror.ask(external_id) if known is None else known
             customer = spans[0].customer if spans else None
-            spans = mirror.all_of(external_id, customer) if customer else spans
+            spans = self.mirror.all_of(external_id, customer) if customer else spans
             return spans, self._billed(customer, external_id) if customer and spans else None
         except CantBeAskedError:
             return None
@@ -165,7 +152,7 @@ class Periods:
     def _billed(self, customer: str, external_id: str) -> list[Billed] | None:
         billed = []
         try:
-            for period in self._lago.past_usage(customer, external_id):
+            for period in self.mirror.lago.past_usage(customer, external_id):
                 since, until = lagos_time(period.get("from_datetime")), lagos_time(period.get("to_datetime"))
                 if since is not None and until is not None:
                     invoice = self._invoice(period.get("lago_invoice_id")) or {}
@@ -176,11 +163,11 @@ class Periods:
             return None
         return billed
 
-    def _invoice(self, lago_id: object) -> dict[str, Any] | None:
+    def _invoice(self, lago_id: object) -> Thing | None:
         if not isinstance(lago_id, str):
             return None
         if lago_id not in self._invoices:
-            self._invoices[lago_id] = self._lago.invoice(lago_id)
+            self._invoices[lago_id] = self.mirror.lago.invoice(lago_id)
         return self._invoices[lago_id]
 
     def _fate(self, row: Doubtful) -> Fate:
@@ -191,7 +178,7 @@ class Periods:
         if verdict.goes:
             return Fate(_GOES)
         # An event that Lago may yet show under its timestamp keeps it: under another one it would count besides.
-        if self._rule == "move" and not row.is_open and (present := first_sure_stamp(known[0])):
+        if self.rule == "move" and not row.is_open and (present := first_sure_stamp(known[0])):
             return Fate(_GOES, present)
         return Fate(_held(verdict.words), may_change=not verdict.final)
 
@@ -204,7 +191,7 @@ class Periods:
         )
         moved = {place: fate.stamp for place, fate in judged.items() if fate.stamp}
         as_it_is = not moved and len(parts) == 1 and (parts[0].state, parts[0].answer) == (seen.state, answer)
-        with self._ledger.transaction() as connection:
+        with self.mirror.ledger.transaction() as connection:
             made = [seen.id] if as_it_is else split(connection, seen, parts, moved=moved)
             if not made:  # Another was quicker: what is left is judged by the next pass, and waits for it.
                 return [seen.id]

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Self
 
 from reconciler.lago.answers import Answer, Barred, Throttled, Unknown, parsed, read_answer
 from reconciler.lago.ending import Ending
@@ -14,6 +15,7 @@ from reconciler.lago.stores import Store
 from reconciler.lago.transport import Reply, Transport
 from reconciler.model.errors import LagoError
 from reconciler.settings.limits import Limits
+from reconciler.settings.load import Settings
 
 _PAST_PAGE, _PAST_PAGES = 20, 5
 
@@ -62,6 +64,18 @@ class Lago:
         self._say = Sentences(base)
         self._questions = Questions(self._say, self._transport, limits, self._ceiling, reading, ending)
         self.base, self.away, self.refuses = base, self._say.away, self._say.refuses
+
+    @classmethod
+    def of(cls, settings: Settings, ending: Ending | None = None) -> Self:
+        """The one that the settings name; the key is read now."""
+        return cls(
+            settings.lago_api_base,
+            settings.read_key(),
+            limits=settings.limits,
+            rate=settings.rate,
+            connections=settings.connections,
+            ending=ending,
+        )
 
     def close(self) -> None:
         """Close the connections."""

@@ -54,13 +54,7 @@ class Verification:
         self._settings = settings
         self._ledger = open_ledger(settings)
         self._source = open_source(settings, self._ledger)
-        self._lago = Lago(
-            settings.lago_api_base,
-            settings.read_key(),
-            limits=settings.limits,
-            rate=settings.rate,
-            connections=settings.connections,
-        )
+        self._lago = Lago.of(settings)
         self._told: tuple[Organization | None, Store] | None = None
         self._mends = False
 

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import Periods
 from reconciler.lago.client import Lago
 from reconciler.ledger import meters
@@ -134,13 +135,14 @@ class Settled:
     def __init__(self, environ: dict[str, str]) -> None:
         settings = load_settings(environ=environ)
         ledger = open_ledger(settings)
-        lago = Lago(settings.lago_api_base, settings.lago_api_key.get_secret_value(), limits=settings.limits)
+        lago = Lago.of(settings)
         with ledger.transaction() as connection:
             meter = meters.load(connection, "default")
         assert meter is not None
-        periods = Periods(meter, ledger, lago, settings.meters[0].closed_period)
+        mirror = Mirror(meter, ledger, lago, None, now())
+        periods = Periods(mirror, settings.meters[0].closed_period)
         done = Delivered()
-        self.kept_back = periods.settle(now(), done)
+        self.kept_back = periods.settle(done)
         self.held = done.held
         self.warnings = periods.warnings
         lago.close()

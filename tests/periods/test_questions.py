@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago
+from reconciler.ledger import meters
 from reconciler.ledger.store import open_ledger
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
@@ -70,9 +71,12 @@ def test_passes_that_learn_of_the_same_names_at_once_do_not_lock_each_other_out(
     def learn(order: Sequence[str]) -> None:
         with (
             closing(open_ledger(settings)) as ledger,
-            closing(Lago(settings.lago_api_base, settings.read_key(), limits=settings.limits)) as lago,
+            closing(Lago.of(settings)) as lago,
         ):
-            mirror = Mirror(ledger, lago, "", now())
+            with ledger.transaction() as connection:
+                meter = meters.load(connection, "default")
+            assert meter
+            mirror = Mirror(meter, ledger, lago, "", now())
             mirror.forget_ended()
             for _ in range(5):
                 mirror._keep({name: [] for name in order})
