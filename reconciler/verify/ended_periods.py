@@ -1,7 +1,7 @@
 """Periods that have ended: do their invoices have what was sent? Asked for once, until something is sent again."""
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from reconciler.lago.client import Lago
@@ -26,11 +26,11 @@ _NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Compared(NamedTuple):
-    """One period: what is wrong, if anything; whose; from when; what was sent, and what Lago has."""
+    """One period: by which metric; what is wrong, if anything; what was sent, and what Lago has."""
 
+    metric: Metric
     kind: Kind | None
-    subscription: str
-    day: date
+    period: Period
     sent: Count
     shown: Count
 
@@ -67,13 +67,16 @@ class EndedPeriods:
         self._since = since
         self._now = now
 
-    def compare(self, sent: Mapping[str, Sent], spans: Mapping[str, Span], *, again: bool) -> Iterator[Compared]:
+    def compare(
+        self, sent: Mapping[str, Sent], spans: Mapping[str, Span], *, again: bool, keeps: bool = True
+    ) -> Iterator[Compared]:
         """Compare what was sent of these subscriptions before their present period.
 
         Args:
             sent: by subscription.
             spans: their present periods.
             again: whether those that were found billed are asked for again.
+            keeps: whether the ledger takes note of those that are found billed.
 
         Raises:
             LagoError: Lago is away or refuses us.
@@ -89,13 +92,13 @@ class EndedPeriods:
                     kind = counting.NO_SUBSCRIPTION
             except CantBeAskedError:
                 pass
-            yield Compared(kind, name, self._since.date(), sent[name].count, NOTHING)
+            yield self._of_no_invoice(kind, name, spans[name], sent[name].count)
         good = set(billed)
         for each in self._compare(billed, sent, spans):
             if each.kind:
-                good.discard(each.subscription)
+                good.discard(each.period.subscription)
             yield each
-        if good:
+        if good and keeps:
             until = [spans[name].since or self._now for name in good]
             values = {"meter": self._meter.name, "external_ids": list(good), "until": until, "verified_at": self._now}
             self._ledger.once("verify/keep_billed_periods", values)
@@ -132,12 +135,16 @@ class EndedPeriods:
             shown = self._metric.worst(charges if isinstance(charges, list) else [], expected) or NOTHING
             status = None if self._metric.agree(shown, expected) else self._status(usage)
             kind = counting.judge_billed(self._metric, expected, shown, status)
-            yield Compared(kind, period.subscription, period.since.date(), expected, shown)
+            yield Compared(self._metric, kind, period, expected, shown)
         for name, counts in covered.items():
             all_sent, in_invoices = sent[name].count, added(counts)
             left = Count(all_sent.events - in_invoices.events, total([all_sent.units, -in_invoices.units]))
             if left.events:
-                yield Compared(self._unbilled(spans[name]), name, self._since.date(), left, NOTHING)
+                yield self._of_no_invoice(self._unbilled(spans[name]), name, spans[name], left)
+
+    def _of_no_invoice(self, kind: Kind, name: str, span: Span, sent: Count) -> Compared:
+        """What was sent before the present period, of which Lago has nothing."""
+        return Compared(self._metric, kind, Period(name, self._since, span.since or self._now), sent, NOTHING)
 
     def _unbilled(self, span: Span) -> Kind:
         patience = PATIENCE_WITH_AN_END if span.is_first or span.since is None else PATIENCE
