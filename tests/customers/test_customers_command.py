@@ -13,7 +13,7 @@ from reconciler.model.errors import ReconcileError
 from reconciler.report import customers as report
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, last_month, long_ago
+from tests.periods.conftest import Billing, last_period, long_ago
 from tests.process import only_object, run
 from tests.support import customers, environment, reconcile
 
@@ -29,13 +29,13 @@ def listed(environ: dict[str, str], *arguments: str) -> list[dict[str, Any]]:
 def test_each_has_its_usage_its_subscription_and_what_is_stuck(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe("acme", made=long_ago())
     proxy_db.insert(
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5),
         spend_row(spend=1.25),
         spend_row(spend=0.125, model="other"),
         spend_row(spend=0.0625, end_user="nobody subscribed"),
     )
     environ = environment(proxy_db, billing.lago)
-    since = f"{last_month():%Y-%m-%d}"
+    since = f"{last_period():%Y-%m-%d}"
     reconcile(environ, since=since)
 
     acme, nobody = listed(environ, "--since", since)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, last_month, long_ago
+from tests.periods.conftest import Billing, last_period, long_ago
 from tests.process import only_object, run, sentences
 from tests.support import EVENTS, environment, reconcile, reconcile_while_undecided
 
@@ -18,11 +18,11 @@ def environ(proxy_db: Database, billing: Billing) -> dict[str, str]:
     for name in ("acme", "globex"):
         billing.subscribe(name, made=long_ago())
     proxy_db.insert(
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5),
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.25, end_user="globex"),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.25, end_user="globex"),
     )
     environ = environment(proxy_db, billing.lago)
-    assert reconcile(environ, since=f"{last_month():%Y-%m-%d}").delivered.held == 2
+    assert reconcile(environ, since=f"{last_period():%Y-%m-%d}").delivered.held == 2
     return environ
 
 

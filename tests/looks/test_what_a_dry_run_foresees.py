@@ -18,7 +18,7 @@ from reconciler.model.terms import Stretch
 from reconciler.report.foreseen import takes
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, billing, last_month, long_ago, now
+from tests.periods.conftest import Billing, billing, last_period, long_ago, now
 from tests.process import only_object, run, sentences
 from tests.support import CODE, QUICK, customers, environment, reconcile
 
@@ -87,13 +87,13 @@ def test_unmapped_and_unsubscribed_and_late_usage_is_told_with_names(
     mapping.write_text("customer,subscription\nacme,acme\nnobody,nobody\n")
     billing.subscribe("acme", made=long_ago())
     proxy_db.insert(
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5),
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.25, end_user="nobody"),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.25, end_user="nobody"),
         spend_row(spend=2),
         spend_row(spend=4, end_user="globex"),
     )
     environ = environment(proxy_db, billing.lago, ledger=ledger, RECONCILE_MAPPING=str(mapping))
-    arguments = ("--dry-run", "--since", f"{last_month():%Y-%m-%d}")
+    arguments = ("--dry-run", "--since", f"{last_period():%Y-%m-%d}")
     [meter] = only_object(run(environ, *arguments, "--json"))["meters"]
     assert (meter["events_planned"], meter["unmapped_buckets"]) == (3, 1)
     seen = meter["foreseen"]
@@ -130,7 +130,7 @@ def test_the_source_is_read_once_and_again_only_where_usage_is_late(
     billing.subscribe("acme", made=long_ago())
     proxy_db.insert(spend_row())
     environ = environment(proxy_db, billing.lago)
-    since = f"{last_month():%Y-%m-%d}"
+    since = f"{last_period():%Y-%m-%d}"
 
     def again() -> list[Stretch]:
         """What was read after the looks, which go forward."""
@@ -140,7 +140,7 @@ def test_the_source_is_read_once_and_again_only_where_usage_is_late(
     reconcile(environ, since=since, dry_run=True)
     assert (bool(read), again()) == (True, [])
 
-    proxy_db.insert(spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5))
+    proxy_db.insert(spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5))
     read.clear()
     would = reconcile(environ, since=since, dry_run=True)
     assert would.foreseen is not None

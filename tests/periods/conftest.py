@@ -52,17 +52,17 @@ class Billing:
         return answer
 
     def subscribe(self, name: str = "acme", *, plan: str = "llm", made: datetime | None = None, **fields: Any) -> None:
-        """Make a subscription now, or at a moment of the past, from when on Lago's clock comes back to now."""
+        """Make a subscription now, or at a moment of the past, from when on Lago's clock comes back to now.
+
+        Its months begin on its own day, so that no test is on the edge of one on the first.
+        """
         if made is not None:
             self.lago.set_clock(made)
-        wanted = {"external_customer_id": name, "plan_code": plan, "external_id": name} | fields
+        wanted = {"external_customer_id": name, "plan_code": plan, "external_id": name, "billing_time": "anniversary"}
+        wanted |= fields
         self.ask("POST", "subscriptions", {"subscription": wanted})
         if made is not None:
             self.lago.reset_clock()
-
-    def subscribe_midway(self, name: str = "acme", **fields: Any) -> None:
-        """Make a subscription that is in the middle of its present period, whatever day it is."""
-        self.subscribe(name, made=now() - timedelta(days=45), billing_time="anniversary", **fields)
 
     def end(self, name: str = "acme", **query: str) -> None:
         assert self.api.delete(f"subscriptions/{name}", params=query).status_code == 200
@@ -105,12 +105,13 @@ def now() -> datetime:
 
 
 def long_ago() -> datetime:
-    return now() - timedelta(days=60)
+    """When a subscription began that is midway in its present month."""
+    return now() - timedelta(days=45)
 
 
-def last_month() -> datetime:
-    """A moment of last month, wherever the customer lives."""
-    return now().replace(day=1, hour=0, minute=0, second=0, microsecond=0) - timedelta(days=3)
+def last_period() -> datetime:
+    """A moment of the month before that, at midnight."""
+    return now().replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=20)
 
 
 def held(ledger: Database) -> list[tuple[Any, ...]]:

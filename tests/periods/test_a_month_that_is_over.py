@@ -4,17 +4,17 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, held, last_month, long_ago, now
+from tests.periods.conftest import Billing, held, last_period, long_ago, now
 from tests.support import environment, reconcile
 
 
 def _rows(source: Database) -> str:
     source.insert(
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5),
-        spend_row(startTime=last_month() + timedelta(hours=1), spend=0.25, end_user="nobody subscribed"),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5),
+        spend_row(startTime=last_period() + timedelta(hours=1), spend=0.25, end_user="nobody subscribed"),
         spend_row(startTime=now() - timedelta(minutes=20), spend=0.125, end_user="nobody subscribed"),
     )
-    return f"{last_month():%Y-%m-%d}"
+    return f"{last_period():%Y-%m-%d}"
 
 
 def test_a_final_invoice_holds_it_while_other_usage_goes_on(proxy_db: Database, billing: Billing) -> None:
@@ -39,7 +39,7 @@ def test_a_draft_takes_it(proxy_db: Database, billing: Billing) -> None:
 
 
 def test_an_invoice_that_is_not_made_yet_takes_it(proxy_db: Database, billing: Billing) -> None:
-    billing.lago.set_clock(last_month())
+    billing.lago.set_clock(long_ago())
     billing.subscribe()
     billing.lago.biller(paused=True)
     billing.lago.reset_clock()

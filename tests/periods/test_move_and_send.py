@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, held, last_month, long_ago
+from tests.periods.conftest import Billing, held, last_period, long_ago
 from tests.support import environment, reconcile
 
 
@@ -24,9 +24,9 @@ def test_moved_after_an_upgrade_it_lies_in_the_new_ones_life(proxy_db: Database,
 
 def test_what_was_held_moves_once_the_settings_say_so(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
-    proxy_db.insert(spend_row(startTime=last_month(), spend=0.5), spend_row(startTime=last_month(), model="other"))
+    proxy_db.insert(spend_row(startTime=last_period(), spend=0.5), spend_row(startTime=last_period(), model="other"))
     environ = environment(proxy_db, billing.lago)
-    assert reconcile(environ, since=f"{last_month():%Y-%m-%d}").delivered.held == 2
+    assert reconcile(environ, since=f"{last_period():%Y-%m-%d}").delivered.held == 2
     done = reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "move"})
     assert (done.delivered.accepted, held(proxy_db)) == (2, [])
     assert billing.current() == Decimal("0.5")
@@ -43,11 +43,11 @@ def test_without_a_present_period_it_is_held(proxy_db: Database, billing: Billin
 
 def test_sent_it_keeps_its_timestamp_and_nobody_is_asked(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
-    proxy_db.insert(spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5))
+    proxy_db.insert(spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5))
     environ = environment(proxy_db, billing.lago)
-    assert reconcile(environ, since=f"{last_month():%Y-%m-%d}").delivered.held == 1
+    assert reconcile(environ, since=f"{last_period():%Y-%m-%d}").delivered.held == 1
     billing.lago.clear_requests()
     done = reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "send"})
     assert (done.delivered.accepted, done.alarms, billing.asked()) == (1, [], [])
     [event] = billing.lago.events()
-    assert event["timestamp"].startswith(f"{last_month():%Y-%m-%dT01:14:59.999}")
+    assert event["timestamp"].startswith(f"{last_period():%Y-%m-%dT01:14:59.999}")

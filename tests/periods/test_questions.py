@@ -14,7 +14,7 @@ from reconciler.ledger import meters
 from reconciler.ledger.store import open_ledger
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, Settled, last_month, long_ago, now, planned
+from tests.periods.conftest import Billing, Settled, last_period, long_ago, now, planned
 from tests.support import environment, reconcile
 
 
@@ -36,8 +36,10 @@ def test_a_subscription_is_asked_for_once_while_its_period_lasts(proxy_db: Datab
 
 
 def test_many_are_listed_once(proxy_db: Database, billing: Billing) -> None:
+    begin = f"{long_ago():%Y-%m-%d}"
     for number in range(11):
-        billing.subscribe(f"customer {number}", made=long_ago() if number == 0 else None, subscription_at="2026-01-01")
+        made = long_ago() if number == 0 else None
+        billing.subscribe(f"customer {number}", made=made, subscription_at=begin)
         proxy_db.insert(spend_row(end_user=f"customer {number}"))
     billing.lago.clear_requests()
     assert reconcile(environment(proxy_db, billing.lago), since="2h").delivered.accepted == 11
@@ -96,11 +98,11 @@ def test_one_that_ended_is_found_among_many(proxy_db: Database, billing: Billing
 
 def test_a_name_that_cant_be_asked_for_waits_alone(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
-    proxy_db.insert(spend_row(), spend_row(end_user="strange"), spend_row(startTime=last_month(), spend=0.5))
+    proxy_db.insert(spend_row(), spend_row(end_user="strange"), spend_row(startTime=last_period(), spend=0.5))
     billing.lago.faults(
         {"kind": "html", "status": 404, "count": None, "method": "GET", "path": "/api/v1/subscriptions/strange"}
     )
-    done = reconcile(environment(proxy_db, billing.lago), since=f"{last_month():%Y-%m-%d}")
+    done = reconcile(environment(proxy_db, billing.lago), since=f"{last_period():%Y-%m-%d}")
     assert (done.delivered.accepted, done.delivered.held) == (1, 1)
     [(customer, state)] = proxy_db.fetch(
         """SELECT customer, state FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
@@ -123,8 +125,8 @@ def test_where_the_key_may_not_read_it_usage_goes_on(
     proxy_db: Database, billing: Billing, resource: str, words: str
 ) -> None:
     billing.subscribe(made=long_ago())
-    proxy_db.insert(spend_row(startTime=last_month() + timedelta(hours=1), spend=0.5))
-    environ = planned(proxy_db, billing.lago, since=f"{last_month():%Y-%m-%d}")
+    proxy_db.insert(spend_row(startTime=last_period() + timedelta(hours=1), spend=0.5))
+    environ = planned(proxy_db, billing.lago, since=f"{last_period():%Y-%m-%d}")
     barred: dict[str, Any] = {resource: []}
     billing.lago.permissions(**barred)
     settled = Settled(environ)

@@ -8,7 +8,7 @@ import pytest
 from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, last_month, long_ago
+from tests.periods.conftest import Billing, last_period, long_ago
 from tests.support import BATCH, counted, environment, let_minutes_pass, reconcile, used
 
 
@@ -23,11 +23,11 @@ def deduplicating() -> Iterator[Billing]:
 
 def _sent_without_an_answer(source: Database, billing: Billing, deduplication: str = "false") -> dict[str, str]:
     billing.subscribe(made=long_ago())
-    source.insert(spend_row(startTime=last_month(), spend=0.5))
+    source.insert(spend_row(startTime=last_period(), spend=0.5))
     environ = environment(source, billing.lago, RECONCILE_DEDUPLICATION=deduplication)
     billing.lago.faults({"kind": "commit_then_500", "path": BATCH, "count": None})
     with pytest.raises(LagoError):
-        reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "send"}, since=f"{last_month():%Y-%m-%d}")
+        reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "send"}, since=f"{last_period():%Y-%m-%d}")
     billing.lago.clear_faults()
     let_minutes_pass(source)
     return environ

@@ -14,7 +14,7 @@ from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.docs.test_documentation import DOCS, code_blocks
 from tests.frozen.conftest import REASON, frozen, look, moment
-from tests.periods.conftest import Billing
+from tests.periods.conftest import Billing, long_ago
 from tests.process import run
 from tests.support import environment, reconcile
 from tests.verify.conftest import ONE, code, is_open, kinds, leg, verify
@@ -60,7 +60,7 @@ def test_leg_b_and_c_with_a_credit_on_record(proxy_db: Database, lago: Sandbox) 
 def test_what_lago_holds_and_counts(proxy_db: Database, lago: Sandbox) -> None:
     billing = Billing(lago)
     with closing(billing.api):
-        billing.subscribe_midway()
+        billing.subscribe(made=long_ago())
         environ = environment(proxy_db, lago)
         start = datetime.now(UTC) - timedelta(minutes=20)
         proxy_db.insert(*(spend_row(startTime=start, spend=0.25, model=model) for model in ("one", "other")))

@@ -4,7 +4,7 @@ from contextlib import closing
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing
+from tests.periods.conftest import Billing, long_ago
 from tests.process import only_object, run
 from tests.support import CODE, environment, reconcile
 
@@ -12,7 +12,7 @@ from tests.support import CODE, environment, reconcile
 def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox) -> None:
     billing = Billing(lago)
     with closing(billing.api):
-        billing.subscribe_midway("a\x1b[31mb")
+        billing.subscribe("a\x1b[31mb", made=long_ago())
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(spend=0.5, end_user="a\x1b[31mb"))
     reconcile(environ, since="2h")

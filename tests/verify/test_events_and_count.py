@@ -10,7 +10,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from reconciler.verify.findings import Leg
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing
+from tests.periods.conftest import Billing, long_ago
 from tests.support import CODE, environment, reconcile
 from tests.verify.conftest import ONE, kinds, leg, post, verify
 from tests.verify.test_strangers import CALLBACK
@@ -47,7 +47,7 @@ def test_a_healthy_meter_takes_one_question_a_subscription(
     billing = Billing(lago)
     with closing(billing.api):
         for name in NAMES:
-            billing.subscribe_midway(name)
+            billing.subscribe(name, made=long_ago())
     used(proxy_db, acme=0.1, globex=0.25, initech=1e-7)
     environ = environment(proxy_db, lago) | more
     reconcile(environ, since="2h")
@@ -62,7 +62,7 @@ def test_a_healthy_meter_takes_one_question_a_subscription(
 
 
 def test_a_worker_that_lost_its_queue(proxy_db: Database, billing: Billing) -> None:
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -80,7 +80,7 @@ def test_a_worker_that_lost_its_queue(proxy_db: Database, billing: Billing) -> N
 
 
 def test_events_of_others_count_too(proxy_db: Database, billing: Billing) -> None:
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -93,7 +93,7 @@ def test_events_of_others_count_too(proxy_db: Database, billing: Billing) -> Non
 
 
 def test_events_that_are_gone_are_not_counted(proxy_db: Database, billing: Billing) -> None:
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -103,7 +103,7 @@ def test_events_that_are_gone_are_not_counted(proxy_db: Database, billing: Billi
 
 
 def test_a_metric_that_was_deleted(proxy_db: Database, billing: Billing) -> None:
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1, globex=0.2)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -122,7 +122,7 @@ def test_what_the_metric_sums(
     field: str, unit: str, expected: object, found: dict[str, int], proxy_db: Database, billing: Billing
 ) -> None:
     billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": {"field_name": field}})
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -133,7 +133,7 @@ def test_what_the_metric_sums(
 def test_a_plan_without_a_charge_and_a_customer_without_a_subscription(proxy_db: Database, billing: Billing) -> None:
     free = {"name": "free", "code": "free", "interval": "monthly", "amount_cents": 0, "amount_currency": "USD"}
     billing.ask("POST", "plans", {"plan": free | {"pay_in_advance": False}})
-    billing.subscribe_midway(plan="free")
+    billing.subscribe(plan="free", made=long_ago())
     used(proxy_db, acme=0.1, globex=0.2)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -157,7 +157,7 @@ def test_a_subscription_that_began_later(proxy_db: Database, billing: Billing) -
 
 
 def test_an_ended_subscription_is_verified_by_its_invoice_once(proxy_db: Database, billing: Billing) -> None:
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
@@ -177,7 +177,7 @@ def test_an_ended_subscription_is_verified_by_its_invoice_once(proxy_db: Databas
 def test_a_month_that_is_over(proxy_db: Database, billing: Billing) -> None:
     """Its draft has what was sent in time; what comes later is in it once it is final."""
     billing.grace(40)
-    billing.subscribe_midway()
+    billing.subscribe(made=long_ago())
     then = datetime.now(UTC) - timedelta(days=20)
     proxy_db.insert(spend_row(spend=0.5, startTime=then), spend_row(spend=0.25))
     environ = environment(proxy_db, billing.lago)

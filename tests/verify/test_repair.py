@@ -13,7 +13,7 @@ from reconciler.settings.load import load_settings
 from reconciler.verify import ledger_and_lago
 from reconciler.verify.repair import Repair
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing, held, now, planned
+from tests.periods.conftest import Billing, held, long_ago, now, planned
 from tests.process import run
 from tests.support import (
     CODE,
@@ -186,7 +186,7 @@ def test_what_a_final_invoice_lacks_is_held(rule: str, proxy_db: Database, click
     clickhouse.clickhouse(lag=0, losses=[{"external_subscription_id": "acme", "count": 1}])
     billing = Billing(clickhouse)
     with closing(billing.api):
-        billing.subscribe_midway()
+        billing.subscribe(made=long_ago())
         environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s", RECONCILE_CLOSED_PERIOD=rule)
         proxy_db.insert(spend_row(spend=0.5))
         reconcile(environ, since="2h")
@@ -210,7 +210,7 @@ def test_what_lagos_postgres_lacks_of_a_final_invoice_can_be_moved(proxy_db: Dat
     """As after a backup was restored: it certainly has it nowhere."""
     billing = Billing(lago)
     with closing(billing.api):
-        billing.subscribe_midway()
+        billing.subscribe(made=long_ago())
         proxy_db.insert(spend_row(spend=0.5))
         environ = planned(proxy_db, lago, since="2h")
         proxy_db.fetch("UPDATE reconciler.batch SET state = 'accepted', attempts = 1, answered_at = now()")

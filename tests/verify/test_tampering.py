@@ -10,7 +10,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from reconciler.verify.report import Report
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import Billing
+from tests.periods.conftest import Billing, long_ago
 from tests.support import CODE, STORES, assert_exact, environment, let_minutes_pass, reconcile, states
 from tests.verify.conftest import is_open, post, verify
 from tests.verify.test_strangers import CALLBACK
@@ -30,7 +30,7 @@ class World:
         self.billing = billing
         self.lago = billing.lago
         self.environ = environment(source, self.lago) | more
-        billing.subscribe_midway()
+        billing.subscribe(made=long_ago())
         source.insert(spend_row(spend=0.5))
 
     def bill(self) -> None:
