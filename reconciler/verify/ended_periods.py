@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from reconciler.delivery.mirror import lagos_time
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger.meters import Meter
@@ -13,7 +14,7 @@ from reconciler.verify import counting
 from reconciler.verify.counting import NOTHING, Count, Metric, added
 from reconciler.verify.findings import Kind
 from reconciler.verify.sent import Period, Sent, Sums
-from reconciler.verify.spans import Span, latest
+from reconciler.verify.spans import Span
 
 PATIENCE = timedelta(hours=3)
 """So long after a period's end its invoice is awaited."""
@@ -116,7 +117,7 @@ class EndedPeriods:
     def _billed(self, name: str, customer: str) -> Iterator[Billed]:
         """The billed periods of a subscription that end after the first moment looked at."""
         for usage in self._lago.past_usage(customer, name):
-            since, until = latest(usage.get("from_datetime")), latest(usage.get("to_datetime"))
+            since, until = lagos_time(usage.get("from_datetime")), lagos_time(usage.get("to_datetime"))
             if since and until and until >= self._since:
                 yield Billed(Period(name, since, until + _SECOND), usage)
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import func, select
 
+from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError
@@ -40,7 +41,7 @@ class LagosCount:
         self._ledger = ledger
         self._lago = lago
         self._code = meter.timeline.latest.code
-        self._spans = Spans(ledger, lago, meter.organization or "")
+        self._spans = Spans(Mirror(meter, ledger, lago, None, datetime.now(UTC)))
 
     def compare(
         self, names: Sequence[str], since: datetime, *, scanned_since: datetime, again: bool, keeps: bool = True

@@ -9,6 +9,7 @@ from threading import Event
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.source import Sight, open_source
+from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago, Organization
 from reconciler.lago.stores import Store
 from reconciler.ledger import changes, meters
@@ -185,7 +186,7 @@ class Verification:
         counts_once = not on_postgres and settings.deduplication
         repair = None
         if self._mends:
-            spans = Spans(ledger, lago, meter.organization or "")
+            spans = Spans(Mirror(meter, ledger, lago, None, datetime.now(UTC)))
             asks_again = not on_postgres and not settings.deduplication
             repair = Repair(meter, ledger, spans, decided_by=person(), is_open=not on_postgres, asks_again=asks_again)
             report.mended = repair.mended
