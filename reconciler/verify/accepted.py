@@ -16,6 +16,7 @@ class Batch(NamedTuple):
         id: its number.
         attempts: how often it was sent; with its state and size it tells whether anything has happened to it since.
         events: how many it carries.
+        answered_at: when it was accepted.
         answer: how it came to be accepted, if not by being sent.
         is_verified: whether Lago was seen before to hold all of it as it was sent.
     """
@@ -23,6 +24,7 @@ class Batch(NamedTuple):
     id: int
     attempts: int
     events: int
+    answered_at: datetime
     answer: str | None
     is_verified: bool
 

@@ -116,7 +116,7 @@ class LedgerAndLago:
         events = 0
         while rows := self._ledger.once("verify/unverified", values | place, namedtuple_row):
             batches = [
-                Batch(row.id, row.attempts, row.events, row.answer, is_verified=row.verified_at is not None)
+                Batch(row.id, row.attempts, row.events, row.answered_at, row.answer, row.verified_at is not None)
                 for row in rows
             ]
             self._read(batches, values["visible"])
@@ -146,14 +146,19 @@ class LedgerAndLago:
         if equal or unmarked:
             values = {"ids": [*equal, *unmarked], "equal": equal, "visible": visible}
             self._ledger.once("verify/mark", values)
-        for batch in batches:
-            self._mend(batch, bad.get(batch.id, []))
+        if self._repair:
+            self._mend(self._repair, batches, bad)
 
-    def _mend(self, batch: Batch, bad: Sequence[Bad]) -> None:
-        lacking = [each.event for each in bad if each.kind is MISSING]
-        differing = [(each.event, each.words) for each in bad if each.kind is CHANGED]
-        if self._repair and (lacking or differing):
-            self._repair.mend(batch, lacking, differing)
+    @staticmethod
+    def _mend(repair: Repair, batches: Sequence[Batch], bad: Mapping[int, Sequence[Bad]]) -> None:
+        found = [(batch, [each.event for each in bad.get(batch.id, ()) if each.kind is MISSING]) for batch in batches]
+        for batch, lacking in found:
+            if len(lacking) < batch.events:
+                repair.saw(batch)
+        for batch, lacking in found:
+            differing = [(each.event, each.words) for each in bad.get(batch.id, ()) if each.kind is CHANGED]
+            if lacking or differing:
+                repair.mend(batch, lacking, differing)
 
     def _note(self, sent: Iterable[Event], held: Held) -> list[Bad]:
         """Take the figures of events; return those that Lago does not hold as they were sent."""

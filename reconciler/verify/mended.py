@@ -35,6 +35,7 @@ class Mended:
         asks_again: whether Lago is asked once more before anything is sent, as it would count a repetition twice.
         again: those that Lago lacks: planned again as they were sent.
         late: those of them from before the present period of their subscription: the gate may hold them.
+        waiting: those that it lacks and may yet show: it shows nothing that it took later, either.
         conflicts: those that Lago holds otherwise.
         examples: ids of conflicts, each with what differs; at most `SHOWN`.
         passed_over: those that another process was quicker with; the next verification sees them again.
@@ -44,6 +45,7 @@ class Mended:
     asks_again: bool = False
     again: Some = field(default_factory=Some)
     late: Some = field(default_factory=Some)
+    waiting: Some = field(default_factory=Some)
     conflicts: Some = field(default_factory=Some)
     examples: list[str] = field(default_factory=list)
     passed_over: int = 0
@@ -58,7 +60,7 @@ class Mended:
     @property
     def is_nothing(self) -> bool:
         """Whether there was nothing to repair."""
-        return not (self.again.events or self.conflicts.events or self.passed_over)
+        return not (self.again.events or self.waiting.events or self.conflicts.events or self.passed_over)
 
     def as_json(self, legs: Sequence[Leg]) -> dict[str, Any]:
         """Plain values, with what the legs found that a repair leaves to people."""
@@ -66,6 +68,7 @@ class Mended:
             "dry_run": self.is_dry,
             "planned_again": self.again.as_json(),
             "before_the_present_period": self.late.as_json(),
+            "waiting": self.waiting.as_json(),
             "conflicts": self.conflicts.as_json() | {"examples": self.examples},
             "passed_over": self.passed_over,
             "left": [

@@ -7,10 +7,11 @@ next pass's gate and senders do the rest as with any batch. So whatever happens 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, func, select
 
 from reconciler.database.postgres import execute
 from reconciler.lago.sentences import NotPermittedError
+from reconciler.ledger import tables
 from reconciler.ledger.balance import balance
 from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
@@ -50,11 +51,19 @@ class Repair:
         self._decided_by = decided_by
         self._is_open = is_open
         self._known: dict[str, Span] = {}
+        self._shown_until = self._verified_until() if asks_again else None
         self.mended = Mended(is_dry=ledger.is_dry, asks_again=asks_again)
         """What was done."""
 
+    def saw(self, batch: Batch) -> None:
+        """Take note that Lago shows events of a batch."""
+        self._shown_until = max(self._shown_until or batch.answered_at, batch.answered_at)
+
     def mend(self, batch: Batch, lacking: Sequence[Event], differing: Sequence[tuple[Event, str]]) -> None:
         """Let the events of a batch go their ways, in one transaction; the others stay accepted.
+
+        Where a copy would count twice, a batch that is missing as a whole waits until Lago shows what it took later:
+        else its pipeline may stand still, and bring it all when it runs.
 
         Args:
             batch: which.
@@ -64,6 +73,10 @@ class Repair:
         Raises:
             LagoError: Lago can't be asked about their subscriptions. Then nothing is done.
         """
+        is_whole = len(lacking) == batch.events
+        if self.mended.asks_again and is_whole and not (self._shown_until and batch.answered_at < self._shown_until):
+            self.mended.waiting.add(len(lacking), total(each.cost for each in lacking))
+            return
         late = [each for each in lacking if self._is_late(each)]
         if not self._ledger.is_dry and not self._record(batch, lacking, differing):
             self.mended.passed_over += len(lacking) + len(differing)
@@ -110,6 +123,14 @@ class Repair:
     def _hold(connection: Connection, conflicting: Sequence[int]) -> None:
         if conflicting:
             hold_later_revisions(connection, conflicting)
+
+    def _verified_until(self) -> datetime | None:
+        """When Lago took the last of what it was seen to hold by earlier verifications."""
+        table = tables.batch.c
+        verified = table.meter == self._meter.name, table.state == "accepted", table.verified_at.is_not(None)
+        with self._ledger.transaction() as connection:
+            last: datetime | None = connection.scalar(select(func.max(table.answered_at)).where(*verified))
+        return last
 
     def _is_late(self, event: Event) -> bool:
         """Whether an event lies before the present period of its subscription, as far as Lago tells."""

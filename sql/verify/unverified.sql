@@ -5,7 +5,7 @@
 --         last_window, id).
 -- Returns at most so many, those in doubt first: sent more than once, let go by a person, or sent more than a day after
 --         their windows, when their billing period may have been over. Settled says that a batch is not in doubt.
-SELECT id, settled, first_window, last_window, events, attempts, answer, verified_at
+SELECT id, settled, first_window, last_window, events, attempts, answered_at, answer, verified_at
 FROM (SELECT batch.*,
              NOT (attempts > 1 OR decided_at IS NOT NULL OR answered_at > last_window + interval '1 day') AS settled
       FROM reconciler.batch

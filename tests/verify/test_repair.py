@@ -147,11 +147,19 @@ def test_two_repairs_and_a_pass_at_once(proxy_db: Database, stored: Stored, monk
 
 
 def test_messages_that_clickhouse_was_late_with_are_not_sent_again(proxy_db: Database, clickhouse: Sandbox) -> None:
-    """Where a copy would count twice, they are read back once more before they go."""
+    """Where a copy would count twice, they wait until Lago shows what it took later, and are read back once more."""
     environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s")
     clickhouse.clickhouse(lag=None)
     customers(proxy_db, 3)
     reconcile(environ, since="2h")
+    report = verify(environ, repair=True)
+    assert report.mended is not None
+    assert (report.mended.again.events, report.mended.waiting.events) == (0, 3)
+    assert states(proxy_db) == {"accepted": 3}
+
+    clickhouse.clickhouse(lag=0)
+    proxy_db.insert(spend_row(end_user="later"))
+    reconcile(environ)
     report = verify(environ, repair=True)
     assert report.mended is not None
     assert (report.mended.again.events, report.mended.asks_again) == (3, True)
@@ -190,6 +198,8 @@ def test_what_a_final_invoice_lacks_is_held(rule: str, proxy_db: Database, click
         environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s", RECONCILE_CLOSED_PERIOD=rule)
         proxy_db.insert(spend_row(spend=0.5))
         reconcile(environ, since="2h")
+        proxy_db.insert(spend_row(end_user="globex"))
+        reconcile(environ)
         billing.end()
         billing.subscribe()
         report = verify(environ, repair=True)
@@ -243,6 +253,7 @@ def test_it_says_what_it_does_and_what_it_leaves(proxy_db: Database, lago: Sandb
         "dry_run": False,
         "planned_again": {"events": 0, "cost": "0"},
         "before_the_present_period": {"events": 0, "cost": "0"},
+        "waiting": {"events": 0, "cost": "0"},
         "conflicts": {"events": 0, "cost": "0", "examples": []},
         "passed_over": 0,
         "left": [

@@ -52,6 +52,7 @@ class World:
 
     def lose_a_kafka_message(self) -> None:
         self.lago.clickhouse(losses=[{"external_subscription_id": "acme", "count": 1}])
+        self.source.insert(spend_row(spend=0.25, model="other"))
         self.bill()
 
     def lose_the_event(self) -> None:
@@ -88,13 +89,13 @@ class World:
 
 
 TAMPERING: list[tuple[Callable[[World], None], str, set[str], set[str], dict[str, int]]] = [
-    (World.lose_a_kafka_message, "clickhouse", {"c: missing in Lago", "d: counts less"}, set(), {"accepted": 1}),
+    (World.lose_a_kafka_message, "clickhouse", {"c: missing in Lago", "d: counts less"}, set(), {"accepted": 2}),
     (
         World.lose_a_kafka_message,
         "clickhouse, deduplicating",
         {"c: missing in Lago", "d: counts less"},
         set(),
-        {"accepted": 1},
+        {"accepted": 2},
     ),
     (World.lose_the_event, "postgres", {"c: missing in Lago", "d: counts less"}, set(), {"quarantined": 1}),
     (World.change, "clickhouse", {"c: another event in Lago", "d: counts more"}, set(), {"quarantined": 1}),

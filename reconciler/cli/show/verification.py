@@ -112,6 +112,11 @@ def _repair(mended: Mended, found: Report) -> Iterator[str]:
             f"- of these {_some(mended.late)} from before the present period of a subscription: the next pass asks for "
             "its invoice. What a final one lacks it holds: see `reconcile held`."
         )
+    if mended.waiting.events:
+        yield (
+            f"- {_some(mended.waiting)} that Lago lacks: left alone. It shows nothing yet that it took later, so its "
+            "way to ClickHouse may stand still, and bring them when it runs. Verify again then."
+        )
     if mended.conflicts.events:
         yield (
             f"- {_some(mended.conflicts)} that Lago holds otherwise: quarantined as conflicts. To let Lago's stand, "
