@@ -20,3 +20,5 @@ from tests import trust
 
 patch = pytest.MonkeyPatch()
 trust.share(patch)
+# On a busy machine a backfill takes long enough to say how far it is: no test of a forked one is about that.
+patch.setattr(reconciler.cli.show.progress, "FIRST_WORD", float("inf"))
