@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from json import loads
 from typing import Any
 
 from reconciler.delivery.ask_first import is_of, key_of
-from reconciler.lago.readback import amount, timestamp_of
+from reconciler.lago.readback import amount, differences, timestamp_of
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.identity import PREFIX
 from reconciler.verify.findings import Difference, Kind, Leg
 
 DISCARDED = Kind("in Lago though discarded", drift=True, means="A person gave these events up, and Lago bills them.")
+STANDS = Kind(
+    "stands for ours", drift=False, means="In conflict with events of ours, which a person has discarded: as decided."
+)
 
 _CALLBACK = "LiteLLM's callback"
 _METER = "another meter"
@@ -81,11 +85,13 @@ class Strangers:
         }
         found = self._ledger.once("verify/strangers", values)
         shown = []
-        for (event, moment), (_, state, is_billed) in zip(places, found, strict=True):
-            if state is not None and state != "discarded":
+        for (event, moment), (_, state, payload, is_billed) in zip(places, found, strict=True):
+            if state is not None and payload is None:
                 continue
             who = _producer(event, self._meter.name)
-            kind = DISCARDED if state else TWICE[who] if is_billed else APART[who]
+            kind = TWICE[who] if is_billed else APART[who]
+            if payload is not None:
+                kind = STANDS if differences(loads(payload), event) else DISCARDED
             shown.append(_difference(kind, event, moment))
         for each in shown:
             self._leg.count(each.kind, each.number, each.amount)

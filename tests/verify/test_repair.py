@@ -122,9 +122,17 @@ def test_what_lago_holds_otherwise_is_a_conflict(proxy_db: Database, stored: Sto
     assert (batches(lago), states(proxy_db)) == ([], {"accepted": 2, "quarantined": 1, "held": 1})
     decisions.retry(load_settings(environ=environ), None)
     deliver(environ, proxy_db)
-    if "RECONCILE_DEDUPLICATION" not in environ:
-        assert states(proxy_db) == {"accepted": 2, "quarantined": 1, "held": 1}
-        assert len(lago.events()) == 3
+    if "RECONCILE_DEDUPLICATION" in environ:
+        return
+    assert states(proxy_db) == {"accepted": 2, "quarantined": 1, "held": 1}
+    assert len(lago.events()) == 3
+
+    decisions.discard(load_settings(environ=environ), "quarantined", [ours[2]["transaction_id"]], "Lago's is right")
+    deliver(environ, proxy_db)
+    let_minutes_pass(proxy_db)
+    found = leg(verify(environ, "2h"), "c")
+    assert (states(proxy_db), found.drifts) == ({"accepted": 3, "discarded": 1}, False)
+    assert kinds(found) == {"stands for ours": 1}
 
 
 def test_two_repairs_and_a_pass_at_once(proxy_db: Database, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
