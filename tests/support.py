@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -88,6 +89,12 @@ def reconcile(
 def make_metric(lago: Sandbox, code: str = CODE, *, api_key: str | None = None) -> None:
     """Give Lago a billable metric of that code, unless it has one; in the organization of that key."""
     lago.make_metric(code, api_key=api_key)
+
+
+def in_the_middle_of_a_month(lago: Sandbox) -> None:
+    """Let Lago's customers be where it is about noon: usage of the last hours lies in the present period."""
+    behind = datetime.now(UTC).hour - 12  # Etc/GMT+5 is five hours behind
+    lago.organization(timezone=f"Etc/GMT{behind:+d}")
 
 
 def customers(source: Database, count: int) -> None:

@@ -10,6 +10,7 @@ import typer
 from reconciler import __version__
 from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine
 from reconciler.cli.bill import bill
+from reconciler.cli.setup import setup
 from reconciler.cli.shared import (
     AsJson,
     Config,
@@ -43,6 +44,7 @@ app.add_typer(alarm.app, name="alarm")
 app.add_typer(ledger.app, name="ledger")
 app.command()(status)
 app.command()(verify)
+app.command()(setup)
 
 
 @app.callback(invoke_without_command=True)

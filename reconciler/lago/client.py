@@ -1,13 +1,14 @@
 """Lago over HTTP: one organization's API, as far as a producer of events needs it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Self
 
 from reconciler.lago.answers import Answer, Barred, Throttled, Unknown, parsed, read_answer
 from reconciler.lago.ending import Ending
+from reconciler.lago.making import Making
 from reconciler.lago.pace import Pace
 from reconciler.lago.questions import PAGE, Page, Parameters, Question, Questions, Thing, encoded
 from reconciler.lago.sentences import CantBeAskedError, Sentences
@@ -27,10 +28,12 @@ class Organization:
     Attributes:
         id: Lago's own, which no other organization has.
         store: its event store; None if this Lago doesn't say (before v1.47).
+        timezone: in which its customers' days begin, unless they have their own; None if Lago doesn't say.
     """
 
     id: str
     store: Store | None
+    timezone: str | None = field(default=None, compare=False)
 
 
 class Lago:
@@ -45,6 +48,7 @@ class Lago:
         rate: float | None = None,
         connections: int = 2,
         ending: Ending | None = None,
+        stays: str = Sentences.stays,
     ) -> None:
         """Connect to nothing yet.
 
@@ -55,14 +59,16 @@ class Lago:
             rate: the most requests a second; None is as many as Lago takes.
             connections: the most requests on their way at once.
             ending: when what waits goes on, and no more questions are asked.
+            stays: what is not lost when something goes wrong, for its sentences.
         """
         ending = ending or Ending()
         self._limits = limits
         self._ceiling = Pace(rate, sleep=ending.sleep)
         self._writing, reading = Pace(sleep=ending.sleep), Pace(sleep=ending.sleep)  # Lago limits them apart
         self._transport = Transport(base, key, limits, connections)
-        self._say = Sentences(base)
+        self._say = Sentences(base, stays)
         self._questions = Questions(self._say, self._transport, limits, self._ceiling, reading, ending)
+        self.make = Making(self._say, self._transport, limits, self._ceiling, self._writing).make
         self.base, self.away, self.refuses = base, self._say.away, self._say.refuses
 
     @classmethod
@@ -107,10 +113,11 @@ class Lago:
         if untold or (reply.status == 403 and content.get("status") == 403):
             return None
         told = self._questions.thing("organization", self._questions.expect(reply))
-        id_, store = told.get("lago_id"), told.get("events_store")
+        id_, store, zone = told.get("lago_id"), told.get("events_store"), told.get("timezone")
         if not (isinstance(id_, str) and id_):
             raise LagoError(self._say.unusable("it answers with an organization without an id"))
-        return Organization(id_, store if store in {"postgres", "clickhouse"} else None)
+        known = store if store in {"postgres", "clickhouse"} else None
+        return Organization(id_, known, zone if isinstance(zone, str) else None)
 
     def store(self, told: Organization | None = None) -> Store:
         """Which event store an organization has. One that doesn't tell is tried: only ClickHouse's enriches events."""
@@ -144,6 +151,16 @@ class Lago:
         """The billable metric of that code, None if there is none."""
         return self._questions.one("billable_metric", code)
 
+    def plan(self, code: str) -> Thing | None:
+        """The plan of that code, None if there is none."""
+        return self._questions.one("plan", code)
+
+    def customer(self, external_id: str) -> Thing | None:
+        """The customer of that external id, None if there is none."""
+        about = "customer", external_id
+        answer = self._questions.ask(Question(f"customers/{encoded(external_id)}", {}, {"customer_not_found"}, about))
+        return None if answer is None else self._questions.thing("customer", answer)
+
     def invoice(self, lago_id: str) -> Thing | None:
         """The invoice of that id of Lago's, None if there is none."""
         return self._questions.one("invoice", lago_id)
@@ -169,8 +186,10 @@ class Lago:
             raise CantBeAskedError(self._say.cant_be_asked(*about, "the answer is about something else"))
         return found
 
-    def subscriptions(self, status: str = "active", *, customer: str | None = None) -> Iterator[list[Thing]]:
-        """Pages of all subscriptions of a status; of one customer, by its external id, active and ended ones."""
+    def subscriptions(
+        self, status: str | Sequence[str] = "active", *, customer: str | None = None
+    ) -> Iterator[list[Thing]]:
+        """Pages of all subscriptions of a status, or of some; of one customer, by its external id, active and ended."""
         question = Question("subscriptions", {"status[]": status})
         if customer is not None:
             both: Parameters = {"status[]": ("active", "terminated"), "external_customer_id": customer}

@@ -18,25 +18,34 @@ class NotPermittedError(LagoError):
         self.resource = resource
 
 
+class NotMadeError(LagoError):
+    """Lago refuses one thing that it was to make; it may make others."""
+
+
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences about the Lago at one address, around what was seen of it."""
+    """Sentences about the Lago at one address, around what was seen of it; `stays` says what is not lost."""
 
     base: str
+    stays: str = "All events stay planned"
 
     def away(self, said: str) -> str:
         """It can't be reached, or something else answers in its place."""
         what = "can't be used" if NOT_LAGOS in said else "can't be reached"
-        return f"Lago at LAGO_API_BASE ({self.base}) {what}: {said}. All events stay planned; run again."
+        return f"Lago at LAGO_API_BASE ({self.base}) {what}: {said}. {self.stays}; run again."
 
     def refuses(self, said: str) -> str:
         """It refuses us."""
-        return f"Lago at LAGO_API_BASE ({self.base}) refuses us: {said}. All events stay planned."
+        return f"Lago at LAGO_API_BASE ({self.base}) refuses us: {said}. {self.stays}."
 
     def unusable(self, said: str) -> str:
         """Its answers are not Lago's, or make no sense."""
-        return f"Lago at LAGO_API_BASE ({self.base}) can't be used: {said}. All events stay planned."
+        return f"Lago at LAGO_API_BASE ({self.base}) can't be used: {said}. {self.stays}."
 
     def cant_be_asked(self, kind: str, name: str, why: str) -> str:
         """It can't be asked about one thing, which others have named."""
         return f"Lago at LAGO_API_BASE ({self.base}) can't be asked for {kind} {name[:100]!r}: {why}."
+
+    def not_made(self, kind: str, why: str) -> str:
+        """It does not make one thing."""
+        return f"Lago at LAGO_API_BASE ({self.base}) has not made the {kind}: {why}. {self.stays}."

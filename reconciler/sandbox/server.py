@@ -118,6 +118,14 @@ class Sandbox:
         if made.is_error and "value_already_exist" not in made.text:
             raise ValueError(made.text)
 
+    def organization(self, **changed: Any) -> None:
+        """Change the organization, such as its `timezone`, in which its customers' days begin."""
+        key = {"Authorization": f"Bearer {self.api_key}"}
+        body = {"organization": changed}
+        made = self._ask("PUT", f"{self.url}/api/v1/organizations", headers=key, json=body)
+        if made.is_error:
+            raise ValueError(made.text)
+
     # -- the control API
 
     def faults(self, *faults: Mapping[str, Any]) -> None:

@@ -288,6 +288,43 @@ CASES = [
         source="oa SubscriptionObject",
     ),
     Case(
+        "a charge keeps its pricing group, whose values no metric declares",
+        plan(charge(properties={"amount": "1.2", "pricing_group_keys": ["model"]})),
+        200,
+        {
+            "plan": AtLeast(
+                {"charges": [AtLeast({"properties": AtLeast({"amount": "1.2", "pricing_group_keys": ["model"]})})]}
+            )
+        },
+        before=[metric()],
+        source="api app/services/charges/filter_charge_model_properties_service.rb",
+        since="1.40",
+    ),
+    Case(
+        "an amount may be as small as the price of a token",
+        plan(charge(properties={"amount": "0.0000000375"})),
+        200,
+        {"plan": AtLeast({"charges": [AtLeast({"properties": AtLeast({"amount": "0.0000000375"})})]})},
+        before=[metric()],
+        source="api validators/decimal_amount_service.rb",
+    ),
+    Case(
+        "subscriptions of several states are listed together",
+        Ask("GET", "subscriptions?status[]=active&status[]=pending&status[]=terminated&external_customer_id=$run"),
+        200,
+        AtLeast({"subscriptions": [AtLeast({"external_id": "$run", "status": "terminated"})]}),
+        before=[*SUBSCRIBED, Ask("DELETE", "subscriptions/$run")],
+        source="api app/queries/subscriptions_query.rb",
+    ),
+    Case(
+        "a subscription dated back has begun then, with its period",
+        subscription(billing_time="calendar"),
+        200,
+        {"subscription": AtLeast(SUBSCRIPTION | {"billing_time": "calendar", "plan_amount_currency": "USD"})},
+        before=[*PRICED, customer()],
+        source="api app/services/subscriptions/create_service.rb:182-183; oa SubscriptionObject",
+    ),
+    Case(
         "a terminated subscription is answered with its end",
         Ask("DELETE", "subscriptions/$run"),
         200,

@@ -1,0 +1,1 @@
+"""Setup: what Lago needs to bill, made without changing what is there."""
