@@ -7,7 +7,7 @@ next pass's gate and senders do the rest as with any batch. So whatever happens 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from reconciler.database.postgres import execute
 from reconciler.lago.sentences import NotPermittedError
@@ -116,13 +116,9 @@ class Repair:
             made = split_off(connection, Seen(batch.id, batch.attempts, stays.state, batch.events), parts, stays=stays)
             if made:
                 execute(connection, "verify/repaired", {"batches": made, "is_open": self._is_open})
-                self._hold(connection, made[bool(lacking) :])
+            if conflicting := made[bool(lacking) :]:
+                hold_later_revisions(connection, conflicting)
         return bool(made)
-
-    @staticmethod
-    def _hold(connection: Connection, conflicting: Sequence[int]) -> None:
-        if conflicting:
-            hold_later_revisions(connection, conflicting)
 
     def _verified_until(self) -> datetime | None:
         """When Lago took the last of what it was seen to hold by earlier verifications."""
