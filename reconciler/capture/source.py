@@ -152,9 +152,9 @@ class Source:
         Raises:
             SourceError: which column lacks, and what to grant or change.
         """
-        needed = {*ALWAYS_READ, terms.customer_column} | ({terms.bucket_column} if terms.bucket_column else set())
-        needed |= {terms.exclusion_column(kind) for kind in _excluded(terms)}
-        needed |= READ_IF_THERE & sight.hidden  # what an old LiteLLM lacks is one thing, what it hides another
+        needed = self._needed(terms) | (
+            READ_IF_THERE & sight.hidden
+        )  # what an old LiteLLM lacks is one thing, what it hides another
         if missing := sorted(needed - sight.columns):
             names = ", ".join(f'"{name}"' for name in missing)
             raise SourceError(
@@ -164,8 +164,11 @@ class Source:
 
     def totals(self, sight: Sight, terms: Terms) -> sql.Composed:
         """The statement that sums a span by bucket; its values are `values`."""
+        return self._totals(sight, terms, self._table)
+
+    def _totals(self, sight: Sight, terms: Terms, spend_logs: sql.Composable) -> sql.Composed:
         return statement("capture/totals").format(
-            spend_logs=self._table,
+            spend_logs=spend_logs,
             customer=sql.Identifier(terms.customer_column),
             model=sql.Identifier(terms.bucket_column) if terms.bucket_column else sql.SQL("''"),
             status=_if_there("status", sight),
@@ -173,6 +176,33 @@ class Source:
             broken=statement("capture/broken").format() if sight.encoding == "SQL_ASCII" else sql.SQL("false"),
             excluded=_excluded_condition(sight, terms),
         )
+
+    def bucket_rows(self, sight: Sight, terms: Terms) -> sql.Composed:
+        """The statement that lists the rows of a bucket; its values are `values`, and `customer` and `model`.
+
+        Raises:
+            SourceError: the role may not read "request_id".
+        """
+        if "request_id" not in sight.columns:
+            raise SourceError(
+                f'The role of {self._postgres.where} can\'t read "request_id" of "{TABLE}": SELECT on it is not '
+                "granted (sql/grants/grant_source_columns.sql)."
+            )
+        columns = {"request_id", *self._needed(terms), *(READ_IF_THERE & sight.columns)}
+        request_id = sql.SQL("spent.request_id::text")
+        if sight.encoding == "SQL_ASCII":  # whatever its bytes are
+            request_id = sql.SQL("encode(convert_to(spent.request_id::text, 'SQL_ASCII'), 'escape')")
+        return statement("capture/bucket_rows").format(
+            request_id=request_id,
+            columns=sql.SQL(", ").join(map(sql.Identifier, sorted(columns))),
+            spend_logs=self._table,
+            totals=self._totals(sight, terms, sql.SQL("(SELECT spent.*) AS one")),
+        )
+
+    def _needed(self, terms: Terms) -> set[str]:
+        """The columns that these terms need."""
+        needed = {*ALWAYS_READ, terms.customer_column} | ({terms.bucket_column} if terms.bucket_column else set())
+        return needed | {terms.exclusion_column(kind) for kind in _excluded(terms)}
 
     def count(self, stretch: Stretch) -> int:
         """How many rows a stretch has, whatever becomes of them."""

@@ -10,6 +10,7 @@ import typer
 from reconciler import __version__
 from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine
 from reconciler.cli.bill import bill
+from reconciler.cli.explain import explain
 from reconciler.cli.setup import setup
 from reconciler.cli.shared import (
     AsJson,
@@ -45,6 +46,7 @@ app.add_typer(ledger.app, name="ledger")
 app.command()(status)
 app.command()(verify)
 app.command()(setup)
+app.command()(explain)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import Any, TextIO
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -89,6 +89,13 @@ def json_object(value: Mapping[str, Any]) -> None:
     print(_json(value))  # noqa: T201
 
 
+def json_streamed(value: Mapping[str, Any]) -> None:
+    """Print one JSON object as `json_object` does; what is an iterator in it is a list, printed value by value."""
+    for part in _streamed(value):
+        sys.stdout.write(part)
+    sys.stdout.write("\n")
+
+
 def json_list(name: str, values: Iterable[Mapping[str, Any]]) -> None:
     """Print one JSON object that holds a list, value by value: memory stays flat."""
     write, left = sys.stdout.write, iter(values)
@@ -99,9 +106,9 @@ def json_list(name: str, values: Iterable[Mapping[str, Any]]) -> None:
     write("]}\n")
 
 
-def csv_rows(columns: Sequence[str], values: Iterable[Mapping[str, Any]]) -> None:
-    """Print CSV with a header (RFC 4180); what is not visible is escaped, `--json` has it as it is."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+def csv_rows(columns: Sequence[str], values: Iterable[Mapping[str, Any]], file: TextIO | None = None) -> None:
+    """Print CSV with a header (RFC 4180), or write it to a file; what is not visible is escaped, not so in `--json`."""
+    writer = csv.writer(file or sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     for value in values:
         writer.writerow([_cell(value[column]) for column in columns])
@@ -109,6 +116,25 @@ def csv_rows(columns: Sequence[str], values: Iterable[Mapping[str, Any]]) -> Non
 
 def _cell(value: object) -> object:
     return visible(value) if isinstance(value, str) else value
+
+
+def _streamed(value: object) -> Iterator[str]:
+    """The JSON of a value, part by part; an iterator is a list, and so is each in an object or a list."""
+    match value:
+        case Mapping():
+            for number, (name, each) in enumerate(value.items()):
+                yield f"{', ' if number else '{'}{_json(name)}: "
+                yield from _streamed(each)
+            yield "}" if value else "{}"
+        case list() | Iterator():
+            yield "["
+            for number, each in enumerate(value):
+                if number:
+                    yield ", "
+                yield from _streamed(each)
+            yield "]"
+        case _:
+            yield _json(value)
 
 
 def _json(value: object) -> str:

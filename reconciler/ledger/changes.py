@@ -8,9 +8,10 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, select, update
 
 from reconciler.database.postgres import execute
+from reconciler.lago.client import Organization
 from reconciler.ledger import meters, tables
 from reconciler.ledger.meters import Meter
-from reconciler.model.errors import MeterChangedError
+from reconciler.model.errors import LagoError, MeterChangedError
 from reconciler.model.terms import BEGINNING, Terms
 
 
@@ -53,6 +54,19 @@ def refuse_moved(meter: Meter, *, source: dict[str, str], lago: str | None = Non
         raise MeterChangedError(
             f"Meter {meter.name!r} was billed with other settings: {'; '.join(moved)}. So nothing can be compared, and "
             "nothing was done. Run this with that meter's settings; `reconcile` says the other choices."
+        )
+
+
+def refuse_another_organization(meter: Meter, told: Organization | None) -> None:
+    """See that Lago's API key is of the organization that a meter sends to, as far as Lago tells.
+
+    Raises:
+        LagoError: it is another's.
+    """
+    if told and meter.organization not in {None, told.id}:
+        raise LagoError(
+            f"Meter {meter.name!r} has sent to Lago's organization {meter.organization}, and LAGO_API_KEY is a key "
+            f"of {told.id}. Set the old key back, or run `reconcile --adopt` once if it has moved."
         )
 
 

@@ -86,9 +86,10 @@ class Credit(Entry):
     reason: str
 
 
-def standing(connection: Connection, meter: str) -> list[Credit]:
-    """The meter's credits that nobody has undone, oldest window first."""
-    return execute(connection, "ledger/credits", {"meter": meter}, class_row(Credit)).fetchall()
+def standing(connection: Connection, meter: str, customer: str | None = None) -> list[Credit]:
+    """The credits of a meter, or of one of its customers, that nobody has undone, oldest window first."""
+    values = {"meter": meter, "customer": customer}
+    return execute(connection, "ledger/credits", values, class_row(Credit)).fetchall()
 
 
 def record(connection: Connection, found: Iterable[FrozenBucket], by: str, reason: str) -> None:

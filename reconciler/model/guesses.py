@@ -17,5 +17,14 @@ def meant(name: str, names: Iterable[str]) -> str | None:
     return known[found[0]] if found else None
 
 
+def alike(name: str, names: Iterable[str], most: int = 3) -> list[str]:
+    """The names that a person may have meant by another, at most so many: those that hold it, then those like it."""
+    known = {_bare(each): each for each in sorted(names)}
+    bare = _bare(name)
+    holding = [each for each in known if bare and bare in each]
+    found = dict.fromkeys([*holding, *difflib.get_close_matches(bare, known, n=most)])
+    return [known[each] for each in found][:most]
+
+
 def _bare(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")

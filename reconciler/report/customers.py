@@ -1,29 +1,23 @@
 """Whose usage it is: what each customer was billed, and who can't be billed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from tempfile import SpooledTemporaryFile
 from typing import Any
 
-import msgspec
 import psycopg
 from psycopg.rows import class_row
 
 from reconciler.database.statements import statement
 from reconciler.ledger.store import Ledger, open_ledger
-from reconciler.model.errors import ReconcileError
 from reconciler.model.money import plain
+from reconciler.report.kept import kept
 from reconciler.report.status import meter_names, require_ledger
 from reconciler.report.summary import iso
 from reconciler.settings.load import Settings
 
 _AT_ONCE = 1000
-
-
-_IN_MEMORY = 8 * 2**20
-"""So many bytes of a list are kept in memory."""
 
 
 class Line:
@@ -38,7 +32,7 @@ class Line:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: times as ISO text in UTC, costs as decimal text."""
-        return {name: _plain(value) for name, value in vars(self).items()}
+        return {name: plain_value(value) for name, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
@@ -67,9 +61,6 @@ class Customer(Line):
     credited_cost: Decimal
     first_window: datetime
     last_window: datetime
-
-
-_READ = msgspec.json.Decoder(Customer)
 
 
 @dataclass(frozen=True)
@@ -120,7 +111,8 @@ def customers(
     with ledger.transaction() as connection:
         require_ledger(connection)
         meter_names(connection, meter)
-    return _kept(_stream(ledger, {"meter": meter, "since": since, "limit": limit, "unsubscribed": unsubscribed}))
+    values = {"meter": meter, "since": since, "limit": limit, "unsubscribed": unsubscribed}
+    return kept(_stream(ledger, values), Customer)
 
 
 def _stream(ledger: Ledger, values: Mapping[str, Any]) -> Iterator[Customer]:
@@ -134,23 +126,8 @@ def _stream(ledger: Ledger, values: Mapping[str, Any]) -> Iterator[Customer]:
             yield from rows
 
 
-def _kept(rows: Iterable[Customer]) -> Iterator[Customer]:
-    """The rows, once all are read: what is more than a little waits in a temporary file."""
-    with SpooledTemporaryFile(_IN_MEMORY) as file:
-        try:
-            for row in rows:
-                file.write(msgspec.json.encode(row) + b"\n")
-            file.seek(0)
-        except OSError as error:
-            raise ReconcileError(
-                f"The list can't be kept in a temporary file ({error.strerror}): make room for it, or name another "
-                "folder in TMPDIR."
-            ) from error
-        for line in file:
-            yield _READ.decode(line)
-
-
-def _plain(value: object) -> object:
+def plain_value(value: object) -> object:
+    """A value as programs get it: a time as ISO text in UTC, a cost as decimal text."""
     match value:
         case Decimal():
             return plain(value)

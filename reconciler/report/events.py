@@ -118,7 +118,7 @@ def read(
     with ledger.transaction() as connection:
         require_ledger(connection)
         names = meter_names(connection, meter)
-    return (event for name in names for event in _pages(ledger, name, state, customer))
+    return (event for name in names for event in pages(ledger, name, state=state, customer=customer))
 
 
 def find(settings: Settings, wanted: str, meter: str | None = None, *, state: State | None = None) -> Event:
@@ -143,8 +143,10 @@ def find(settings: Settings, wanted: str, meter: str | None = None, *, state: St
         return replace(event, payload=payload)
 
 
-def chosen(connection: Connection, wanted: str, meter: str | None, *, state: State | None) -> Event:
-    """The one event of that state, or of any, whose id begins so, and its place in its batch.
+def chosen(
+    connection: Connection, wanted: str, meter: str | None, *, state: State | None, customer: str | None = None
+) -> Event:
+    """The one event of that state, or of any, whose id begins so, and its place in its batch; of one customer if told.
 
     Raises:
         LedgerError: the ledger has no such meter.
@@ -152,20 +154,29 @@ def chosen(connection: Connection, wanted: str, meter: str | None, *, state: Sta
     """
     found: list[Event] = []
     for name in meter_names(connection, meter) if wanted else []:
-        found += _page(connection, name, state, wanted=wanted, limit=2, placed=True)
+        found += _page(connection, name, state, customer=customer, wanted=wanted, limit=2, placed=True)
     if len(found) != 1:
-        kind = f"{state} event" if state else "event"
+        kind = f"{state} event" if state else "event" if customer is None else "event of this customer"
         said = f"More than one {kind} has" if found else f"No {kind} has"
         list_them = f"reconcile {state if state == 'held' else 'quarantine' if state else 'events'}"
         raise UsageError(f"{said} an id that begins with {wanted!r}; `{list_them}` lists them. Nothing was done.")
     return found[0]
 
 
-def _pages(ledger: Ledger, meter: str, state: State | None, customer: str | None) -> Iterator[Event]:
+def pages(
+    ledger: Ledger,
+    meter: str,
+    *,
+    state: State | None = None,
+    customer: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Iterator[Event]:
+    """Events of one meter page by page, the newest window first: of a state, of a customer, of windows in a span."""
     last: Event | None = None
     while True:
         with ledger.transaction() as connection:
-            page = _page(connection, meter, state, customer=customer, after=last)
+            page = _page(connection, meter, state, customer=customer, since=since, until=until, after=last)
         yield from page
         if len(page) < _PAGE:
             return
@@ -179,6 +190,8 @@ def _page(
     *,
     customer: str | None = None,
     wanted: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
     after: Event | None = None,
     limit: int = _PAGE,
     placed: bool = False,
@@ -188,6 +201,8 @@ def _page(
         "state": state,
         "customer": customer,
         "id": wanted,
+        "since": since,
+        "until": until,
         "window_start": after.window_start if after else None,
         "bucket": after.bucket if after else None,
         "revision": after.revision if after else None,

@@ -15,7 +15,7 @@ from reconciler.lago.stores import Store
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LagoError, LedgerError, ReconcileError, SettingsError, UsageError
+from reconciler.model.errors import LedgerError, ReconcileError, SettingsError, UsageError
 from reconciler.model.when import When, whole_windows
 from reconciler.report.decisions import person
 from reconciler.report.status import require_ledger
@@ -216,11 +216,7 @@ class Verification:
             organization = self._lago.organization()
             self._told = organization, self._lago.store(organization)
         organization, store = self._told
-        if organization and meter.organization not in {None, organization.id}:
-            raise LagoError(
-                f"Meter {meter.name!r} has sent to Lago's organization {meter.organization}, and LAGO_API_KEY is a key "
-                f"of {organization.id}. Set the old key back, or run `reconcile --adopt` once if it has moved."
-            )
+        changes.refuse_another_organization(meter, organization)
         return store
 
     def _verified_until(self, meter: Meter, span: Span, exact_until: datetime | None) -> datetime | None:

@@ -44,7 +44,9 @@ class Sent:
 class Sums:
     """Sums what the meters of one organization have sent under a code."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, *, code: str, since: datetime, until: datetime) -> None:
+    def __init__(
+        self, meter: Meter, ledger: Ledger, *, code: str, since: datetime, until: datetime, customer: str | None = None
+    ) -> None:
         """Read nothing yet.
 
         Args:
@@ -53,11 +55,19 @@ class Sums:
             code: of the events.
             since: from here on windows are read, or from a period's begin on: an event may have been moved into it.
             until: the ledger's clock; windows up to here are read.
+            customer: only this one's usage, by this meter.
         """
         self._ledger = ledger
         self._since = since
         self._until = until
-        self._values = {"lago": meter.lago, "organization": meter.organization, "code": code, "settled": until - FRESH}
+        self._values = {
+            "lago": meter.lago,
+            "organization": meter.organization,
+            "code": code,
+            "settled": until - FRESH,
+            "meter": meter.name,
+            "customer": customer,
+        }
 
     def of(self, periods: Sequence[Period], metric: Metric) -> list[Sent]:
         """What was sent of each period, summed a day of windows at a time."""

@@ -1,7 +1,7 @@
 -- events: events of a meter and what has become of them, the newest window first, so many after a place.
 --
--- Reads   reconciler.event and reconciler.batch. NULL asks for any: state, customer, the beginning of an id, and the
---         place (window, bucket, revision) of the last event that the caller has.
+-- Reads   reconciler.event and reconciler.batch. NULL asks for any: state, customer, the beginning of an id, the
+--         first window and the end, and the place (window, bucket, revision) of the last event that the caller has.
 -- Returns one row an event. Long names are cut and say so, payloads are left out: either may be as long as the proxy
 --         takes. Its place within its batch is only told if wanted, for a decision about it.
 SELECT event.meter,
@@ -41,6 +41,8 @@ FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
 WHERE event.meter = %(meter)s
   AND (%(state)s::text IS NULL OR batch.state = %(state)s::text)
   AND (%(customer)s::text IS NULL OR customer = %(customer)s::text)
+  AND window_start >= coalesce(%(since)s::timestamptz, '-infinity')
+  AND window_start < coalesce(%(until)s::timestamptz, 'infinity')
   AND (%(id)s::text IS NULL OR starts_with(substr(payload, 20, 67), %(id)s::text))
   AND (%(window_start)s::timestamptz IS NULL
        OR (window_start, bucket, event.revision)

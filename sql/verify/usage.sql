@@ -2,6 +2,7 @@
 --
 -- Reads   arrays: whose period, from when and up to when (exclusive). The events of all meters that send to this
 --         organization, with windows in [first, last). An event lies in a period by its timestamp, as Lago has it.
+--         Of all customers, or of one of a meter.
 -- Returns one row for each period with events, by its number from 1 on: how many events Lago is to count, their units,
 --         how many of these were accepted up to a moment, and when the last was accepted. An event without the property that the metric sums is not counted.
 SELECT number,
@@ -26,6 +27,7 @@ FROM unnest(%(subscriptions)s::text[], %(since)s::timestamptz[], %(until)s::time
              AND event.window_start >= %(first)s
              AND event.window_start < %(last)s
              AND batch.state = 'accepted'
+             AND (%(customer)s::text IS NULL OR (event.meter = %(meter)s AND customer = %(customer)s::text))
              AND position(concat(',"code":', to_json(%(code)s::text)) in payload) > 0) AS sent
           ON sent.subscription = period.subscription AND moment >= period.since AND moment < period.until
 GROUP BY number

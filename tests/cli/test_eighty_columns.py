@@ -92,3 +92,7 @@ def test_each_value_is_whole_in_every_list(environ: dict[str, str]) -> None:
     }.items():
         shown = on_terminal(environ, *command.split())
         assert [value for value in values if value not in shown] == [], (command, shown)
+    shown = on_terminal(environ, "explain", f"held {CUSTOMER}")
+    assert [value for value in (f"held {CUSTOMER}", MODEL, "45.25", ids["held"][:15]) if value not in shown] == [], (
+        shown
+    )

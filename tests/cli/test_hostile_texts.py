@@ -125,6 +125,16 @@ def test_hostile_texts_are_only_text_in_every_command(
     assert json.loads(seen(environ, "events", "show", given_up, "--json"))["reason"] == REASON.strip()
     seen(environ, "quarantine", "retry", again)
 
+    # Why a bill says what it says.
+    for text in (MAPPED[0], MAPPED[4], "=cmd|' /C calc'!A0"):
+        assert_named(seen(environ, "explain", text, codes=(0, 1)), [text])
+        assert_named(seen(environ, "explain", text, "--csv", "-"), [text])  # the model
+    [one] = listed(environ, "explain", MAPPED[0], codes=(0, 1))
+    assert (one["customer"], one["lines"][0]["model"]) == (MAPPED[0], MAPPED[0])
+    of_event = "explain", MAPPED[0], "--event", one["events"][0]["transaction_id"]
+    assert_named(seen(environ, *of_event), MAPPED[:1])
+    assert [row["cost"] for row in json.loads(seen(environ, *of_event, "--json"))["rows"]] == ["0.01"]
+
     # What is held, and why.
     proxy_db.fetch("UPDATE reconciler.batch SET state = 'held', held_for = 'closed period', answer = %s", REASON)
     assert_named(seen(environ, "held", "--limit", "100"), MAPPED)
@@ -165,6 +175,7 @@ def test_hostile_texts_are_only_text_in_every_command(
     for line in (
         "events show", "quarantine show", "quarantine retry", "held release", "frozen accept --reason x",
         "frozen undo --reason x", "events --state", "customers --since", "status --meter", "verify --until", "--since",
+        "explain",
     ):  # fmt: skip
         seen(environ, *line.split(), REASON, codes=(1, 2))
     root = typer.main.get_command(app)

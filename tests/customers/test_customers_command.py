@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.model.errors import ReconcileError
 from reconciler.report import customers as report
+from reconciler.report import kept
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, last_period, long_ago
@@ -55,7 +56,7 @@ def test_each_has_its_usage_its_subscription_and_what_is_stuck(proxy_db: Databas
 def test_a_reader_that_pauses_keeps_no_transaction_open(
     proxy_db: Database, billing: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "_IN_MEMORY", 100)  # so that the list goes to a file
+    monkeypatch.setattr(kept, "IN_MEMORY", 100)  # so that the list goes to a file
     customers(proxy_db, 3)
     environ = environment(proxy_db, billing.lago)
     reconcile(environ, since="2h")
