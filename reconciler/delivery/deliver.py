@@ -149,4 +149,4 @@ class Delivery:
         if done.delivered.accepted:
             self._lagos.is_back()
         elif failed := next((each.failed for each in senders if each.failed), None):
-            raise LagoAwayError(self._lago.away(failed))
+            raise self._lago.away(failed)

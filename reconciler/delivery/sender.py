@@ -31,7 +31,7 @@ from reconciler.lago.ending import Ending
 from reconciler.lago.readback import Kind, Readback
 from reconciler.ledger.batches import Batch, Others, Part, together
 from reconciler.ledger.outbox import Outbox
-from reconciler.model.errors import EndedError, LagoAwayError, LagoError
+from reconciler.model.errors import EndedError, LagoError
 from reconciler.report.figures import Delivered
 
 IN_VAIN = 3
@@ -134,7 +134,7 @@ class Sender:
                 halves = places[:middle], places[middle:]
                 self._split(batch, [Part(half, "planned", failure=words, open=stored) for half in halves])
                 if words:
-                    self._tire(LagoAwayError(self.lago.away(words)))
+                    self._tire(self.lago.away(words))
             case Quarantine(words):
                 self._split(batch, [Part(places, "quarantined", answer=words, open=stored)])
             case GiveBack(words):
@@ -142,7 +142,7 @@ class Sender:
                 self.outbox.give_back(batch, words)
             case Stop(words, away):
                 self.outbox.give_back(batch, words)
-                raise LagoAwayError(self.lago.away(words)) if away else LagoError(self.lago.refuses(words))
+                raise self.lago.away(words) if away else self.lago.refuses(words)
             case GoAgain(words, rest, proof):
                 self._go_again(batch, words)
                 others = self.outbox.give_back(batch, words, stored=stored, failed=True, proof=proof, rest=rest)
@@ -162,7 +162,7 @@ class Sender:
             return
         self.failed = words
         if others + 1 >= self.in_vain:
-            raise LagoAwayError(self.lago.away(words))
+            raise self.lago.away(words)
 
     def _tire(self, error: Exception) -> None:
         """One more try was fruitless; after many in a row the rest is for the next pass."""

@@ -11,10 +11,9 @@ from reconciler.lago.ending import Ending
 from reconciler.lago.making import Making
 from reconciler.lago.pace import Pace
 from reconciler.lago.questions import PAGE, Page, Parameters, Question, Questions, Thing, encoded
-from reconciler.lago.sentences import CantBeAskedError, Sentences
+from reconciler.lago.sentences import Sentences
 from reconciler.lago.stores import Store
 from reconciler.lago.transport import Reply, Transport
-from reconciler.model.errors import LagoError
 from reconciler.settings.limits import Limits
 from reconciler.settings.load import Settings
 
@@ -115,7 +114,7 @@ class Lago:
         told = self._questions.thing("organization", self._questions.expect(reply))
         id_, store, zone = told.get("lago_id"), told.get("events_store"), told.get("timezone")
         if not (isinstance(id_, str) and id_):
-            raise LagoError(self._say.unusable("it answers with an organization without an id"))
+            raise self._say.unusable("it answers with an organization without an id")
         known = store if store in {"postgres", "clickhouse"} else None
         return Organization(id_, known, zone if isinstance(zone, str) else None)
 
@@ -183,7 +182,7 @@ class Lago:
             return None
         found = answer.get("subscription")
         if not isinstance(found, dict) or found.get("external_id") != external_id:
-            raise CantBeAskedError(self._say.cant_be_asked(*about, "the answer is about something else"))
+            raise self._say.cant_be_asked(*about, "the answer is about something else")
         return found
 
     def subscriptions(

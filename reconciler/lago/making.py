@@ -6,9 +6,8 @@ from json import dumps
 from reconciler.lago.answers import Away, Barred, parsed, read_answer, said, strange
 from reconciler.lago.pace import Pace
 from reconciler.lago.questions import Thing
-from reconciler.lago.sentences import NotMadeError, Sentences
+from reconciler.lago.sentences import Sentences
 from reconciler.lago.transport import Reply, Transport
-from reconciler.model.errors import LagoAwayError, LagoError
 from reconciler.settings.limits import Limits
 
 _REFUSALS = 20
@@ -43,13 +42,13 @@ class Making:
         is_lagos = content.get("status") == reply.status
         of_this = reply.status in {400, 422} or (reply.status == 404 and content.get("code") != "resource_not_found")
         if is_lagos and (of_this or reply.status >= 500):
-            raise NotMadeError(self.say.not_made(kind, f"it answers {reply.status} {said(content)}".rstrip()))
+            raise self.say.not_made(kind, f"it answers {reply.status} {said(content)}".rstrip())
         answer = read_answer(reply.status, reply.headers, reply.content, ())
         if isinstance(answer, Barred):
-            raise LagoError(self.say.refuses(answer.said))
+            raise self.say.refuses(answer.said)
         if reply.status == 429 or reply.status >= 500:
-            raise LagoAwayError(self.say.away(f"it answers {reply.status}"))
-        raise LagoError(self.say.unusable(strange(reply.status, reply.headers)))
+            raise self.say.away(f"it answers {reply.status}")
+        raise self.say.unusable(strange(reply.status, reply.headers))
 
     def _post(self, path: str, body: bytes) -> Reply:
         refusals = 0
@@ -58,9 +57,9 @@ class Making:
             self.pace.wait()
             reply = self.transport.request(path, self.limits.request, body=body)
             if isinstance(reply, Away):
-                raise LagoAwayError(self.say.away(reply.said))
+                raise self.say.away(reply.said)
             if not isinstance(reply, Reply):
-                raise LagoAwayError(self.say.away(f"{reply.said}, so that it may have made the {path[:-1]}"))
+                raise self.say.away(f"{reply.said}, so that it may have made the {path[:-1]}")
             if reply.status != 429 or refusals == _REFUSALS:
                 self.pace.learn(reply.headers)
                 return reply

@@ -8,9 +8,9 @@ from urllib.parse import quote
 from reconciler.lago.answers import Away, Barred, Refused, Unknown, parsed, read_answer, said, strange
 from reconciler.lago.ending import Ending
 from reconciler.lago.pace import Pace
-from reconciler.lago.sentences import CantBeAskedError, NotPermittedError, Sentences
+from reconciler.lago.sentences import Sentences
 from reconciler.lago.transport import Reply, Transport
-from reconciler.model.errors import EndedError, LagoAwayError, LagoError
+from reconciler.model.errors import EndedError
 from reconciler.settings.limits import Limits
 
 Thing = dict[str, Any]
@@ -93,7 +93,7 @@ class Questions:
                 self.pace.learn(reply.headers)
                 return reply
             if isinstance(reply, Away) or (isinstance(reply, Unknown) and failures == tries):
-                raise LagoAwayError(self.say.away(reply.said))
+                raise self.say.away(reply.said)
             self.ending.sleep(self.limits.pause * 2 ** (failures - 1))
 
     def expect(self, reply: Reply) -> Thing:
@@ -103,13 +103,12 @@ class Questions:
             return content
         answer = read_answer(reply.status, reply.headers, reply.content, ())
         if isinstance(answer, Barred):
-            sentence = self.say.refuses(answer.said)
-            raise NotPermittedError(sentence, answer.resource) if answer.resource else LagoError(sentence)
+            raise self.say.refuses(answer.said, answer.resource)
         if isinstance(answer, Refused):
-            raise LagoError(self.say.refuses(f"it answers {answer.said}"))
+            raise self.say.refuses(f"it answers {answer.said}")
         if reply.status == 429 or reply.status >= 500:
-            raise LagoAwayError(self.say.away(f"it answers {reply.status}"))
-        raise LagoError(self.say.unusable(strange(reply.status, reply.headers)))
+            raise self.say.away(f"it answers {reply.status}")
+        raise self.say.unusable(strange(reply.status, reply.headers))
 
     def ask(self, question: Question) -> Thing | None:
         """Ask for a JSON object; return None if there is none."""
@@ -124,7 +123,7 @@ class Questions:
         of_all = status == 429 or status >= 500 or (lagos and status in {401, 403})
         if about and not of_all and not (status == 200 and content):
             what = f"{status} {said(content)}" if lagos else strange(status, reply.headers)
-            raise CantBeAskedError(self.say.cant_be_asked(*about, what))
+            raise self.say.cant_be_asked(*about, what)
         return self.expect(reply)
 
     def one(self, kind: str, name: str) -> Thing | None:
@@ -136,7 +135,7 @@ class Questions:
         """The object of a kind that an answer shows."""
         thing = answer.get(kind)
         if not isinstance(thing, dict):
-            raise LagoError(self.say.unusable(f"its answer shows no {kind}"))
+            raise self.say.unusable(f"its answer shows no {kind}")
         return thing
 
     def pages(self, kind: str, question: Question, *, size: int = PAGE) -> Iterator[Page]:
@@ -150,16 +149,16 @@ class Questions:
                 return
             things, meta = answer.get(kind), answer.get("meta")
             if not isinstance(things, list) or not isinstance(meta, dict):
-                raise LagoError(self.say.unusable(f"its answer lists no {kind}"))
+                raise self.say.unusable(f"its answer lists no {kind}")
             total, following = meta.get("total_pages"), meta.get("next_page")
             total = total if isinstance(total, int) else 0
             is_last = following is None
             if not is_last and not (following == number + 1 <= total and things):
                 what = f"page {number} of its {kind} is followed by a page that there can't be"
-                raise LagoError(self.say.unusable(what))
+                raise self.say.unusable(what)
             most = most or total + _MORE_PAGES
             if number > most:
-                raise LagoError(self.say.unusable(f"it lists more than {most} pages, and at first said fewer"))
+                raise self.say.unusable(f"it lists more than {most} pages, and at first said fewer")
             yield Page([thing for thing in things if isinstance(thing, dict)], is_last)
 
 

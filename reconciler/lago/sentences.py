@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from reconciler.lago.answers import NOT_LAGOS
-from reconciler.model.errors import LagoError
+from reconciler.model.errors import LagoAwayError, LagoError
 
 
 class CantBeAskedError(LagoError):
@@ -24,28 +24,30 @@ class NotMadeError(LagoError):
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences about the Lago at one address, around what was seen of it; `stays` says what is not lost."""
+    """What is wrong with the Lago at one address, each an error around what was seen; `stays` says what is not lost."""
 
     base: str
     stays: str = "All events stay planned"
 
-    def away(self, said: str) -> str:
+    def away(self, said: str) -> LagoAwayError:
         """It can't be reached, or something else answers in its place."""
         what = "can't be used" if NOT_LAGOS in said else "can't be reached"
-        return f"Lago at LAGO_API_BASE ({self.base}) {what}: {said}. {self.stays}; run again."
+        return LagoAwayError(f"Lago at LAGO_API_BASE ({self.base}) {what}: {said}. {self.stays}; run again.")
 
-    def refuses(self, said: str) -> str:
-        """It refuses us."""
-        return f"Lago at LAGO_API_BASE ({self.base}) refuses us: {said}. {self.stays}."
+    def refuses(self, said: str, resource: str | None = None) -> LagoError:
+        """It refuses us, perhaps only the key to read a resource."""
+        sentence = f"Lago at LAGO_API_BASE ({self.base}) refuses us: {said}. {self.stays}."
+        return NotPermittedError(sentence, resource) if resource else LagoError(sentence)
 
-    def unusable(self, said: str) -> str:
+    def unusable(self, said: str) -> LagoError:
         """Its answers are not Lago's, or make no sense."""
-        return f"Lago at LAGO_API_BASE ({self.base}) can't be used: {said}. {self.stays}."
+        return LagoError(f"Lago at LAGO_API_BASE ({self.base}) can't be used: {said}. {self.stays}.")
 
-    def cant_be_asked(self, kind: str, name: str, why: str) -> str:
+    def cant_be_asked(self, kind: str, name: str, why: str) -> CantBeAskedError:
         """It can't be asked about one thing, which others have named."""
-        return f"Lago at LAGO_API_BASE ({self.base}) can't be asked for {kind} {name[:100]!r}: {why}."
+        sentence = f"Lago at LAGO_API_BASE ({self.base}) can't be asked for {kind} {name[:100]!r}: {why}."
+        return CantBeAskedError(sentence)
 
-    def not_made(self, kind: str, why: str) -> str:
+    def not_made(self, kind: str, why: str) -> NotMadeError:
         """It does not make one thing."""
-        return f"Lago at LAGO_API_BASE ({self.base}) has not made the {kind}: {why}. {self.stays}."
+        return NotMadeError(f"Lago at LAGO_API_BASE ({self.base}) has not made the {kind}: {why}. {self.stays}.")

@@ -306,20 +306,20 @@ class Client:
             elif kind == "away":
                 failures = tries
             else:
-                raise LagoError(self.refuses(kind))
+                raise self.refuses(kind)
             if failures >= tries:
-                raise LagoAwayError(self.away(kind))
+                raise self.away(kind)
             self._ending.sleep(self._limits.pause * 2 ** (failures - 1))
 
-    def away(self, words: str) -> str:
-        """The sentence for a Lago that can't be reached."""
+    def away(self, words: str) -> LagoAwayError:
+        """The error for a Lago that can't be reached."""
         self._told()
-        return f"can't be reached: {words}"
+        return LagoAwayError(f"can't be reached: {words}")
 
-    def refuses(self, words: str) -> str:
-        """The sentence for a Lago that refuses us."""
+    def refuses(self, words: str) -> LagoError:
+        """The error for a Lago that refuses us."""
         self._told()
-        return f"refuses us: {words}"
+        return LagoError(f"refuses us: {words}")
 
 
 def _payloads(body: str) -> list[str]:
