@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -77,14 +78,13 @@ def test_usage_is_billed_after_setup_and_a_second_setup_makes_nothing(
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-def test_cost_and_tokens_share_a_plan(proxy_db: Database, lago: Sandbox, api: Api, tmp_path: object) -> None:
-    file = f"{tmp_path}/reconcile.toml"
-    with open(file, "w") as toml:  # noqa: PTH123
-        toml.write(
-            'properties = "both"\n[meters.cost]\nlago_api_event_code = "c"\n'
-            '[meters.tokens]\nlago_api_event_code = "t"\nmodel_column = "none"\n'
-        )
-    environ = {**environment(proxy_db, lago), "RECONCILE_CONFIG": file}
+def test_cost_and_tokens_share_a_plan(proxy_db: Database, lago: Sandbox, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "reconcile.toml"
+    file.write_text(
+        'properties = "both"\n[meters.cost]\nlago_api_event_code = "c"\n'
+        '[meters.tokens]\nlago_api_event_code = "t"\nmodel_column = "none"\n'
+    )
+    environ = {**environment(proxy_db, lago), "RECONCILE_CONFIG": str(file)}
     del environ["LAGO_API_EVENT_CODE"]
     wants = ["setup", "--sum", "tokens=total_tokens", "--yes"]
     refused = run(environ, *wants)
@@ -188,13 +188,15 @@ def test_whose_usage_can_not_be_billed_is_said(proxy_db: Database, lago: Sandbox
     assert "2 USD with all that is older" in for_people.stderr
 
 
+@pytest.mark.parametrize("kind", ["file", "table"])
 def test_subscriptions_are_called_as_the_mapping_says(
-    proxy_db: Database, lago: Sandbox, api: Api, tmp_path: object
+    proxy_db: Database, lago: Sandbox, api: Api, tmp_path: Path, kind: str
 ) -> None:
-    file = f"{tmp_path}/customers.csv"
-    with open(file, "w") as mapping:  # noqa: PTH123
-        mapping.write("customer,subscription\na,both\nb,both\nc,sub_c\n")
-    environ = settings(proxy_db, lago, RECONCILE_MAPPING=file)
+    file = tmp_path / "customers.csv"
+    file.write_text("customer,subscription\na,both\nb,both\nc,sub_c\n")
+    rows = "VALUES ('a', 'both'), ('b', 'both'), ('c', 'sub_c')"
+    proxy_db.fetch(f"CREATE TABLE mine AS SELECT * FROM ({rows}) AS mine (customer, subscription)")
+    environ = settings(proxy_db, lago, RECONCILE_MAPPING=str(file) if kind == "file" else "table:public.mine")
     proxy_db.insert(*(spend_row(end_user=name, spend=1.5) for name in "abcd"))
     finished = run(environ, "setup", "--customers", "--yes")
     assert finished.returncode == 3
