@@ -91,6 +91,6 @@ def subscriptions_of(connection: Connection, meter: MeterSettings, customers: li
         for customer in customers:
             rows.write_row(("epoch", customer, "", "billable", 0, 0, 0, 0))  # the customer is all that counts here
     names.load(connection)
-    fragments = {"subscription": names.expression, "mapping": names.join}
     template = {"template": meter.subscription}
-    return dict(execute(connection, "capture/subscriptions_of", template, **fragments).fetchall())
+    found = execute(connection, "capture/subscriptions_of", template, subscription=names.expression, mapping=names.join)
+    return dict(found.fetchall())

@@ -10,7 +10,7 @@ from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given
 from reconciler.model.errors import ReconcileError
 
 if TYPE_CHECKING:
-    from reconciler.verify.setup.run import Found, Setup
+    from reconciler.verify.setup.run import Found
 
 
 def setup(
@@ -68,6 +68,7 @@ def setup(
         from reconciler.verify.setup.run import Setup
 
         configure()
+        results: list[str | None] = []  # of each call; a sentence if Lago has refused it
         try:
             if since is not None:
                 parse_when(since, datetime.now(UTC))
@@ -84,19 +85,23 @@ def setup(
                 if not as_json:
                     show(seen, settings.lago_api_base, dry_run=dry_run)
                 agreed = not dry_run and bool(seen.calls) and (yes or _agrees(seen, as_json=as_json))
-                refused, made = _make(work, seen) if agreed else ([], 0)
+                for result in work.make(seen) if agreed else ():
+                    results.append(result)  # noqa: PERF402 -- what was made counts also if the next one fails
             finally:
                 work.close()
         except ReconcileError as error:
             if as_json:
-                _print_json(None, 0, [], error.exit_code, error)
+                _print_json(None, results, error.exit_code, error)
+            elif results:
+                terminal.say(f"Made: {results.count(None)}.")
             raise
+        refused = [result for result in results if result is not None]
         declined = bool(seen.calls) and not agreed and not dry_run
         code = 1 if declined else 3 if seen.unfit or refused else 0
         if as_json:
-            _print_json(seen, made, refused, code)
+            _print_json(seen, results, code)
         elif agreed:
-            terminal.say(f"Made: {made} of {len(seen.calls)}.")
+            terminal.say(f"Made: {results.count(None)} of {len(seen.calls)}.")
         unfit([*seen.unfit, *refused])
         if declined:
             terminal.complain(
@@ -112,23 +117,16 @@ def _agrees(seen: "Found", *, as_json: bool) -> bool:
     return typer.confirm(f"Make {'this' if len(seen.calls) == 1 else f'these {len(seen.calls)}'}?", err=True)
 
 
-def _make(work: "Setup", seen: "Found") -> tuple[list[str], int]:
-    """Make it all; what Lago refused, and how much was made."""
-    results = list(work.make(seen))
-    refused = [sentence for sentence in results if sentence is not None]
-    return refused, len(results) - len(refused)
-
-
 def _print_json(
-    seen: "Found | None", made: int, refused: list[str], code: int, error: ReconcileError | None = None
+    seen: "Found | None", results: list[str | None], code: int, error: ReconcileError | None = None
 ) -> None:
     """Print the one object."""
     terminal.json_object(
         {
             "calls": [call.as_json() for call in seen.calls] if seen else [],
-            "made": made,
+            "made": results.count(None),
             "unfit": seen.unfit if seen else [],
-            "refused": refused,
+            "refused": [result for result in results if result is not None],
             "never_billed": [each.as_json() for each in seen.unbilled] if seen else [],
             "error": str(error) if error else None,
             "exit_code": code,

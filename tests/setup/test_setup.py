@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -141,7 +142,10 @@ def test_whose_usage_can_not_be_billed_is_said(proxy_db: Database, lago: Sandbox
     proxy_db.insert(
         spend_row(end_user="new", spend=0.25),
         spend_row(end_user="new", spend=7, startTime=month_ago),
-        *(spend_row(end_user=name, spend=2) for name in (" blank", "ended", "euro", "elsewhere", "later", "soon")),
+        *(
+            spend_row(end_user=name, spend=2)
+            for name in (" blank", "ended", "euro", "elsewhere", "later", "soon", "upgraded")
+        ),
         spend_row(end_user="y" * 3000),
     )
     assert run(environ, "setup", "--yes").returncode == 0
@@ -164,6 +168,9 @@ def test_whose_usage_can_not_be_billed_is_said(proxy_db: Database, lago: Sandbox
     subscribe("elsewhere", "free")
     subscribe("later", at=now - timedelta(minutes=1))
     subscribe("soon", at=now + timedelta(days=3))
+    subscribe("upgraded", "free")
+    subscribe("upgraded")
+    assert len(api.list("subscriptions", **{"status[]": "terminated"})) == 2
     lago.clear_requests()
 
     finished = run(environ, "setup", "--customers", "--yes", "--json")
@@ -228,6 +235,15 @@ def test_what_lago_refuses_stops_nobody_else_and_what_is_lacking_is_named(
     finished = run(environ, "setup", "--json")
     assert finished.returncode == only_object(finished)["exit_code"] == 1
     assert "What is there stays as it is; run again." in finished.stderr
+
+
+def test_a_period_begins_where_the_customer_is(proxy_db: Database, lago: Sandbox, api: Api) -> None:
+    api.post("customers", "customer", external_id="acme", timezone="Asia/Kolkata")
+    proxy_db.insert(spend_row())
+    assert run(settings(proxy_db, lago), "setup", "--customers", "--yes").returncode in {0, 3}
+    [made] = api.list("subscriptions")
+    began = datetime.fromisoformat(made["started_at"]).astimezone(ZoneInfo("Asia/Kolkata"))
+    assert (began.day, began.hour, began.minute) == (1, 0, 0)
 
 
 def test_a_person_at_a_terminal_is_asked(proxy_db: Database, lago: Sandbox, api: Api) -> None:

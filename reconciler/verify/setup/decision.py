@@ -79,7 +79,7 @@ def see_metric(offer: Offer, one: Counted, found: Thing | None, todo: Todo) -> s
             "LAGO_API_EVENT_CODE."
         )
         return None
-    todo.there.append(f"metric {one.code}: the sum of {counts}")
+    todo.there.append(f"metric {one.code}, the sum of {counts}")
     return str(counts)
 
 
@@ -108,7 +108,7 @@ def see_plan(offer: Offer, counted: Mapping[str, str], ids: Mapping[str, str], f
             f"The plan {offer.plan!r} {fault}. {UNCHANGED}: mend it in Lago, or name another plan with --plan."
         )
     if not faults:
-        todo.there.append(f"plan {offer.plan}: a charge on {', '.join(counted)}, in USD")
+        todo.there.append(f"plan {offer.plan} with a charge on {', '.join(counted)}, in USD")
     return not faults
 
 

@@ -3,17 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import UTC, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 from reconciler.capture.source import open_source
-from reconciler.delivery.mirror import lagos_time
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotMadeError
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import UsageError
+from reconciler.model.errors import ReconcileError, UsageError
 from reconciler.model.visible import brief
 from reconciler.model.when import When
 from reconciler.model.windows import utc_text
@@ -25,6 +23,7 @@ from reconciler.verify.setup.subscribing import (
     Unbilled,
     Wanted,
     began_later,
+    billed_from,
     name_fault,
     not_active,
     period_start,
@@ -67,6 +66,7 @@ class Setup:
             rate=settings.rate,
             stays="What is there stays as it is",
         )
+        self._new: set[str] = set()
         self._of_plan: dict[str, list[Wanted]] = defaultdict(list)
 
     def close(self) -> None:
@@ -148,11 +148,11 @@ class Setup:
         period = period_start(plan, sight.now, zone)
         there_already = set()
         for one in wanted:
-            subscription = present(there.get(one.subscription, []))
-            if subscription is None:
+            subscriptions = there.get(one.subscription, [])
+            if not subscriptions:
                 begins = self._subscribe(one, plan, sight.now, zone, found)
             else:
-                begins = self._there(one, subscription, found)
+                begins = billed_from(subscriptions, plan, zone) if self._is_there(one, subscriptions, found) else None
                 there_already.add(one.subscription)
             if begins:
                 moments[one.subscription] = begins
@@ -175,7 +175,7 @@ class Setup:
                     found[name].append(one)
         return found
 
-    def _subscribe(self, one: Wanted, plan: Thing, now: datetime, zone: ZoneInfo, found: Found) -> datetime | None:
+    def _subscribe(self, one: Wanted, plan: Thing, now: datetime, zone: tzinfo, found: Found) -> datetime | None:
         """Note the calls that subscribe somebody; return from when on his usage is billed, None if it can't be."""
         try:
             customer = self._lago.customer(one.customer)
@@ -183,21 +183,24 @@ class Setup:
             found.unfit.append(str(error))
             return None
         since = period_start(plan, now, _zone(customer.get("applicable_timezone")) if customer else zone)
-        calls = subscribe(one, self._offer.plan, since, customer)
+        is_known = customer or {"currency": "USD"} if one.customer in self._new else customer
+        calls = subscribe(one, self._offer.plan, since, is_known)
         if isinstance(calls, str):
             found.unfit.append(calls)
             return None
+        self._new.add(one.customer)
         found.calls += calls
         found.wanted.append(one)
         return since
 
-    def _there(self, one: Wanted, subscription: Mapping[str, Any], found: Found) -> datetime | None:
-        """See whether a subscription that is there bills our usage; return from when on, None if it does not."""
+    def _is_there(self, one: Wanted, subscriptions: list[Thing], found: Found) -> bool:
+        """Whether an active subscription is there; its plan is seen later, with all that go by it."""
+        subscription = present(subscriptions)
         if fault := not_active(one, subscription):
             found.unfit.append(fault)
-            return None
+            return False
         self._of_plan[str(subscription.get("plan_code"))].append(one)
-        return lagos_time(subscription.get("started_at"))
+        return True
 
     def _see_plans(self, found: Found) -> None:
         """See whether the plans of the subscriptions that are there bill our usage."""
@@ -220,9 +223,18 @@ def _began(one: Wanted, moments: Mapping[str, datetime]) -> bool:
     return one.subscription in moments and first is not None and first < moments[one.subscription]
 
 
-def _zone(name: object) -> ZoneInfo:
-    """Lago's name of a time zone; UTC if it is none."""
+def _zone(name: object) -> tzinfo:
+    """The time zone that Lago names; UTC if it names none.
+
+    Raises:
+        ReconcileError: this machine does not know it, so that nobody knows when a period began.
+    """
+    if not isinstance(name, str) or name == "UTC":
+        return UTC
     try:
-        return ZoneInfo(name) if isinstance(name, str) else ZoneInfo("UTC")
-    except (ValueError, OSError, ZoneInfoNotFoundError):
-        return ZoneInfo("UTC")
+        return ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        raise ReconcileError(
+            f"Lago has customers in the time zone {name[:100]!r}, which this machine does not know: install time "
+            "zones, such as by `pip install tzdata`, and run `reconcile setup` again."
+        ) from None

@@ -6,10 +6,10 @@ before the one in which a subscription was made, whatever its `subscription_at` 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from reconciler.delivery.mirror import lagos_time
 from reconciler.model.money import plain
 from reconciler.model.visible import brief
 from reconciler.model.windows import utc_text
@@ -64,7 +64,7 @@ class Unbilled:
         return {"subscription": self.wanted.subscription, "before": iso(self.before), **usage}
 
 
-def period_start(plan: Thing, now: datetime, zone: ZoneInfo) -> datetime:
+def period_start(plan: Thing, now: datetime, zone: tzinfo) -> datetime:
     """When the present period of a plan's charges began, for a customer whose days begin in that zone; in UTC."""
     interval = "monthly" if plan.get("bill_charges_monthly") else str(plan.get("interval"))
     day = now.astimezone(zone).date()
@@ -114,10 +114,27 @@ def subscribe(wanted: Wanted, plan: str, since: datetime, found: Thing | None) -
     return [*([] if found else [customer]), Call("subscription", wanted.subscription, thing)]
 
 
-def present(subscriptions: Sequence[Thing]) -> Thing | None:
-    """The one that is active, else the one that is yet to begin, else one that has ended; None if there is none."""
+def present(subscriptions: Sequence[Thing]) -> Thing:
+    """Of some, the one that is active, else the one that is yet to begin, else one that has ended."""
     of_status: Mapping[Any, Thing] = {one.get("status"): one for one in subscriptions}
-    return next((of_status[status] for status in ("active", "pending", "terminated") if status in of_status), None)
+    return next((of_status[status] for status in ("active", "pending") if status in of_status), subscriptions[0])
+
+
+def billed_from(subscriptions: Sequence[Thing], plan: Thing, zone: tzinfo) -> datetime | None:
+    """From when on usage of a name is billed that has, or had, subscriptions; None if Lago does not say.
+
+    Of an upgraded one, that is before the upgrade. The first period that is billed is the one in which it was made. If
+    that is over, it is reckoned in the organization's zone, less a day: a customer's own zone may be ahead of it.
+    """
+    moments = []
+    for one in subscriptions:
+        started, created = lagos_time(one.get("started_at")), lagos_time(one.get("created_at"))
+        period = lagos_time(one.get("current_billing_period_started_at"))
+        if started and created:
+            is_new = period is not None and created >= period
+            first = period if is_new and period else period_start(plan, created, zone) - timedelta(days=1)
+            moments.append(max(started, first))
+    return min(moments, default=None)
 
 
 def not_active(wanted: Wanted, found: Thing) -> str | None:
