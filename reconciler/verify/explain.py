@@ -27,6 +27,7 @@ from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
 from reconciler.model.guesses import alike
 from reconciler.model.visible import brief
 from reconciler.model.when import When, whole_windows
+from reconciler.model.words import minute
 from reconciler.report import events
 from reconciler.report.events import Event
 from reconciler.report.kept import kept
@@ -169,7 +170,7 @@ class Explanation:
     def _unknown(self, customer: str, known: list[Meter], found: list[Statement]) -> str:
         """That nothing is known of the customer in the span, and who may be meant."""
         names: set[str] = set()
-        before = False
+        before, start = False, max(meter.start for meter in known)
         for meter in known:
             values = {"meter": meter.name, "since": found[0].since}
             with self._ledger.transaction() as connection:
@@ -177,10 +178,12 @@ class Explanation:
                 event = tables.event.c
                 theirs = event.meter == meter.name, event.customer == customer
                 before |= connection.scalar(select(event.window_start).where(*theirs).limit(1)) is not None
-        span = f"from {found[0].since:%Y-%m-%d %H:%M} to {found[0].until:%Y-%m-%d %H:%M} UTC"
+        span = f"from {minute(found[0].since)} to {minute(found[0].until)}"
         said = f"Nothing is known of the customer {brief(customer, 200)!r} {span}"
         if before:
             return f"{said}; other days have usage: name them by --since and --until."
+        if start > found[0].since:
+            said += f", and billing starts at {minute(start)}: of what is earlier only what was backfilled is looked at"
         like = alike(customer, names)
         guess = (
             f"did you mean {' or '.join(map(repr, like))}?" if like else "`reconcile customers` lists who was billed."

@@ -19,12 +19,15 @@ from tests.support import CODE, environment, reconcile
 __all__ = ["billing"]
 from tests.periods.conftest import billing
 
+NOW = datetime.now(UTC)
+"""One moment for all rows: no window ends between two of them."""
+
 ONE, OTHER = "openai/gpt-4o-mini", "anthropic/claude"
 
 
 def at(days: int) -> datetime:
     """A moment so many days ago, of a window that is over, wherever midnight is."""
-    return datetime.now(UTC) - timedelta(days=days, minutes=40)
+    return NOW - timedelta(days=days, minutes=40)
 
 
 @pytest.fixture
@@ -202,6 +205,7 @@ def test_what_lago_has_lost_is_said(environ: dict[str, str], billing: Billing, p
 
 def test_a_customer_of_whom_nothing_is_known_is_said_in_a_sentence(environ: dict[str, str]) -> None:
     for arguments, said in (
+        (("nobody at all", "--since", "30d"), "and billing starts at"),
         (("acmee",), "did you mean 'acme'?"),
         (("lobe",), "did you mean 'globex'?"),
         (("nobody at all",), "`reconcile customers` lists who was billed"),

@@ -59,7 +59,8 @@ def event(told: Told, limit: int) -> None:
             ("event", one.transaction_id),
             ("of", f"{of}, revision {one.revision}"),
             ("bills", bills),
-            ("state", one.state),
+            ("state", f"{one.state}{f', for {one.held_for}' if one.held_for else ''}"),
+            ("since", minute(at) if (at := one.decided_at or one.answered_at) else "not answered yet"),
         ]
     )
     terminal.heading("Rows of its window, customer and model in the spend table")
