@@ -49,7 +49,8 @@ def test_what_the_proxy_lost(
     environ = billed(proxy_db, lago, *rows, LAGO_API_CHARGE_BY=charge_by)
     daily(proxy_db, table, entity, {"acme": 0.5, "globex": 0.25 * (1 + 1e-15), "": 9.0})
     found = leg(verify(environ), "a")
-    assert (kinds(found), found.checked, found.of) == ({}, "2 days", f'"{table}"')
+    assert (kinds(found), found.of) == ({}, f'"{table}"')
+    assert found.checked in {"1 day", "2 days"}, "yesterday is not compared just after midnight"
     assert found.sides.found == Decimal("0.75")
 
     daily(proxy_db, table, entity, {"initech": 0.25})
