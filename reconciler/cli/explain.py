@@ -94,9 +94,9 @@ def _write(path: Path, columns: Sequence[str], values: Iterable[Mapping[str, Any
     """Write CSV to a file, or to standard output.
 
     Raises:
-        UsageError: the file can't be written.
+        ReconcileError: the file can't be written.
     """
-    from reconciler.model.errors import UsageError
+    from reconciler.model.errors import ReconcileError
 
     if path == Path("-"):
         terminal.csv_rows(columns, values)
@@ -105,5 +105,5 @@ def _write(path: Path, columns: Sequence[str], values: Iterable[Mapping[str, Any
         with path.open("w", encoding="utf-8", newline="") as file:
             terminal.csv_rows(columns, values, file)
     except OSError as error:
-        raise UsageError(f"--csv: {path} can't be written ({error.strerror}): name another file.") from None
+        raise ReconcileError(f"--csv: {path} can't be written ({error.strerror}): name another file.") from None
     terminal.say(f"Written to {path}.", stderr=True)

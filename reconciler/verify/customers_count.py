@@ -30,13 +30,15 @@ def counted(
     """
     changes.refuse_moved(meter, source=meter.source, lago=lago.base)
     changes.refuse_another_organization(meter, lago.organization())
+    [(first,)] = ledger.once("verify/first_window", {"meter": meter.name})
+    begin = max(statement.since, first or statement.since)
     asked = LagosCount(meter, ledger, lago).compare(
-        statement.subscriptions, statement.since, scanned_since=horizon, again=True, keeps=False
+        statement.subscriptions, begin, scanned_since=horizon, again=True, keeps=False
     )
     found = [each for each in asked if each.period.since < statement.until]
     if not found:
         return []
-    code, since = meter.timeline.latest.code, min(statement.since, horizon)
+    code, since = meter.timeline.latest.code, min(begin, horizon)
     sums = Sums(meter, ledger, code=code, since=since, until=now, customer=statement.customer)
     own = sums.of([each.period for each in found], found[0].metric)
     return [

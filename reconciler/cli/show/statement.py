@@ -93,7 +93,12 @@ def _sums(one: Statement) -> Iterator[str]:
     events, credits_ = f"events {plain(of.events_cost)} USD", f"credits {plain(of.credited_cost)} USD"
     source = f"source {plain(of.cost)} USD, {events} - {credits_} = {plain(of.billed_cost)} USD billed"
     if of.differences:
-        yield f"In all: {source}. They differ by {plain(of.differs_cost)} USD:"
+        by = (
+            f"by {plain(of.differs_cost)} USD"
+            if of.differs_cost
+            else "in sum by no USD, and yet in tokens, rows or days"
+        )
+        yield f"In all: {source}. They differ {by}:"
         for each in of.differences:
             yield f"- {each.why}: {count(each.buckets, 'bucket')}, {plain(each.cost)} USD. {each.means}"
     else:
