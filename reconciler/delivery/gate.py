@@ -134,7 +134,8 @@ class Gate:
         if metric is None:
             raise LagoError(
                 f"Lago at LAGO_API_BASE ({self.lago.base}) has no billable metric with the code {code!r}, so nothing "
-                "sent under it would be billed. All events stay planned. Mend LAGO_API_EVENT_CODE, or make the metric."
+                "sent under it would be billed. All events stay planned. Mend LAGO_API_EVENT_CODE, or make the metric: "
+                "`reconcile setup`."
             )
         with self.ledger.transaction() as connection:
             meters.see_metric(connection, self.meter.name, code)

@@ -9,7 +9,7 @@ import pytest
 from reconciler.model.errors import UsageError
 from reconciler.settings.meter import MeterSettings
 from reconciler.verify.setup.offer import offer
-from reconciler.verify.setup.subscribing import period_start
+from reconciler.verify.setup.subscribing import billed_from, period_start
 
 METERS = [MeterSettings.model_validate({"name": name, "lago_api_event_code": name}) for name in ("cost", "tokens")]
 
@@ -58,3 +58,28 @@ def test_one_code_counts_one_property() -> None:
     both = [MeterSettings.model_validate({"name": name, "lago_api_event_code": "same"}) for name in ("a", "b")]
     with pytest.raises(UsageError, match="have one event code"):
         offer(both, sums=["a=input_tokens"])
+
+
+def subscription(created: str, started: str, period: str | None = None) -> dict[str, object]:
+    return {"created_at": created, "started_at": started, "current_billing_period_started_at": period}
+
+
+@pytest.mark.parametrize(
+    ("subscriptions", "since"),
+    [
+        # Made within its present period, and dated back a month: nothing of before is billed.
+        ([subscription("2026-12-05T00:00:00Z", "2026-11-05T00:00:00Z", "2026-12-01T00:00:00Z")], "2026-12-01T00:00"),
+        # Made in a period that is over, for a customer whose days begin earlier than the organization's.
+        ([subscription("2026-10-05T00:00:00Z", "2026-09-30T12:00:00Z", "2026-11-30T12:00:00Z")], "2026-09-30T12:00"),
+        # An upgrade: what lies before it is in the first one's invoice.
+        ([subscription("2026-12-05T00:00:00Z", "2026-12-05T00:00:00.123Z", "2026-12-05T00:00:00Z"),
+          subscription("2026-12-02T00:00:00Z", "2026-12-01T00:00:00Z", None)], "2026-12-01T00:00"),
+        ([subscription("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z")], None),
+        ([subscription("soon", "soon")], None),
+    ],
+)  # fmt: skip
+def test_usage_is_billed_from_the_period_in_which_a_subscription_was_made(
+    subscriptions: list[dict[str, object]], since: str | None
+) -> None:
+    expected = since and datetime.fromisoformat(since).replace(tzinfo=UTC)
+    assert billed_from(subscriptions, {"interval": "monthly"}, UTC) == expected

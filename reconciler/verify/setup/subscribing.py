@@ -21,6 +21,9 @@ from reconciler.verify.setup.decision import UNCHANGED, Call, Thing
 LONGEST = 2704
 """Bytes: Lago's index holds no longer name."""
 
+_EARLIEST = 2000
+"""No subscription of Lago's was made before that year."""
+
 _MONTHS = {"monthly": 1, "quarterly": 3, "semiannual": 6, "yearly": 12}
 
 
@@ -130,10 +133,11 @@ def billed_from(subscriptions: Sequence[Thing], plan: Thing, zone: tzinfo) -> da
     for one in subscriptions:
         started, created = lagos_time(one.get("started_at")), lagos_time(one.get("created_at"))
         period = lagos_time(one.get("current_billing_period_started_at"))
-        if started and created:
-            is_new = period is not None and created >= period
-            first = period if is_new and period else period_start(plan, created, zone) - timedelta(days=1)
-            moments.append(max(started, first))
+        if not started or not created or created.year < _EARLIEST:
+            continue
+        is_new = period is not None and created >= period
+        first = period if is_new and period else period_start(plan, created, zone) - timedelta(days=1)
+        moments.append(max(started, first))
     return min(moments, default=None)
 
 
