@@ -135,6 +135,9 @@ def test_hostile_texts_are_only_text_in_every_command(
     assert_named(seen(environ, *of_event), MAPPED[:1])
     assert [row["cost"] for row in json.loads(seen(environ, *of_event, "--json"))["rows"]] == ["0.01"]
 
+    # What Lago lacks: subscriptions of these names.
+    assert "subscriptions" in seen(environ, "setup", "--dry-run", "--customers", codes=(0, 3))
+
     # What is held, and why.
     proxy_db.fetch("UPDATE reconciler.batch SET state = 'held', held_for = 'closed period', answer = %s", REASON)
     assert_named(seen(environ, "held", "--limit", "100"), MAPPED)
