@@ -12,6 +12,9 @@ from reconciler.model.errors import ReconcileError
 if TYPE_CHECKING:
     from reconciler.verify.setup.run import Found
 
+DECLINED = "Nothing was made. Add --yes to make it without a question, or --dry-run to see the calls."
+"""What is said where nobody has agreed."""
+
 
 def setup(
     context: typer.Context,
@@ -91,7 +94,7 @@ def setup(
                 work.close()
         except ReconcileError as error:
             if as_json:
-                _print_json(None, results, error.exit_code, error)
+                _print_json(None, results, error.exit_code, str(error))
             elif results:
                 terminal.say(f"Made: {results.count(None)}.")
             raise
@@ -99,14 +102,12 @@ def setup(
         declined = bool(seen.calls) and not agreed and not dry_run
         code = 1 if declined else 3 if seen.unfit or refused else 0
         if as_json:
-            _print_json(seen, results, code)
+            _print_json(seen, results, code, DECLINED if declined else None)
         elif agreed:
             terminal.say(f"Made: {results.count(None)} of {len(seen.calls)}.")
         unfit([*seen.unfit, *refused])
         if declined:
-            terminal.complain(
-                "nothing was made. Add --yes to make it without a question, or --dry-run to see the calls."
-            )
+            terminal.complain(DECLINED)
         raise typer.Exit(code)
 
 
@@ -117,9 +118,7 @@ def _agrees(seen: "Found", *, as_json: bool) -> bool:
     return typer.confirm(f"Make {'this' if len(seen.calls) == 1 else f'these {len(seen.calls)}'}?", err=True)
 
 
-def _print_json(
-    seen: "Found | None", results: list[str | None], code: int, error: ReconcileError | None = None
-) -> None:
+def _print_json(seen: "Found | None", results: list[str | None], code: int, error: str | None = None) -> None:
     """Print the one object."""
     terminal.json_object(
         {
@@ -128,7 +127,7 @@ def _print_json(
             "unfit": seen.unfit if seen else [],
             "refused": [result for result in results if result is not None],
             "never_billed": [each.as_json() for each in seen.unbilled] if seen else [],
-            "error": str(error) if error else None,
+            "error": error,
             "exit_code": code,
         }
     )

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -54,7 +54,7 @@ def test_usage_is_billed_after_setup_and_a_second_setup_makes_nothing(
     unasked = run(environ, "setup", "--customers", "--markup", "20")
     assert unasked.returncode == 1
     assert sentences(unasked) == [
-        "nothing was made. Add --yes to make it without a question, or --dry-run to see the calls."
+        "Nothing was made. Add --yes to make it without a question, or --dry-run to see the calls."
     ]
     assert writes(lago) == []
 
@@ -231,6 +231,9 @@ def test_what_lago_refuses_stops_nobody_else_and_what_is_lacking_is_named(
     assert "! 'a': Lago at LAGO_API_BASE" in finished.stderr
     assert "Made: 2 of 4." in finished.stdout
     assert [one["external_id"] for one in api.list("subscriptions")] == ["b"]
+    unasked = run(environ, "setup", "--plan", "other", "--json")
+    assert (unasked.returncode, only_object(unasked)["made"]) == (1, 0)
+    assert "Add --yes" in only_object(unasked)["error"]
     lago.refuse()
     finished = run(environ, "setup", "--json")
     assert finished.returncode == only_object(finished)["exit_code"] == 1
@@ -244,6 +247,13 @@ def test_a_period_begins_where_the_customer_is(proxy_db: Database, lago: Sandbox
     [made] = api.list("subscriptions")
     began = datetime.fromisoformat(made["started_at"]).astimezone(ZoneInfo("Asia/Kolkata"))
     assert (began.day, began.hour, began.minute) == (1, 0, 0)
+
+    lago.permissions(organization=["write"])
+    proxy_db.insert(spend_row(end_user="nobody knows"))
+    assert run(settings(proxy_db, lago), "setup", "--customers", "--yes").returncode in {0, 3}
+    [made] = [one for one in api.list("subscriptions") if one["external_id"] == "nobody knows"]
+    began = datetime.fromisoformat(made["started_at"]).astimezone(timezone(timedelta(hours=14)))
+    assert (began.day, began.hour, began.minute) == (1, 0, 0), "where the month begins first"
 
 
 def test_a_person_at_a_terminal_is_asked(proxy_db: Database, lago: Sandbox, api: Api) -> None:
