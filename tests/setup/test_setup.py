@@ -195,15 +195,18 @@ def test_whose_usage_can_not_be_billed_is_said(proxy_db: Database, lago: Sandbox
     assert "2 USD with all that is older" in for_people.stderr
 
 
-@pytest.mark.parametrize("kind", ["file", "table"])
+@pytest.mark.no_ledger
+@pytest.mark.parametrize("kind", ["a file", "a table beside a ledger that is yet to be made elsewhere"])
 def test_subscriptions_are_called_as_the_mapping_says(
-    proxy_db: Database, lago: Sandbox, api: Api, tmp_path: Path, kind: str
+    proxy_db: Database, empty_db: Database, lago: Sandbox, api: Api, tmp_path: Path, kind: str
 ) -> None:
     file = tmp_path / "customers.csv"
     file.write_text("customer,subscription\na,both\nb,both\nc,sub_c\n")
     rows = "VALUES ('a', 'both'), ('b', 'both'), ('c', 'sub_c')"
-    proxy_db.fetch(f"CREATE TABLE mine AS SELECT * FROM ({rows}) AS mine (customer, subscription)")
-    environ = settings(proxy_db, lago, RECONCILE_MAPPING=str(file) if kind == "file" else "table:public.mine")
+    empty_db.fetch(f"CREATE TABLE mine AS SELECT * FROM ({rows}) AS mine (customer, subscription)")
+    elsewhere = {"RECONCILE_LEDGER_URL": empty_db.url, "RECONCILE_MAPPING": "table:public.mine"}
+    here = {"DATABASE_URL": f"{proxy_db.url}?connection_limit=1", "RECONCILE_MAPPING": str(file)}
+    environ = settings(proxy_db, lago, **(here if kind == "a file" else elsewhere))
     proxy_db.insert(*(spend_row(end_user=name, spend=1.5) for name in "abcd"))
     finished = run(environ, "setup", "--customers", "--yes")
     assert finished.returncode == 3
