@@ -1,9 +1,8 @@
 """Rows that are read at once and told later: no transaction waits for a reader that pauses, and memory stays flat."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from tempfile import SpooledTemporaryFile
-from typing import IO, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -22,25 +21,24 @@ def kept(rows: Iterable[Row], kind: type[Row]) -> Iterator[Row]:
     Raises:
         ReconcileError: many find no room in the folder for temporary files.
     """
-    with ExitStack() as stack:
-        file = stack.enter_context(SpooledTemporaryFile(IN_MEMORY))
+    reading = _reading(rows, kind)
+    next(reading)
+    return reading
+
+
+def _reading(rows: Iterable[Row], kind: type[Row]) -> Iterator[Any]:
+    """First nothing, once all is read; then the rows. Whoever leaves some unread leaves no file open."""
+    with SpooledTemporaryFile(IN_MEMORY) as file:
         try:
             for row in rows:
                 file.write(msgspec.json.encode(row) + b"\n")
-            is_empty = not file.tell()
             file.seek(0)
         except OSError as error:
             raise ReconcileError(
                 f"The list can't be kept in a temporary file ({error.strerror}): make room for it, or name another "
                 "folder in TMPDIR."
             ) from error
-        if is_empty:
-            return iter(())
-        stack.pop_all()  # who reads it closes it
-    return _read(file, msgspec.json.Decoder(kind))
-
-
-def _read(file: IO[bytes], decoder: "msgspec.json.Decoder[Row]") -> Iterator[Row]:
-    with file:
+        yield None
+        decoder = msgspec.json.Decoder(kind)
         for line in file:
             yield decoder.decode(line)
