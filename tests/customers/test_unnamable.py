@@ -12,7 +12,7 @@ from tests.conftest import Database, spend_row
 from tests.looks.conftest import window
 from tests.support import assert_exact, counted, environment, reconcile
 
-HUGE = 30_000_000
+HUGE = 90_000_000
 
 
 def test_a_name_of_many_megabytes_is_suspect(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
