@@ -18,9 +18,10 @@ from reconciler.ledger.store import open_ledger
 from reconciler.model.money import total
 from reconciler.model.terms import Stretch
 from reconciler.report import events
+from reconciler.report.bucket import SpendRow, Told
 from reconciler.report.events import Event
 from reconciler.report.kept import kept
-from reconciler.report.statement import Figures, SpendRow, Told
+from reconciler.report.statement import Figures
 from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
 

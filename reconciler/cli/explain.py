@@ -52,6 +52,7 @@ def explain(
         from reconciler.cli.show import statement as show
         from reconciler.model.errors import UsageError
         from reconciler.model.when import parse_when
+        from reconciler.report import bucket
         from reconciler.report import statement as report
         from reconciler.verify.explain import Explanation
 
@@ -67,7 +68,7 @@ def explain(
         if event is not None:
             told = bucket_rows.tell(settings, customer, event)
             if csv is not None:
-                _write(csv, report.ROW_COLUMNS, (each.as_json() for each in told.rows))
+                _write(csv, bucket.COLUMNS, (each.as_json() for each in told.rows))
             elif as_json:
                 terminal.json_streamed(told.as_json())
             else:

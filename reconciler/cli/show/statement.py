@@ -7,8 +7,9 @@ from reconciler.cli import terminal
 from reconciler.cli.terminal import Row
 from reconciler.model.money import plain, usd
 from reconciler.model.words import count, minute, moment
+from reconciler.report.bucket import SpendRow, Told
 from reconciler.report.events import Event
-from reconciler.report.statement import Counted, Figures, Line, SpendRow, Statement, Told
+from reconciler.report.statement import Counted, Figures, Line, Statement
 
 _ID = 15
 """So much of an event's id is shown: a beginning is enough for every command."""
