@@ -96,17 +96,17 @@ class Steps:
 
     @property
     def distinct(self) -> Sequence[Step]:
-        """The steps between which what lasts differs, in the order they were taken.
+        """The steps before or after which what lasts differs, in the order they were taken.
 
-        That is the first and the last of each name, right after something lasts, and one statement in the middle of
-        each transaction: wherever in it a crash falls, before its commit too, Postgres rolls it back.
+        That is the first of each name, the last one too right after something lasts, and one statement in the middle of
+        each transaction: wherever in it a crash falls, Postgres rolls it back. What only asks leaves nothing behind.
         """
         few = {
             step
             for step in self.taken
-            if step.kind in LASTING | {"copy"}
+            if step.kind != "statement"
             and not step.asks
-            and step.number in {1, self._numbers[step.kind, step.name]}
+            and step.number in ({1, self._numbers[step.kind, step.name]} if step.kind in LASTING else {1})
         }
         few.update(self._middles.values())
         return [step for step in self.taken if step in few]
