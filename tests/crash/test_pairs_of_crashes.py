@@ -34,7 +34,7 @@ def test_any_two_crashes_leave_the_bill_exact(scene: Scene, prepare: Prepare) ->
     steps = [str(step) for step in worth_a_crash(run())]
     assert len(steps) > 15
     pairs = list(itertools.product(steps, repeat=2))
-    for pair in chosen(pairs, most=16):
+    for pair in chosen(pairs, most=12):
         scene.restore()
         for step in pair:
             try:

@@ -157,4 +157,4 @@ def test_any_order_is_exact(proxy_db: Database, lago: Sandbox, databases: str) -
 @pytest.mark.parametrize("databases", ["one", "two"])
 def test_any_long_order_is_exact(proxy_db: Database, lago: Sandbox, databases: str) -> None:
     with new_database(proxy_db.server) as other:
-        play(proxy_db, lago, other if databases == "two" else proxy_db, examples=8, steps=20)
+        play(proxy_db, lago, other if databases == "two" else proxy_db, examples=5, steps=20)

@@ -236,4 +236,4 @@ def test_whatever_is_deleted_and_copied_for_long_lago_holds_what_the_table_said(
     proxy_db: Database, lago: Sandbox, databases: str
 ) -> None:
     with new_database(proxy_db.server) as other:
-        play(proxy_db, lago, other if databases == "two" else proxy_db, examples=8, steps=25)
+        play(proxy_db, lago, other if databases == "two" else proxy_db, examples=5, steps=25)
