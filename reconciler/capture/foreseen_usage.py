@@ -1,7 +1,7 @@
-"""Whose usage a pass would plan, for a dry run: by subscription."""
+"""Whose usage a pass would plan, for a dry run: by subscription and model."""
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -10,9 +10,7 @@ from sqlalchemy import Connection
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.model.terms import Stretch
-from reconciler.report.foreseen import Usage
-
-_ALL: dict[str, Any] = {"subscriptions": None, "moments": None}
+from reconciler.report.usage import Slice, Usage
 
 
 class ForeseenUsage:
@@ -28,31 +26,31 @@ class ForeseenUsage:
         self._comparison = comparison
         self._chunks = chunks
         self._seen: list[Stretch] = []
-        self.usage: dict[str, Usage] = {}
+        self.used: dict[str, dict[str, Usage]] = defaultdict(dict)
         """All of it."""
 
     def see(self, connection: Connection, chunk: Stretch, given: Mapping[str, Any]) -> None:
         """Take in a chunk that the comparison has brought; `given` are its values."""
-        _add(self.usage, self._comparison.ask(connection, "capture/foreseen", {**given, **_ALL}, dict_row))
+        for row in self._comparison.ask(connection, "capture/foreseen", given, dict_row):
+            models, model = self.used[row.pop("subscription")], row.pop("model")
+            models[model] = models.get(model, Usage()).and_(Usage(**row))
         self._seen.append(chunk)
 
-    def before(self, moments: Mapping[str, datetime]) -> dict[str, Usage]:
-        """That of some subscriptions whose events are older than a moment each: read again, up to the last moment.
+    def within(self, slices: Sequence[Slice]) -> list[Usage]:
+        """How much of it lies in each slice: read again, only where slices are.
 
         Raises:
             NoTurnError: another pass has the meter's turn.
         """
-        found: dict[str, Usage] = {}
-        last = max(moments.values(), default=None)
-        given = {"subscriptions": list(moments), "moments": list(moments.values())}
+        found = [Usage() for _ in slices]
+        names, since, until = (list(each) for each in zip(*slices, strict=True)) if slices else ([], [], [])
+        given = {"names": names, "slices_since": since, "slices_until": until}
         for seen in self._seen:
-            if last is not None and seen.since < last:
-                for _, rows in self._chunks.compared(self._comparison, "capture/foreseen", seen, dict_row, given):
-                    _add(found, rows)
+            if any(one.since < seen.until and seen.since < one.until for one in slices):
+                for _, rows in self._chunks.compared(
+                    self._comparison, "capture/foreseen_slices", seen, dict_row, given
+                ):
+                    for row in rows:
+                        number = row.pop("number") - 1
+                        found[number] = found[number].and_(Usage(**row))
         return found
-
-
-def _add(usage: dict[str, Usage], rows: Iterable[dict[str, Any]]) -> None:
-    for row in rows:
-        name = row.pop("subscription")
-        usage[name] = usage.get(name, Usage()).and_(Usage(**row))

@@ -3,11 +3,12 @@
 It is read day by day: one statement may sum no more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg.rows import namedtuple_row
+from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
 from reconciler.capture.source import Sight, Source, values
@@ -16,10 +17,8 @@ from reconciler.database.postgres import cursor, execute
 from reconciler.database.statements import statement
 from reconciler.model import windows
 from reconciler.model.terms import Stretch
-from reconciler.report.foreseen import Usage
+from reconciler.report.usage import Slice, Usage, Used
 from reconciler.settings.meter import MeterSettings
-
-_ALL: dict[str, Any] = {"customers": None, "moments": None}
 
 
 class Seen:
@@ -38,35 +37,40 @@ class Seen:
         oldest = source.oldest_row(since)
         self._since = windows.floor(max(since, oldest or sight.now), meter.window)
 
-    def usage(self) -> tuple[dict[str, Usage], int]:
-        """Each customer's usage, and how often a name was too long for Lago."""
-        return self._read(self._sight.now, _ALL)
-
-    def before(self, moments: Mapping[str, datetime]) -> dict[str, Usage]:
-        """That part of some customers' usage whose events lie before a moment each."""
-        if not moments:
-            return {}
-        until = min(max(moments.values()), self._sight.now)
-        return self._read(until, {"customers": list(moments), "moments": list(moments.values())})[0]
-
-    def _read(self, until: datetime, asked: Mapping[str, Any]) -> tuple[dict[str, Usage], int]:
-        found: dict[str, Usage] = {}
+    def usage(self) -> tuple[Used, int]:
+        """Each customer's usage by model, and how many names are too long for Lago."""
+        found: dict[str, dict[str, Usage]] = defaultdict(dict)
         long: set[str] = set()
-        for stretch in self._days(until):
-            totals = self._source.totals(self._sight, stretch.terms)
-            whole = statement("capture/seen").format(totals=totals)
-            with self._source.transaction() as connection:
-                rows = cursor(connection, namedtuple_row).execute(whole, {**values(stretch), **asked}).fetchall()
-            for row in rows:
-                if row.too_long:
-                    long.add(row.customer)
-                    continue
-                usage = Usage(row.events, row.cost, row.first_window, row.last_window)
-                found[row.customer] = found.get(row.customer, Usage()).and_(usage)
+        for row in self._read("capture/seen", self._since, self._sight.now, {}):
+            customer, model = row.pop("customer"), row.pop("model")
+            if row.pop("too_long"):
+                long.add(customer)
+            else:
+                found[customer][model] = found[customer].get(model, Usage()).and_(Usage(**row))
         return found, len(long)
 
-    def _days(self, until: datetime) -> Iterator[Stretch]:
-        since = self._since
+    def within(self, slices: Sequence[Slice]) -> list[Usage]:
+        """How much of it lies in each slice; their names are customers."""
+        found = [Usage() for _ in slices]
+        if not slices:
+            return found
+        names, since, until = (list(each) for each in zip(*slices, strict=True))
+        begin, end = max(self._since, windows.floor(min(since), self._terms.window)), min(max(until), self._sight.now)
+        given = {"names": names, "slices_since": since, "slices_until": until}
+        for row in self._read("capture/seen_slices", begin, end, given):
+            number = row.pop("number") - 1
+            found[number] = found[number].and_(Usage(**row))
+        return found
+
+    def _read(self, name: str, since: datetime, until: datetime, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The rows of a statement, day by day."""
+        for stretch in self._days(since, until):
+            totals = self._source.totals(self._sight, stretch.terms)
+            whole = statement(name).format(totals=totals)
+            with self._source.transaction() as connection:
+                yield from cursor(connection, dict_row).execute(whole, {**values(stretch), **asked}).fetchall()
+
+    def _days(self, since: datetime, until: datetime) -> Iterator[Stretch]:
         while since < until:
             end = min(windows.floor(since, windows.DAY) + timedelta(days=1), until)
             yield Stretch(self._terms, since, end)

@@ -37,6 +37,8 @@ class Lagos:
         self._away: LagoAwayError | None = None
         self.organization: str | None = None
         """Lago's own id of the organization; None if it does not tell."""
+        self.zone: str | None = None
+        """In which its customers' days begin; None if it does not tell."""
 
     def ask(self) -> tuple[Store, bool]:
         """Which store Lago has, and whether it was away until now.
@@ -76,6 +78,7 @@ class Lagos:
         organization = self._lago.organization(careful=careful)
         store = self._lago.store(organization)
         self.organization = organization.id if organization else None
+        self.zone = organization.timezone if organization else None
         with self._ledger.transaction() as connection:
             lagos.has_store(connection, base, store)
         return store, careful

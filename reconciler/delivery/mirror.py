@@ -4,10 +4,10 @@ Facts: lago section 16, "Asking for subscriptions".
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -15,17 +15,15 @@ from sqlalchemy import ARRAY, ColumnElement, LargeBinary, any_, delete, literal,
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.database.postgres import execute
-from reconciler.delivery.spans import Subscription
+from reconciler.delivery.spans import Subscription, spans_of
+from reconciler.delivery.telling import ONE_BY_ONE, Telling, Told
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
-from reconciler.lago.sentences import CantBeAskedError
+from reconciler.lago.subscriptions import read, storable
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError
-
-ONE_BY_ONE = 10
-"""So many unknown subscriptions are asked for one by one; for more, all are listed."""
 
 ASKED_AGAIN_AFTER = timedelta(minutes=10)
 """So long after the last question it is asked whether usage that was sent without a subscription has one now."""
@@ -33,10 +31,6 @@ ASKED_AGAIN_AFTER = timedelta(minutes=10)
 _INVOICES = 100
 _NONE_IS_GOOD_FOR = timedelta(hours=1)
 _MOMENT = timedelta(minutes=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-Told = dict[str, list[Thing]]
-"""What Lago tells of some external ids."""
 
 table = tables.subscription
 
@@ -65,6 +59,7 @@ class Mirror:
         """Gather what statements that read the mirror may name."""
         organization = self.organization or self.meter.organization or ""
         self.names = {"lago": self.lago.base, "organization": organization, "now": self.now}
+        self.telling = Telling(self.lago, self.ledger.stay)
         self.key = f"{self.lago.base} {organization} "
         """What an id is the SHA-256 of, with the external id behind it: raw text is in no B-tree."""
 
@@ -90,7 +85,7 @@ class Mirror:
         with self.ledger.transaction() as connection:
             row = insert(lagos).values(base=self.lago.base, invoices=seen)
             connection.execute(row.on_conflict_do_update(index_elements=["base"], set_={"invoices": seen}))
-            which = here if all_of_them else here & table.c.external_customer_id.in_(list(filter(_storable, names)))
+            which = here if all_of_them else here & table.c.external_customer_id.in_(list(filter(storable, names)))
             connection.execute(delete(table).where(which))
         self._seen = seen
 
@@ -142,17 +137,17 @@ class Mirror:
         with self.ledger.transaction() as connection:
             rows = connection.execute(select(table).where(_among(ids), table.c.good_until > self.now))
             for row in rows.mappings():
-                known[row["external_id"]] += _spans([dict(row)])
+                known[row["external_id"]] += spans_of([dict(row)])
         return known
 
     def ask(self, external_id: str) -> list[Subscription]:
         """The present or the last subscription of an external id, asked for now; nothing is kept."""
-        return _spans(self._rows(external_id, self._ask(external_id)))
+        return spans_of(self._rows(external_id, self.telling.ask(external_id)))
 
     def told(self, external_ids: Collection[str]) -> dict[str, list[Subscription]]:
         """What Lago tells of these now; nothing is kept. Whom Lago can't be asked for is left out."""
-        found = [each for some in self._tell(external_ids) for each in some.items()]
-        return {external_id: _spans(self._rows(external_id, told)) for external_id, told in found}
+        found = [each for some in self.telling.tell(external_ids) for each in some.items()]
+        return {external_id: spans_of(self._rows(external_id, told)) for external_id, told in found}
 
     def all_of(self, external_id: str, customer: str) -> list[Subscription]:
         """All subscriptions that an external id has and had, asked for now and kept."""
@@ -160,55 +155,19 @@ class Mirror:
             self._customers[customer] = [one for page in self.lago.subscriptions(customer=customer) for one in page]
         found = [one for one in self._customers[customer] if one.get("external_id") == external_id]
         self._keep({external_id: found})
-        return _spans(self._rows(external_id, found))
+        return spans_of(self._rows(external_id, found))
 
     def _learn(self, external_ids: Collection[str]) -> None:
-        for told in self._tell(external_ids):
+        for told in self.telling.tell(external_ids):
             self._keep(told)
-
-    def _tell(self, external_ids: Collection[str]) -> Iterator[Told]:
-        """What Lago tells of these, some at a time. For many all are listed; a name that no list has is nobody's.
-
-        Few are asked for one by one; one about which Lago or a gateway always fails keeps no other waiting. A dry
-        ledger's transaction stays open, however long it takes.
-        """
-        left, are_listed = dict.fromkeys(external_ids), len(external_ids) > ONE_BY_ONE
-        for status in ("active", "terminated"):
-            for page in self.lago.subscriptions(status) if len(left) > ONE_BY_ONE else ():
-                found: Told = defaultdict(list)
-                for one in page:
-                    if (name := str(one.get("external_id"))) in left:
-                        found[name].append(one)
-                self.ledger.stay()
-                yield found
-                left = dict.fromkeys(left.keys() - found.keys())
-        if len(left) > ONE_BY_ONE:
-            yield {external_id: [] for external_id in left}
-            return
-        told = failed = 0
-        for external_id in left:
-            self.ledger.stay()
-            try:
-                with suppress(CantBeAskedError):
-                    yield {external_id: self._ask(external_id, is_active=not are_listed)}
-                told += 1
-            except LagoAwayError:
-                failed += 1
-                if not told and failed == min(len(left), 3):
-                    raise
-
-    def _ask(self, external_id: str, *, is_active: bool = True) -> list[Thing]:
-        found = self.lago.subscription(external_id) if is_active else None
-        found = found or self.lago.subscription(external_id, terminated=True)
-        return [found] if found else []
 
     def _keep(self, found: Told) -> None:
         """Keep what was told, unless another pass has learned meanwhile that spans have ended: then it may be old.
 
         One pass at a time: two that kept the same names, each in its own order, would lock each other out.
         """
-        storable = [(external_id, told) for external_id, told in found.items() if _storable(external_id)]
-        rows = [row for external_id, told in storable for row in self._rows(external_id, told)]
+        kept = [(external_id, told) for external_id, told in found.items() if storable(external_id)]
+        rows = [row for external_id, told in kept for row in self._rows(external_id, told)]
         lagos = tables.lago
         with self.ledger.transaction() as connection:
             known = select(lagos.c.invoices).where(lagos.c.base == self.lago.base).with_for_update()
@@ -226,9 +185,9 @@ class Mirror:
             "asked_at": self.now,
         }
         rows: list[dict[str, Any]] = [
-            fixed | _read(one) for one in told if one.get("status") in {"active", "terminated"}
+            fixed | read(one) for one in told if one.get("status") in {"active", "terminated"}
         ]
-        rows = rows or [fixed | _read({"status": "none"})]
+        rows = rows or [fixed | read({"status": "none"})]
         ends = [row["period_ends_at"] or self.now for row in rows if row["status"] == "active"]
         good_until = self.now + (_MOMENT if ends else _NONE_IS_GOOD_FOR)
         good_until = max(good_until, min(ends, default=self.now) + timedelta(seconds=1))
@@ -241,53 +200,3 @@ class Mirror:
 def _among(ids: Iterable[bytes]) -> ColumnElement[bool]:
     """Whether a row is of one of these: one parameter, as Postgres takes 65,535 at most."""
     return table.c.id == any_(literal(list(ids), ARRAY(LargeBinary)))
-
-
-def _spans(rows: Iterable[Mapping[str, Any]]) -> list[Subscription]:
-    """Rows of the table as the verdict takes them."""
-    return [
-        Subscription(
-            created_at=row["created_at"],
-            started_at=row["started_at"],
-            ended_at=row["ended_at"],
-            period_started_at=row["period_started_at"],
-            period_ends_at=row["period_ends_at"],
-            end_is_billed=row["on_termination_invoice"] != "skip",
-            customer=row["external_customer_id"],
-        )
-        for row in rows
-        if row["status"] != "none"
-    ]
-
-
-def lagos_time(value: object) -> datetime | None:
-    """A time of Lago's, in UTC; None if it is none."""
-    try:
-        return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None
-
-
-def _read(told: Mapping[str, Any]) -> dict[str, Any]:
-    started_at = lagos_time(told.get("started_at")) or _EPOCH
-    ended = told.get("status") == "terminated"
-    return {
-        "status": told["status"],
-        "lago_id": _text(told.get("lago_id")),
-        "external_customer_id": _text(told.get("external_customer_id")),
-        "created_at": lagos_time(told.get("created_at")) or started_at,
-        "started_at": started_at,
-        "ended_at": (lagos_time(told.get("terminated_at")) or started_at) if ended else None,
-        "period_started_at": lagos_time(told.get("current_billing_period_started_at")),
-        "period_ends_at": lagos_time(told.get("current_billing_period_ending_at")),
-        "on_termination_invoice": _text(told.get("on_termination_invoice")),
-    }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and _storable(value) else None
-
-
-def _storable(name: str) -> bool:
-    """Whether Postgres can hold it: no NUL, no half surrogate pair."""
-    return "\x00" not in name and name.encode("utf-8", "replace").decode() == name

@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
-from reconciler.delivery.mirror import Mirror, lagos_time
+from reconciler.delivery.invoices import Invoices
+from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.spans import Billed, Subscription, first_sure_stamp, judge
-from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, together
 from reconciler.ledger.outbox import split
@@ -70,7 +70,11 @@ class Periods:
     warnings: list[str] = field(default_factory=list)
     are_mirrored: bool = False
     _known: dict[str, tuple[list[Subscription], list[Billed] | None] | None] = field(default_factory=dict)
-    _invoices: dict[str, Thing | None] = field(default_factory=dict)
+    _invoices: Invoices = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Ask for no invoice yet."""
+        self._invoices = Invoices(self.mirror.lago)
 
     def settle(self, done: Delivered) -> list[int]:
         """Hold, move or let go the planned batches, and those held for a closed period.
@@ -150,25 +154,11 @@ class Periods:
             return None
 
     def _billed(self, customer: str, external_id: str) -> list[Billed] | None:
-        billed = []
         try:
-            for period in self.mirror.lago.past_usage(customer, external_id):
-                since, until = lagos_time(period.get("from_datetime")), lagos_time(period.get("to_datetime"))
-                if since is not None and until is not None:
-                    invoice = self._invoice(period.get("lago_invoice_id")) or {}
-                    status = str(invoice["status"]) if invoice.get("status") else None
-                    billed.append(Billed(since, until, status, str(invoice.get("number"))[:100]))
+            return self._invoices.billed(customer, external_id)
         except NotPermittedError as error:
             self.warn(error, SENT_AS_WELL)
             return None
-        return billed
-
-    def _invoice(self, lago_id: object) -> Thing | None:
-        if not isinstance(lago_id, str):
-            return None
-        if lago_id not in self._invoices:
-            self._invoices[lago_id] = self.mirror.lago.invoice(lago_id)
-        return self._invoices[lago_id]
 
     def _fate(self, row: Doubtful) -> Fate:
         known = self._known.get(row.external_id)
@@ -204,10 +194,7 @@ class Periods:
 
     def warn(self, error: NotPermittedError, means: str) -> None:
         """Note what can't be known since the key may not read it, and what that means."""
-        sentence = (
-            f"The API key may not read Lago's {error.resource.replace('_', ' ')}s: {means}. "
-            f"Give it the permission to read {error.resource} to have that told."
-        )
+        sentence = error.unknown(means)
         if sentence not in self.warnings:
             self.warnings.append(sentence)
 

@@ -4,11 +4,14 @@ Design, section 7, "Periods". One external id may have had several: an upgrade e
 Facts: lago sections 4 and 16.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-_SECOND = timedelta(seconds=1)
+SECOND = timedelta(seconds=1)
+"""So much an end may hide."""
+
 _MILLISECOND = timedelta(milliseconds=1)
 _QUARTER = timedelta(milliseconds=250)
 
@@ -39,6 +42,23 @@ class Subscription:
     def present_since(self) -> datetime:
         """From when on usage lies in its present period; an active one's."""
         return max(self.started_at, self.period_started_at or self.started_at)
+
+
+def spans_of(rows: Iterable[Mapping[str, Any]]) -> list[Subscription]:
+    """Subscriptions that have begun, of values as the ledger keeps them; one row may say that there is none."""
+    return [
+        Subscription(
+            created_at=row["created_at"],
+            started_at=row["started_at"],
+            ended_at=row["ended_at"],
+            period_started_at=row["period_started_at"],
+            period_ends_at=row["period_ends_at"],
+            end_is_billed=row["on_termination_invoice"] != "skip",
+            customer=row["external_customer_id"],
+        )
+        for row in rows
+        if row["status"] != "none"
+    ]
 
 
 @dataclass(frozen=True)
@@ -88,22 +108,18 @@ def judge(at: datetime, subscriptions: Sequence[Subscription], billed: Sequence[
         return SEND  # it counts once there is one that reaches back
     if is_present(at, subscriptions):
         return SEND
-    # An end hides its milliseconds: until the next second, or the next one's begin, it may not have come.
-    lived = [
-        one for one in subscriptions if one.started_at <= at and not (one.ended_at and at >= one.ended_at + _SECOND)
-    ]
-    if not lived:
+    holder = living(at, subscriptions)
+    if holder is None:
         return _of_no_one(at, subscriptions)
-    holder = max(lived, key=lambda one: one.started_at)
     if billed is None:
         return SEND
     own = [
         one
         for one in billed
-        if one.until >= holder.started_at - _SECOND and (holder.ended_at is None or one.since < holder.ended_at)
+        if one.until >= holder.started_at - SECOND and (holder.ended_at is None or one.since < holder.ended_at)
     ]
     for period in sorted(own, key=lambda one: one.since, reverse=True):
-        if period.since <= at < period.until + _SECOND:
+        if period.since <= at < period.until + SECOND:
             return _of_invoice(period)
     if any(period.since > at for period in own):
         return Verdict(goes=False, words="a later period has its invoice, so that no invoice of this one will come")
@@ -113,6 +129,31 @@ def judge(at: datetime, subscriptions: Sequence[Subscription], billed: Sequence[
 def is_present(at: datetime, subscriptions: Sequence[Subscription]) -> bool:
     """Whether a moment lies in the present period of an active subscription."""
     return any(one.ended_at is None and one.present_since <= at for one in subscriptions)
+
+
+def living(at: datetime, subscriptions: Sequence[Subscription]) -> Subscription | None:
+    """The subscription that lived at a moment, the latest of several; None if none did."""
+    # An end hides its milliseconds: until the next second, or the next one's begin, it may not have come.
+    lived = [
+        one for one in subscriptions if one.started_at <= at and not (one.ended_at and at >= one.ended_at + SECOND)
+    ]
+    return max(lived, key=lambda one: one.started_at, default=None)
+
+
+def is_replaced(end: datetime, subscriptions: Sequence[Subscription]) -> bool:
+    """Whether another subscription began at that end: an upgrade, which is billed whatever was said of the end."""
+    return any(end <= one.started_at < end + SECOND for one in subscriptions)
+
+
+def last_period_since(active: Subscription) -> datetime | None:
+    """From when on a moment is in the period before the present one, if that ended after the subscription was made.
+
+    Periods of a kind differ in length by less than a tenth (28 and 31 days).
+    """
+    start, end = active.period_started_at, active.period_ends_at
+    if active.ended_at or start is None or end is None or active.created_at >= start:
+        return None
+    return start - (end - start) * 9 / 10
 
 
 def first_sure_stamp(subscriptions: Sequence[Subscription]) -> str | None:
@@ -156,31 +197,16 @@ def _of_invoice(period: Billed) -> Verdict:
 
 def _of_late_biller(at: datetime, holder: Subscription, subscriptions: Sequence[Subscription]) -> Verdict:
     """The span is over and has no invoice: either the biller is late, or none will come."""
-    if holder.ended_at is not None and not (holder.end_is_billed or _is_replaced(holder.ended_at, subscriptions)):
+    if holder.ended_at is not None and not (holder.end_is_billed or is_replaced(holder.ended_at, subscriptions)):
         return Verdict(goes=False, words=f"its subscription ended {_shown(holder.ended_at)} and no invoice will come")
-    if holder.created_at <= at or _is_last_period(at, holder):
+    last_period = last_period_since(holder)
+    if holder.created_at <= at or (last_period is not None and at >= last_period):
         return SEND
     return Verdict(
         goes=False,
         words=f"usage before its subscription was made ({_shown(holder.created_at)}): dated back, so that no invoice "
         "covers it",
     )
-
-
-def _is_replaced(end: datetime, subscriptions: Sequence[Subscription]) -> bool:
-    """Whether another subscription began at that end: an upgrade is billed whatever was said of the end."""
-    return any(end <= one.started_at < end + _SECOND for one in subscriptions)
-
-
-def _is_last_period(at: datetime, active: Subscription) -> bool:
-    """Whether a moment lies in the period before the present one, and that ended after the subscription was made.
-
-    Periods of a kind differ in length by less than a tenth (28 and 31 days).
-    """
-    start, end = active.period_started_at, active.period_ends_at
-    if active.ended_at or start is None or end is None or active.created_at >= start:
-        return False
-    return at >= start - (end - start) * 9 / 10
 
 
 def _shown(moment: datetime) -> str:

@@ -160,6 +160,10 @@ class Lago:
         answer = self._questions.ask(Question(f"customers/{encoded(external_id)}", {}, {"customer_not_found"}, about))
         return None if answer is None else self._questions.thing("customer", answer)
 
+    def customers(self) -> Iterator[list[Thing]]:
+        """Pages of all customers."""
+        return (page.things for page in self._questions.pages("customers", Question("customers")))
+
     def invoice(self, lago_id: str) -> Thing | None:
         """The invoice of that id of Lago's, None if there is none."""
         return self._questions.one("invoice", lago_id)

@@ -17,6 +17,13 @@ class NotPermittedError(LagoError):
         super().__init__(sentence)
         self.resource = resource
 
+    def unknown(self, means: str) -> str:
+        """A warning: what it means that this is not known, a clause, and which permission would tell."""
+        return (
+            f"The API key may not read Lago's {self.resource.replace('_', ' ')}s: {means}. "
+            f"Give it the permission to read {self.resource} to have that told."
+        )
+
 
 class NotMadeError(LagoError):
     """Lago refuses one thing that it was to make; it may make others."""

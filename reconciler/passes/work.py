@@ -93,9 +93,9 @@ class Work:
 
     def _foresee(self, foresight: Foresight, meter: Meter, planned: ForeseenUsage, *, adopt: bool) -> None:
         self.summary.foreseen = foresight.foresee(
-            self.wanted, meter, planned.usage, planned.before, self.sight.now, adopt=adopt
+            self.wanted, meter, planned.used, planned.within, self.sight.now, adopt=adopt
         )
-        self.summary.warnings = self.summary.warnings + self.summary.foreseen.warnings
+        self.summary.warnings = self.summary.warnings + self.summary.foreseen.outlook.untold
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
         if span is not None:

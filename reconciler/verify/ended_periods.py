@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from reconciler.delivery.mirror import lagos_time
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
+from reconciler.lago.subscriptions import lagos_time
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import total

@@ -1,18 +1,16 @@
--- foreseen: what a pass would plan in [since, until), by subscription.
+-- foreseen: what a pass would plan in [since, until), by subscription and model.
 --
--- Reads   what differs (compared.sql): run it where that is undone. Arrays of subscriptions and moments, if they are not
---         NULL, leave only the usage of these subscriptions whose events are older than that.
--- Returns one row a subscription: how many events, their cost, the first and the last window.
-WITH {compared}, bound AS MATERIALIZED (
-    SELECT subscription, moment
-    FROM unnest(%(subscriptions)s::text[], %(moments)s::timestamptz[]) AS given (subscription, moment)
-)
-SELECT delta.subscription,
+-- Reads   what differs (compared.sql): run it where that is undone.
+-- Returns one row a subscription and model: how many events, their cost and tokens, the first and the last window.
+WITH {compared}
+SELECT subscription,
+       model,
        count(*) AS events,
        sum(cost) AS cost,
+       sum(input_tokens)::bigint AS input_tokens,
+       sum(output_tokens)::bigint AS output_tokens,
        min(window_start) AS first_window,
        max(window_start) AS last_window
-FROM delta LEFT JOIN bound ON bound.subscription = delta.subscription
+FROM delta
 WHERE fate = 'plan'
-  AND (%(subscriptions)s::text[] IS NULL OR window_start + %(length)s::interval <= bound.moment)
-GROUP BY delta.subscription
+GROUP BY subscription, model

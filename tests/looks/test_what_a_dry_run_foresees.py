@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection
 
 from reconciler.capture.bring import Bringer
-from reconciler.delivery.mirror import ONE_BY_ONE
+from reconciler.delivery.telling import ONE_BY_ONE
 from reconciler.model.terms import Stretch
 from reconciler.report.foreseen import takes
 from reconciler.sandbox import Sandbox
@@ -98,20 +98,17 @@ def test_unmapped_and_unsubscribed_and_late_usage_is_told_with_names(
     assert (meter["events_planned"], meter["unmapped_buckets"]) == (3, 1)
     seen = meter["foreseen"]
     assert (seen["events_to_send"], seen["seconds"]) == (3, 0.4)
-    assert seen["unsubscribed"]["largest"] == [{"external_id": "nobody", "events": 1, "cost": "0.25"}]
-    assert seen["closed_period"] == {
-        "subscriptions": 1,
-        "events": 1,
-        "cost": "0.5",
-        "largest": [{"external_id": "acme", "events": 1, "cost": "0.5"}],
-    }
+    assert [(one["kind"], one["events"], one["cost"], one["largest"]) for one in seen["unbillable"]] == [
+        ("no subscription", 1, "0.25", [{"external_id": "nobody", "events": 1, "cost": "0.25"}]),
+        ("closed period", 1, "0.5", [{"external_id": "acme", "events": 1, "cost": "0.5"}]),
+    ]
     shown = run(environ, *arguments)
     assert shown.returncode == 0
     for line in (
         "  1 bucket without a subscription (4.00 USD): `reconcile customers --unmapped`",
         "  would send 3 events, which takes Lago about 0.4 s",
-        "  1 event (0.25 USD) without a subscription in Lago, counted once there is one that reaches back: nobody",
-        "  1 event (0.50 USD) from before the present billing period, held unless a draft invoice takes it",
+        "  1 event (0.25 USD) without a subscription in Lago: nobody (0.25 USD). Make one of that external id that",
+        "  1 event (0.50 USD) from before the present billing period: acme (0.50 USD). Of acme: its billing ",
     ):
         assert line in shown.stdout
 
@@ -144,7 +141,9 @@ def test_the_source_is_read_once_and_again_only_where_usage_is_late(
     read.clear()
     would = reconcile(environ, since=since, dry_run=True)
     assert would.foreseen is not None
-    assert [usage.cost for usage in would.foreseen.closed.values()] == [Decimal("0.5")]
+    assert [(one.kind, one.usage.cost) for one in would.foreseen.outlook.unbillable] == [
+        ("closed period", Decimal("0.5"))
+    ]
     assert again()
     assert all(each.since < now().replace(day=1, hour=0, minute=0) for each in again())
 
@@ -156,7 +155,7 @@ def test_a_lago_that_lists_its_subscriptions_for_long_ends_no_dry_run(proxy_db: 
     environ = environment(proxy_db, lago, RECONCILE_STATEMENT_TIMEOUT="1s")
     would = reconcile(environ, since="2h", dry_run=True, limits=replace(QUICK, idle=1.0))
     assert would.foreseen is not None
-    assert len(would.foreseen.unsubscribed) == ONE_BY_ONE + 1
+    assert [len(one.whose) for one in would.foreseen.outlook.unbillable] == [ONE_BY_ONE + 1]
 
 
 def test_usage_from_before_a_subscription_of_today_is_told_with_whose_it_is_and_held_with_the_cure(
@@ -168,9 +167,9 @@ def test_usage_from_before_a_subscription_of_today_is_told_with_whose_it_is_and_
     environ = environment(proxy_db, billing.lago)
     since = f"{a_month_ago:%Y-%m-%d}"
     shown = run(environ, "--dry-run", "--since", since).stdout
-    [line] = [line for line in shown.splitlines() if "from before the present billing period" in line]
-    assert line.startswith("  1 event (0.50 USD) from before the present billing period, held unless ")
-    assert line.endswith(": acme (0.50 USD)")
+    [line] = [line for line in shown.splitlines() if "from before a subscription began" in line]
+    assert line.startswith("  1 event (0.50 USD) from before a subscription began: acme (0.50 USD). ")
+    assert "`reconcile held release --all --move`" in line
 
     done = run(environ, "--since", since)
     assert done.returncode == 3

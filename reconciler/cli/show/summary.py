@@ -5,17 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.cli import terminal
 from reconciler.model.money import usd
-from reconciler.model.visible import brief
 from reconciler.model.words import count, length, moment
-from reconciler.report.foreseen import NAMED, Foreseen, largest, whole
+from reconciler.report.foreseen import Foreseen
 from reconciler.report.summary import Summary
 
-_UNSUBSCRIBED = "without a subscription in Lago, counted once there is one that reaches back"
 _SENT_ALL_THE_SAME = "sent for names that have no subscription in Lago"
-_CLOSED = (
-    "from before the present billing period, held unless a draft invoice takes it (RECONCILE_CLOSED_PERIOD=move bills "
-    "it in the present one)"
-)
 
 
 def summary(done: Summary, *, to_stderr: bool) -> None:
@@ -85,16 +79,11 @@ def _foreseen(seen: Foreseen) -> Iterator[tuple[str, str]]:
     """What a real run would meet in Lago."""
     if seen.events:
         yield f"  would send {count(seen.events, 'event')}, which takes Lago about {length(seen.takes)}", ""
-    for usage, what in ((seen.unsubscribed, _UNSUBSCRIBED), (seen.closed, _CLOSED)):
-        if usage:
-            all_of_it = whole(usage)
-            names = ", ".join(f"{brief(name, 100)} ({usd(each.cost)} USD)" for name, each in largest(usage))
-            more = f", and {count(len(usage) - NAMED, 'other')}" if len(usage) > NAMED else ""
-            events = f"{count(all_of_it.events, 'event')} ({usd(all_of_it.cost)} USD)"
-            yield f"  {events} {what}: {names}{more}", terminal.LOOK
-    if seen.unknown:
-        unknown = count(seen.unknown, "subscription")
-        yield f"  {unknown}: Lago can't be asked, so whether their periods are closed is not known", terminal.LOOK
+    for one in seen.outlook.unbillable:
+        yield f"  {one.sentence}", "" if one.is_on_purpose else terminal.LOOK
+    if seen.outlook.unknown:
+        unknown = count(seen.outlook.unknown, "subscription")
+        yield f"  {unknown}: Lago can't be asked, so whether their usage is billed is not known", terminal.LOOK
 
 
 def _unbilled(done: Summary) -> Iterator[str]:

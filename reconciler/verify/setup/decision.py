@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from reconciler.delivery.billable.metric import COST, metric_fault
 from reconciler.model.money import plain
-from reconciler.verify.setup.offer import COST, Counted, Offer
+from reconciler.verify.setup.offer import Counted, Offer
 
 Thing = Mapping[str, Any]
 
@@ -73,7 +74,7 @@ def see_metric(offer: Offer, one: Counted, found: Thing | None, todo: Todo) -> s
         return one.field or COST
     counts = found.get("field_name")
     fits = {one.field} if one.field else set(one.fields)
-    if fault := _fault(found, fits):
+    if fault := metric_fault(found, fits):
         todo.unfit.append(
             f"The metric {one.code!r} {fault}. {UNCHANGED}: mend it in Lago, or give the meter {one.meter!r} another "
             "LAGO_API_EVENT_CODE."
@@ -122,22 +123,6 @@ def plan_faults(offer: Offer, found: Thing) -> list[str]:
         for one in offer.counted
         if one.code not in charged
     ]
-
-
-def _fault(found: Thing, fits: set[str]) -> str | None:
-    """Why a metric would not count what our events hold, a phrase."""
-    counts = found.get("field_name")
-    if (aggregation := found.get("aggregation_type")) != "sum_agg":
-        return f"aggregates by {aggregation}, not by sum_agg: it would not add usage up"
-    if found.get("recurring"):
-        return "is recurring: it would bill usage again in each period"
-    if found.get("rounding_function"):
-        return f"rounds what it counts ({found['rounding_function']}), so it would not count what was used"
-    if found.get("expression"):
-        return None  # Lago computes the property itself
-    if counts not in fits:
-        return f"sums the property {counts!r}, not {' or '.join(sorted(fits))}"
-    return None
 
 
 def _other_prices(offer: Offer, counted: Mapping[str, str], found: Thing) -> list[str]:

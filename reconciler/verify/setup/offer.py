@@ -5,13 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from reconciler.delivery.billable.metric import CALLBACK, COST, measures
 from reconciler.model.errors import UsageError
 from reconciler.model.money import plain
 from reconciler.settings.meter import MeterSettings
 
-COST = "response_cost"
-DOCUMENTED = ("input_tokens", "output_tokens")
-CALLBACK = ("prompt_tokens", "completion_tokens", "total_tokens")
 MILLION = Decimal(1_000_000)
 
 PLAN = "llm"
@@ -129,7 +127,7 @@ def offer(
             meter=meter.name,
             code=meter.event_code,
             field=fields.get(meter.name, fields.get("")),
-            fields=_properties(meter),
+            fields=measures(meter),
             by_model=by_model and meter.model_column != "none",
             price=costs.get(meter.name, costs.get("")),
         )
@@ -146,11 +144,6 @@ def offer(
             )
     percent = None if markup is None else _number("--markup", markup, least=-100)
     return Offer(plan.strip(), tuple(counted.values()), percent)
-
-
-def _properties(meter: MeterSettings) -> tuple[str, ...]:
-    documented = DOCUMENTED if meter.properties != "callback" else ()
-    return (COST, *documented, *(CALLBACK if meter.properties != "documented" else ()))
 
 
 def _by_meter(option: str, texts: Sequence[str], meters: Sequence[MeterSettings]) -> dict[str, str]:

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import datetime, timedelta, timezone, tzinfo
 
 from reconciler.capture.source import open_source
+from reconciler.delivery.billable.zones import zone_of
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotMadeError
@@ -235,12 +235,9 @@ def _zone(name: object) -> tzinfo | None:
     """
     if not isinstance(name, str):
         return None
-    if name == "UTC":
-        return UTC  # also where no time zones are installed
-    try:
-        return ZoneInfo(name)
-    except (ValueError, OSError, LookupError):
+    if (zone := zone_of(name)) is None:
         raise ReconcileError(
             f"Lago has customers in the time zone {name[:100]!r}, which this machine does not know: install time "
             "zones, such as by `pip install tzdata`, and run `reconcile setup` again."
-        ) from None
+        )
+    return zone

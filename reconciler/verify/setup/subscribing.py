@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
 
-from reconciler.delivery.mirror import lagos_time
+from reconciler.lago.subscriptions import lagos_time
 from reconciler.model.money import plain
 from reconciler.model.visible import brief
 from reconciler.model.windows import utc_text
 from reconciler.model.words import minute
-from reconciler.report.foreseen import Usage
 from reconciler.report.summary import iso
+from reconciler.report.usage import Usage
 from reconciler.verify.setup.decision import UNCHANGED, Call, Thing
 
 LONGEST = 2704

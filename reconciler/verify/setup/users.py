@@ -10,9 +10,10 @@ from reconciler.capture.seen import Seen, subscriptions_of
 from reconciler.capture.source import Sight, Source
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import plain
+from reconciler.model.terms import BEGINNING
 from reconciler.model.visible import brief
 from reconciler.model.words import count
-from reconciler.report.foreseen import Usage, largest, whole
+from reconciler.report.usage import Slice, Usage, largest, together, whole
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
 from reconciler.verify.setup.subscribing import Wanted
@@ -55,15 +56,19 @@ class Users:
         """What lies before a moment of each subscription; of meters that see the same name, the most."""
         found: dict[str, Usage] = {}
         for seen, subscriptions in self._meters:
-            names = {customer: name for name in moments for customer in subscriptions.get(name, ())}
-            usage: dict[str, Usage] = {}
-            for customer, used in seen.before({customer: moments[name] for customer, name in names.items()}).items():
-                usage[names[customer]] = usage.get(names[customer], Usage()).and_(used)
+            slices = [
+                (name, Slice(customer, BEGINNING, moment))
+                for name, moment in moments.items()
+                for customer in subscriptions.get(name, ())
+            ]
+            read = seen.within([slice_ for _, slice_ in slices])
+            usage = together((name, used) for (name, _), used in zip(slices, read, strict=True) if used.events)
             found |= {name: used for name, used in usage.items() if name not in found or found[name].cost < used.cost}
         return found
 
     def _see(self, meter: MeterSettings, seen: Seen) -> _OfMeter:
-        usage, too_long = seen.usage()
+        by_model, too_long = seen.usage()
+        usage = {customer: whole(models) for customer, models in by_model.items()}
         with self._ledger.transaction() as connection:
             names = subscriptions_of(connection, meter, list(usage))
         customers: dict[str, dict[str, Usage]] = defaultdict(dict)

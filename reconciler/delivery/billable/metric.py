@@ -1,0 +1,51 @@
+"""Does a billable metric count what our events hold? Pure. Facts: lago section 6.3 and 7."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from reconciler.settings.meter import MeterSettings
+
+COST = "response_cost"
+DOCUMENTED = ("input_tokens", "output_tokens")
+CALLBACK = ("prompt_tokens", "completion_tokens", "total_tokens")
+REQUESTS = "requests"
+
+OF_INPUT = frozenset({"input_tokens", "prompt_tokens"})
+OF_OUTPUT = frozenset({"output_tokens", "completion_tokens"})
+
+
+def measures(meter: MeterSettings) -> tuple[str, ...]:
+    """The properties of a meter's events that say how much was used: its cost and tokens."""
+    documented = DOCUMENTED if meter.properties != "callback" else ()
+    return (COST, *documented, *(CALLBACK if meter.properties != "documented" else ()))
+
+
+def countable(meter: MeterSettings) -> set[str]:
+    """All properties of a meter's events that a metric may sum."""
+    return {*measures(meter), REQUESTS}
+
+
+def metric_fault(metric: Mapping[str, Any], fits: Collection[str]) -> str | None:
+    """Why a metric would not count our events as they are, a phrase; None if it does.
+
+    Args:
+        metric: as Lago shows it.
+        fits: the properties of which it may sum one.
+    """
+    counts = metric.get("field_name")
+    if (aggregation := metric.get("aggregation_type")) != "sum_agg":
+        return f"aggregates by {aggregation}, not by sum_agg: it would not add usage up"
+    if metric.get("recurring"):
+        return "is recurring: it would bill usage again in each period"
+    if metric.get("rounding_function"):
+        return f"rounds what it counts ({metric['rounding_function']}), so it would not count what was used"
+    if metric.get("expression"):
+        return None  # Lago computes the property itself
+    if counts not in fits:
+        return f"sums the property {counts!r}, not {' or '.join(sorted(fits))}"
+    return None
+
+
+def counted(metric: Mapping[str, Any]) -> str | None:
+    """The property that a metric sums; None if Lago computes it by an expression."""
+    return None if metric.get("expression") else str(metric.get("field_name"))

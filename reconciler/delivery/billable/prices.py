@@ -1,0 +1,133 @@
+"""Would a charge price an event of some model? Pure.
+
+Lago counts an event in the filters of a charge that it matches, of two of them in the one that says more, and else
+by the charge's own price. Facts: lago section 6.3 and 7.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from enum import IntEnum
+from typing import Any
+
+Thing = Mapping[str, Any]
+Values = Mapping[str, Sequence[str]]
+
+ALL_VALUES = "__ALL_FILTER_VALUES__"
+"""The filter value that stands for all that the metric declares."""
+
+_UNTOLD = frozenset({
+    "customer", "meter", "window", "revision", "requests", "response_cost", "input_tokens", "output_tokens",
+    "prompt_tokens", "completion_tokens", "total_tokens",
+})  # fmt: skip
+"""Properties of our events, beside the model, by which one event may match a filter and another one not."""
+
+
+class Price(IntEnum):
+    """What an event may come to; of several charges the greatest holds."""
+
+    NO_CENTS = 0
+    """Nothing: the charge is dynamic, and our events don't say their price."""
+    NONE = 1
+    """Nothing: no filter is for this model, and the charge's own price is zero."""
+    FREE = 2
+    """Nothing: somebody has set the price to zero."""
+    CHARGED = 3
+    """Something, or that can't be told."""
+
+
+def price(charges: Iterable[Thing], metric: Thing, model: str, *, has_cents: bool) -> Price:
+    """What events of a model come to by some charges on one metric, at least one.
+
+    Args:
+        charges: as Lago shows them.
+        metric: the metric, with the values of filters that it declares.
+        model: the event's property `model`.
+        has_cents: whether events have `precise_total_amount_cents`.
+    """
+    return max(_price(charge, _declared(metric), model, has_cents=has_cents) for charge in charges)
+
+
+def charges_on(plan: Thing, code: str) -> list[Thing]:
+    """The charges of a plan on the metric of a code."""
+    return [charge for charge in _things(plan.get("charges")) if charge.get("billable_metric_code") == code]
+
+
+def strange_keys(charges: Iterable[Thing]) -> list[str]:
+    """The properties that filters of some charges ask for and no event of ours has: such a filter matches nothing."""
+    values = (one.get("values") for charge in charges for one in _things(charge.get("filters")))
+    keys = {str(key)[:100] for one in values if isinstance(one, dict) for key in one}
+    return sorted(keys - _UNTOLD - {"model"})
+
+
+def _price(charge: Thing, declared: Values, model: str, *, has_cents: bool) -> Price:
+    kind = str(charge.get("charge_model"))
+    filters = [one for one in _things(charge.get("filters")) if isinstance(one.get("values"), dict)]
+    values = [_values(one["values"], declared) for one in filters]
+    matching = [number for number, one in enumerate(values) if _matches(one, model)]
+    if any(not one.keys() <= {"model"} for one in (values[number] for number in matching)):
+        return Price.CHARGED  # it depends on more than the model
+    kept = [number for number in matching if not any(_takes(values, other, number) for other in matching)]
+    if kind == "dynamic":
+        return Price.CHARGED if has_cents else Price.NO_CENTS
+    if any(_costs(kind, filters[number].get("properties")) for number in kept):
+        return Price.CHARGED
+    if kept:
+        return Price.FREE
+    if _costs(kind, charge.get("properties")):
+        return Price.CHARGED
+    return Price.NONE if filters else Price.FREE
+
+
+def _values(told: Mapping[str, Any], declared: Values) -> dict[str, Sequence[str]]:
+    return {
+        key: declared.get(key, ()) if values == [ALL_VALUES] else tuple(map(str, values))
+        for key, values in told.items()
+        if isinstance(values, list)
+    }
+
+
+def _matches(values: Values, model: str) -> bool:
+    """Whether an event of a model may match: a property that our events don't have matches nothing."""
+    return all(model in wanted if key == "model" else key in _UNTOLD for key, wanted in values.items())
+
+
+def _takes(filters: Sequence[Values], other: int, number: int) -> bool:
+    """Whether another filter that matches the same event takes it: the older of two alike, else the narrower one."""
+    theirs, ours = set(filters[other].get("model", ())), set(filters[number].get("model", ()))
+    return other < number if theirs == ours else theirs < ours
+
+
+def _costs(model: str, properties: object) -> bool:
+    """Whether usage may cost something by a charge model with such properties."""
+    if not isinstance(properties, dict):
+        return False
+    match model:
+        case "standard" | "package":
+            return _is_something(properties.get("amount"))
+        case "percentage":
+            return any(_is_something(properties.get(name)) for name in ("rate", "fixed_amount"))
+        case "graduated" | "volume" | "graduated_percentage":
+            ranges = _things(properties.get(f"{model}_ranges"))
+            names = ("per_unit_amount", "flat_amount", "rate")
+            return any(_is_something(one.get(name)) for one in ranges for name in names)
+        case _:
+            return True  # nobody knows
+
+
+def _is_something(amount: object) -> bool:
+    try:
+        return amount is not None and Decimal(str(amount)) != 0
+    except InvalidOperation:
+        return True
+
+
+def _declared(metric: Thing) -> dict[str, Sequence[str]]:
+    return {
+        str(one.get("key")): tuple(map(str, one["values"]))
+        for one in _things(metric.get("filters"))
+        if isinstance(one.get("values"), list)
+    }
+
+
+def _things(told: object) -> list[Thing]:
+    return [one for one in told if isinstance(one, dict)] if isinstance(told, list) else []
