@@ -113,7 +113,7 @@ class Delivery:
         gate = Gate(meter, self._ledger, self._lago)
         gate.hold_to(self._lagos.organization, adopt=adopt)
         if waiting.planned:
-            gate.see_metric()
+            gate.see_metric(wanted)
         try:
             done.delivered.add(gate.admit(store, periods, horizon=self._settings.horizon))
         finally:

@@ -52,7 +52,7 @@ class Foresight:
         self._lagos.ask()
         gate = Gate(meter, self._ledger, self._lago)
         gate.hold_to(self._lagos.organization, adopt=adopt)
-        gate.see_metric()
+        gate.see_metric(wanted)
         next(self._lago.events(meter.timeline.latest.code, meter.watermark, meter.watermark), None)  # may the key?
 
         found = self._sent(meter, sum(usage.events for models in used.values() for usage in models.values()))

@@ -13,17 +13,20 @@ from sqlalchemy import select, update
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import AskFirst
+from reconciler.delivery.billable.metric import MEND_METRIC, countable, metric_fault
 from reconciler.delivery.periods import Periods
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.lago.stores import Store
 from reconciler.ledger import lagos, meters, tables, twins
 from reconciler.ledger.batches import Part, Seen
+from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import ADMISSION, hold_later_revisions, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
 from reconciler.report.figures import Delivered
+from reconciler.settings.meter import MeterSettings
 
 
 class Lagos:
@@ -120,8 +123,14 @@ class Gate:
             if known is not None:
                 meters.forget_metrics(connection, self.meter.name)
 
-    def see_metric(self) -> None:
+    def see_metric(self, wanted: MeterSettings) -> None:
         """Before the first batch of a code: ask whether Lago has a metric for it.
+
+        One that does not count our usage rings, and is asked for again by each pass until it does: what is sent
+        meanwhile counts from then on.
+
+        Args:
+            wanted: the meter's settings.
 
         Raises:
             LagoError: it has none: what is sent would never be billed.
@@ -140,8 +149,14 @@ class Gate:
                 "sent under it would be billed. All events stay planned. Mend LAGO_API_EVENT_CODE, or make the metric: "
                 "`reconcile setup`."
             )
+        fault = metric_fault(metric, countable(wanted))
         with self.ledger.transaction() as connection:
-            meters.see_metric(connection, self.meter.name, code)
+            if fault:
+                sentence = f"The billable metric {code!r} {fault}, so that what is sent is not billed. {MEND_METRIC}"
+                self.ledger.ring(connection, self.meter.name, Alarm("metric", sentence))
+            else:
+                meters.see_metric(connection, self.meter.name, code)
+                self.ledger.clear(connection, self.meter.name, "metric")
 
     def admit(self, store: Store, periods: Periods, *, horizon: timedelta) -> Delivered:
         """Let through what may go; settle what needs not.

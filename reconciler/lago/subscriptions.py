@@ -1,9 +1,8 @@
 """Lago's subscriptions and their times, read as values that the ledger can hold. Pure."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-
-from reconciler.lago.questions import Thing
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -16,7 +15,7 @@ def lagos_time(value: object) -> datetime | None:
         return None
 
 
-def read(told: Thing) -> dict[str, Any]:
+def read(told: Mapping[str, Any]) -> dict[str, Any]:
     """One subscription, of whatever status, as the ledger keeps it."""
     started_at = lagos_time(told.get("started_at")) or _EPOCH
     ended = told.get("status") == "terminated"

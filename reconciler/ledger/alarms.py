@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 from reconciler.database.postgres import execute
 from reconciler.ledger import kinds, tables
 from reconciler.ledger.balance import Balance, balance
-from reconciler.ledger.kinds import INCIDENTS
+from reconciler.ledger.kinds import INCIDENTS, OF_DELIVERY
 from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.kinds.delivery import BEHIND, behind
 from reconciler.ledger.passes import Passes, Patience, passes
@@ -33,7 +33,7 @@ def review(connection: Connection, meter: str, figures: Balance, gone: Passes, p
     ringing = sorted(kinds.of(figures, gone, patience), key=lambda alarm: alarm.kind)
     for alarm in ringing:
         ring(connection, meter, alarm)
-    kept = [*(alarm.kind for alarm in ringing), *INCIDENTS, "foreign"]
+    kept = [*(alarm.kind for alarm in ringing), *INCIDENTS, *OF_DELIVERY]
     connection.execute(
         update(table).where(standing, table.c.kind.not_in(kept)).values(cleared_at=func.clock_timestamp())
     )

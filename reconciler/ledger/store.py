@@ -90,6 +90,11 @@ class Ledger:
         if not self.is_dry:
             alarms.ring(connection, meter, alarm)
 
+    def clear(self, connection: Connection, meter: str, kind: str) -> None:
+        """End an alarm whose cause is gone; a dry ledger leaves it."""
+        if not self.is_dry:
+            alarms.clear(connection, meter, kind)
+
     def review(self, connection: Connection, meter: str, balance: Balance, passes: Passes, patience: Patience) -> None:
         """Ring and clear the alarms that follow from how a meter stands; a dry ledger leaves them."""
         if not self.is_dry:

@@ -25,6 +25,7 @@ from reconciler.delivery.decision import RULES
 from reconciler.ledger.kinds import INCIDENTS
 from reconciler.ledger.tables import metadata
 from reconciler.model.durations import format_duration
+from reconciler.report import unbillable
 from reconciler.sandbox import Sandbox, create_app
 from reconciler.sandbox.trouble.chance import Chance
 from reconciler.sandbox.trouble.faults import Kind
@@ -150,6 +151,11 @@ def test_every_kind_of_alarm_is_explained() -> None:
     for kind, (meaning, action) in explained.items():
         assert meaning.startswith("incident") == (kind in INCIDENTS), kind
         assert len(action) > 10
+
+
+def test_every_reason_why_usage_is_not_billed_is_explained() -> None:
+    explained = table(section(DOCS["operations.md"], "Usage that Lago would not bill"))
+    assert list(explained) == list(get_args(unbillable.Kind))
 
 
 # -- delivery

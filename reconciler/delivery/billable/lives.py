@@ -4,7 +4,7 @@ A verdict changes only where a subscription, a period or an invoice begins or en
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any, Literal
@@ -29,7 +29,7 @@ Kind = Literal["began later", "ended", "upgraded", "closed period"]
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 BEGUN = ("active", "terminated")
-_NOT_ASKED = "its invoice, if there is one, was not asked for: it may be a draft, which takes usage"
+_UNKNOWN = "its period is over, and its invoice, if there is one, may be a draft, which takes usage"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Part:
         since: from when on events lie in it.
         until: up to when, exclusive.
         words: why, as a pass would say it.
+        is_known: whether Lago has told; else it was not asked for an invoice, which may be a draft and take usage.
     """
 
     kind: Kind
     since: datetime
     until: datetime
     words: str
+    is_known: bool = True
 
     def may_hold(self, first: datetime, last: datetime) -> bool:
         """Whether events from a first to a last moment may lie in it."""
@@ -55,7 +57,7 @@ class Part:
 
 def begun(told: Iterable[Mapping[str, Any]]) -> list[Subscription]:
     """Those of Lago's subscriptions that have begun."""
-    return spans_of(read(dict(one)) for one in told if one.get("status") in BEGUN)
+    return spans_of(read(one) for one in told if one.get("status") in BEGUN)
 
 
 def begins_at(told: Iterable[Mapping[str, Any]]) -> str | None:
@@ -80,7 +82,7 @@ def parts(spans: Sequence[Subscription], billed: Sequence[Billed] | None, *, was
             continue
         last = found[-1] if found else None
         if last and (last.until, last.kind, last.words) == (since, part.kind, part.words):
-            found[-1] = Part(last.kind, last.since, until, last.words)
+            found[-1] = replace(last, until=until)
         else:
             found.append(part)
     return found
@@ -106,7 +108,7 @@ def _part(
     else:
         kind = "closed period"
     if holder and billed is None:
-        return Part(kind, since, until, _NOT_ASKED)
+        return Part(kind, since, until, _UNKNOWN, is_known=False)
     verdict = judge(since, spans, billed)
     return None if verdict.goes else Part(kind, since, until, verdict.words)
 

@@ -3,12 +3,16 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from reconciler.report.unbillable import Unbillable
+from reconciler.report.usage import Usage
 from reconciler.settings.meter import MeterSettings
 
 COST = "response_cost"
 DOCUMENTED = ("input_tokens", "output_tokens")
 CALLBACK = ("prompt_tokens", "completion_tokens", "total_tokens")
 REQUESTS = "requests"
+
+MEND_METRIC = "Mend it in Lago, or make another and name it by LAGO_API_EVENT_CODE."
 
 OF_INPUT = frozenset({"input_tokens", "prompt_tokens"})
 OF_OUTPUT = frozenset({"output_tokens", "completion_tokens"})
@@ -49,3 +53,15 @@ def metric_fault(metric: Mapping[str, Any], fits: Collection[str]) -> str | None
 def counted(metric: Mapping[str, Any]) -> str | None:
     """The property that a metric sums; None if Lago computes it by an expression."""
     return None if metric.get("expression") else str(metric.get("field_name"))
+
+
+def unbillable(meter: MeterSettings, metric: Mapping[str, Any] | None, usage: Mapping[str, Usage]) -> Unbillable | None:
+    """All usage of a meter, if its metric does not count it, or if there is none; None if it does."""
+    code = repr(meter.event_code)
+    if metric is None:
+        what = f"under the code {code}, for which Lago has no billable metric"
+        cure = "Mend LAGO_API_EVENT_CODE, or make the metric: `reconcile setup`."
+        return Unbillable("no metric", meter.name, what, cure, usage)
+    if fault := metric_fault(metric, countable(meter)):
+        return Unbillable("metric", meter.name, f"for the metric {code}, which {fault}", MEND_METRIC, usage)
+    return None

@@ -49,6 +49,8 @@ def of_plan(metered: Metered, code: str, plan: Mapping[str, Any], used: Used) ->
         used: the usage of those who go by it.
     """
     named = repr(brief(code, 100))
+    if not isinstance(plan.get("charges"), list):
+        return  # Lago does not tell
     charges = charges_on(plan, metered.meter.event_code)
     if not charges:
         yield metered.unbillable(

@@ -13,6 +13,9 @@ from reconciler.ledger.passes import Passes, Patience
 
 INCIDENTS = ("overtaken", "clock")
 
+OF_DELIVERY = ("foreign", "metric")
+"""What only delivery finds, and clears."""
+
 
 def of(balance: Balance, passes: Passes, patience: Patience) -> Iterator[Alarm]:
     """The alarms that follow from how a meter stands, and from how the passes over it have gone."""

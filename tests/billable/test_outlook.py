@@ -1,0 +1,212 @@
+"""What Lago would not bill, found by asking it: by a dry run of what is not sent yet, and by the spend table alone."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from reconciler.capture.source import open_source
+from reconciler.delivery.billable.subscribed import ASKED_ABOUT
+from reconciler.lago.client import Lago
+from reconciler.ledger.store import open_ledger
+from reconciler.report.unbillable import Outlook
+from reconciler.sandbox import Sandbox
+from reconciler.settings.load import load_settings
+from reconciler.verify.billable import outlook
+from tests.conftest import Database, spend_row
+from tests.periods.conftest import Billing, billing, long_ago, now
+from tests.process import only_object, run
+from tests.support import CODE, QUICK, environment, reconcile
+
+__all__ = ["billing"]
+
+GPT, CLAUDE = "openai/gpt-4o-mini", "anthropic/claude-sonnet"
+
+
+def plan(billing: Billing, code: str, *charges: dict[str, Any], currency: str = "USD") -> None:
+    metric = billing.ask("GET", f"billable_metrics/{CODE}")["billable_metric"]["lago_id"]
+    on = [{"billable_metric_id": metric, "charge_model": "standard", **charge} for charge in charges]
+    fixed = {"interval": "monthly", "amount_cents": 0, "pay_in_advance": False}
+    thing = {"name": code, "code": code, "amount_currency": currency, "charges": on, **fixed}
+    billing.ask("POST", "plans", {"plan": thing})
+
+
+def price(amount: str) -> dict[str, Any]:
+    return {"properties": {"amount": amount}}
+
+
+@pytest.fixture
+def all_kinds(proxy_db: Database, billing: Billing) -> Billing:
+    """A customer for each kind, called like it, with 1 USD 20 minutes ago; and one whose usage is billed."""
+    values = {"key": "model", "values": [GPT, CLAUDE]}
+    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": {"filters": [values]}})
+    plan(billing, "filters", {**price("0"), "filters": [{"values": {"model": [CLAUDE]}, **price("2")}]})
+    plan(billing, "zero", price("0"))
+    plan(billing, "bare")
+    plan(billing, "euro", price("1"), currency="EUR")
+    plan(billing, "dynamic", {"charge_model": "dynamic", "properties": {}})
+    for name, code in (
+        ("billed", "llm"), ("no price", "filters"), ("free", "zero"), ("no charge", "bare"), ("currency", "euro"),
+        ("no cents", "dynamic"), ("ended", "llm"), ("upgraded", "llm"),
+    ):  # fmt: skip
+        billing.subscribe(name, plan=code, made=long_ago())
+        proxy_db.insert(spend_row(end_user=name, spend=1))
+    billing.end("ended")
+    billing.subscribe("upgraded", plan="better")
+    billing.subscribe("began later", made=now() - timedelta(hours=1))
+    billing.subscribe("not begun", subscription_at=f"{now() + timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}")
+    two_hours_ago = now() - timedelta(hours=2)
+    proxy_db.insert(
+        spend_row(end_user="no price", model=CLAUDE, spend=8),
+        spend_row(end_user="began later", startTime=two_hours_ago, spend=1),
+        spend_row(end_user="began later", spend=8),
+        spend_row(end_user="not begun", spend=1),
+        spend_row(end_user="no subscription", spend=1),
+    )
+    return billing
+
+
+def found(seen: Outlook) -> dict[str, dict[str, Decimal]]:
+    """Whose usage is not billed, by kind, in USD."""
+    return {one.kind: {name: usage.cost for name, usage in one.whose.items()} for one in seen.unbillable}
+
+
+def dry(environ: dict[str, str], since: str = "3h") -> Outlook:
+    done = reconcile(environ, since=since, dry_run=True)
+    assert done.foreseen is not None
+    return done.foreseen.outlook
+
+
+def of_late(environ: dict[str, str], hours: int = 3) -> Outlook:
+    settings = replace(load_settings(environ=environ), limits=QUICK)
+    with (
+        closing(open_ledger(settings)) as ledger,
+        closing(open_source(settings, ledger)) as source,
+        closing(Lago.of(settings)) as lago,
+    ):
+        sight = source.sight()
+        return outlook(settings.meters, source, sight, ledger, lago, since=sight.now - timedelta(hours=hours))
+
+
+def asked(lago: Sandbox) -> Iterator[str]:
+    for request in lago.requests():
+        yield request["path"].removeprefix("/api/v1/").partition("?")[0].split("/")[0]
+
+
+PRICED_AT_NOTHING = ("no price", "free", "no charge", "currency", "no cents")
+UNSUBSCRIBED = ("no subscription", "not begun", "began later")
+
+
+@pytest.mark.no_ledger
+def test_each_kind_is_found_with_whose_and_how_much_before_it_is_sent_and_after(
+    proxy_db: Database, all_kinds: Billing
+) -> None:
+    environ = environment(proxy_db, all_kinds.lago)
+    one = {kind: {kind: Decimal(1)} for kind in (*UNSUBSCRIBED, *PRICED_AT_NOTHING)}
+    all_kinds.lago.clear_requests()
+    assert found(of_late(environ)) == one, "what ended or was upgraded later was sent in time"
+    paths = list(asked(all_kinds.lago))
+    assert (paths.count("plans"), paths.count("billable_metrics"), paths.count("customers")) == (7, 1, 0)
+    lists, not_active, in_doubt = 2, ("ended", "not begun", "no subscription"), ("began later", "upgraded")
+    assert paths.count("subscriptions") == lists + len(not_active) + len(in_doubt)
+
+    seen = dry(environ)
+    assert found(seen) == one | {kind: {kind: Decimal(1)} for kind in ("ended", "upgraded")}
+    [ended] = [each for each in seen.unbillable if each.kind == "ended"]
+    assert ended.sentence.startswith(
+        "1 event (1.00 USD) that no subscription bills any more, since it has ended: ended (1.00 USD). Of ended: its "
+        "billing period is closed: invoice "
+    )
+    [no_price] = [each for each in seen.unbillable if each.kind == "no price"]
+    assert no_price.sentence.startswith(
+        "1 event (1.00 USD) of models that no filter of the charge in the plan 'filters' matches, and its own price "
+        f"is 0 ({GPT}): no price (1.00 USD). Add them to the filters"
+    )
+    [meter] = only_object(run(environ, "--dry-run", "--since", "3h", "--json"))["meters"]
+    told = {each["kind"]: each for each in meter["foreseen"]["unbillable"]}
+    assert (told["free"]["cost"], told["free"]["largest"][0]["external_id"]) == ("1", "free")
+    assert told["no price"]["models"] == [GPT]
+    moved = found(dry(environ | {"RECONCILE_CLOSED_PERIOD": "move"}))
+    assert set(moved) == {*one, "ended"} - {"began later"}, "the others go into the present period"
+
+
+def test_few_are_asked_for_one_by_one_and_midnights_within_windows_are_told(
+    proxy_db: Database, billing: Billing
+) -> None:
+    for name, zone in (("delhi", "Asia/Kolkata"), ("tokyo", "Asia/Tokyo")):
+        billing.ask("POST", "customers", {"customer": {"external_id": name, "currency": "USD", "timezone": zone}})
+        billing.subscribe(name, made=long_ago())
+        proxy_db.insert(spend_row(end_user=name, spend=2, startTime=now() - timedelta(hours=2)))
+    billing.subscribe("waits", subscription_at=f"{now() + timedelta(days=3):%Y-%m-%dT%H:%M:%SZ}")
+    proxy_db.insert(spend_row(end_user="waits", spend=1, startTime=now() - timedelta(hours=2)))
+    environ = environment(proxy_db, billing.lago, RECONCILE_WINDOW="1h")
+    seen = of_late(environ)
+    assert found(seen) == {"not begun": {"waits": Decimal(1)}, "time zone": {"delhi": Decimal(2)}}
+    assert "Set RECONCILE_WINDOW=30m" in seen.unbillable[1].sentence
+    assert found(of_late(environ | {"RECONCILE_WINDOW": "30m"}))["not begun"] == {"waits": Decimal(1)}
+
+
+def test_of_many_names_with_usage_of_a_period_that_is_over_the_costliest_are_asked_about(
+    proxy_db: Database, billing: Billing
+) -> None:
+    for number in range(ASKED_ABOUT + 2):
+        billing.subscribe(f"c{number}", made=now() - timedelta(hours=1))
+        proxy_db.insert(spend_row(end_user=f"c{number}", startTime=now() - timedelta(hours=2), spend=number + 1))
+    billing.lago.clear_requests()
+    [late] = dry(environment(proxy_db, billing.lago)).unbillable
+    assert (late.kind, len(late.whose)) == ("began later", ASKED_ABOUT + 2)
+    assert list(asked(billing.lago)).count("customers") == ASKED_ABOUT
+    assert f"and {ASKED_ABOUT + 2 - 5} others" in late.sentence
+
+
+METRICS = [
+    ({"aggregation_type": "max_agg"}, "metric", "aggregates by max_agg, not by sum_agg"),
+    ({"field_name": "cost"}, "metric", "sums the property 'cost', not input_tokens or output_tokens or requests or re"),
+    ({"field_name": "total_tokens"}, "metric", "sums the property 'total_tokens'"),
+    ({"field_name": "output_tokens"}, "not counted", "without any output_tokens"),
+]
+
+
+@pytest.mark.parametrize(("changed", "kind", "said"), METRICS)
+def test_a_metric_that_does_not_count_our_usage_is_told_and_rings_until_it_does(
+    proxy_db: Database, billing: Billing, changed: dict[str, Any], kind: str, said: str
+) -> None:
+    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": changed})
+    proxy_db.insert(spend_row(completion_tokens=0, spend=2))
+    environ = environment(proxy_db, billing.lago)
+    [one] = [each for each in dry(environ).unbillable if each.kind != "no subscription"]
+    assert (one.kind, one.usage.cost) == (kind, Decimal(2))
+    assert said in one.sentence
+    rung = [(alarm["kind"], said in alarm["message"]) for alarm in reconcile(environ, since="3h").alarms]
+    assert rung == ([("metric", True)] if kind == "metric" else [])
+    right = {"aggregation_type": "sum_agg", "field_name": "response_cost"}
+    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": right})
+    proxy_db.insert(spend_row(spend=1))
+    assert reconcile(environ).alarms == []
+
+
+LIMITED = [
+    ("billable_metric", {"no subscription", "not begun", "began later", "ended", "upgraded"}),
+    ("plan", {"no subscription", "not begun", "began later", "ended", "upgraded"}),
+    ("subscription", set()),
+]
+
+
+def test_a_limited_key_says_which_permission_would_tell(proxy_db: Database, all_kinds: Billing) -> None:
+    environ = environment(proxy_db, all_kinds.lago)
+    reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "send"}, since="3h")  # the metric is known
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = spend * 2')
+    for resource, expected in LIMITED:
+        body = f'{{"status": 403, "code": "read_action_not_allowed_for_{resource}", "error": "Forbidden"}}'
+        path = f"/api/v1/{resource}s"
+        all_kinds.lago.faults({"kind": "status", "status": 403, "body": body, "count": None, "path": path})
+        seen = dry(environ)
+        assert set(found(seen)) == expected
+        assert len(seen.untold) == 1
+        assert f"Give it the permission to read {resource} " in seen.untold[0]
+        assert seen.unknown == (11 if resource == "subscription" else 0)
+        all_kinds.lago.clear_faults()
