@@ -1,6 +1,6 @@
 """Which rows of the spend table one event's bucket is made of, read anew from the source; nothing is changed."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC
 from decimal import Decimal
@@ -21,7 +21,7 @@ from reconciler.report import events
 from reconciler.report.bucket import SpendRow, Told
 from reconciler.report.events import Event
 from reconciler.report.kept import kept
-from reconciler.report.statement import Figures
+from reconciler.report.statement import Sums
 from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
 
@@ -49,7 +49,7 @@ def tell(settings: Settings, customer: str, wanted: str) -> Told:
             only = settings.meters[0].name if len(settings.meters) == 1 else None
             event = events.chosen(connection, wanted, only, state=None, customer=customer)
             model, number, billed = _bucket(connection, event)
-        sums = _Sums()
+        sums = Sums()
         rows = kept(sums.over(_rows(source, known[event.meter], event, customer, model)), SpendRow)
         return Told(event, number, billed, sums.figures, rows)
     finally:
@@ -91,16 +91,3 @@ def _streamed(connection: Connection, query: sql.Composed, given: Mapping[str, A
         rows.itersize = _AT_ONCE
         rows.execute(query, given)
         yield from rows
-
-
-class _Sums:
-    """Sums the rows that count, as they go by."""
-
-    def __init__(self) -> None:
-        self.figures = Figures()
-
-    def over(self, rows: Iterable[SpendRow]) -> Iterator[SpendRow]:
-        for row in rows:
-            if row.is_billed:
-                self.figures = self.figures.plus(Figures(1, row.input_tokens, row.output_tokens, row.cost))
-            yield row

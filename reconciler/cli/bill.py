@@ -30,28 +30,18 @@ def bill(
     Raises:
         ReconcileError: nothing could be done for any meter; programs have got their object all the same.
     """
-    from datetime import UTC, datetime
-
     from reconciler.cli.show.progress import progress
     from reconciler.cli.show.summary import summary as show_summary
-    from reconciler.model.when import parse_when
+    from reconciler.model.when import when
     from reconciler.passes.run import Pass, Request
     from reconciler.report.log import configure
     from reconciler.report.summary import Summary, exit_code
 
-    request = Request(
-        since=(lambda now: parse_when(since, now)) if since is not None else None,
-        until=(lambda now: parse_when(until, now)) if until is not None else None,
-        dry_run=dry_run,
-        adopt=adopt,
-    )
     configure(verbose=verbose)
     run_id = secrets.token_hex(8)
     meters: tuple[MeterSettings, ...] = ()
     try:
-        for when in (since, until):
-            if when is not None:
-                parse_when(when, datetime.now(UTC))  # nonsense is told before anything is asked of a database
+        request = Request(since=when(since), until=when(until), dry_run=dry_run, adopt=adopt)
         settings = settings_of(config, meter)
         meters = settings.meters
         warn(settings)

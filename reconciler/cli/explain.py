@@ -46,12 +46,10 @@ def explain(
 ) -> None:
     """Explain what one customer is billed: usage by day and model, its events, what Lago counts of them."""
     with plainly():
-        from datetime import UTC, datetime
-
         from reconciler.capture import bucket_rows
         from reconciler.cli.show import statement as show
         from reconciler.model.errors import UsageError
-        from reconciler.model.when import parse_when
+        from reconciler.model.when import when
         from reconciler.report import bucket
         from reconciler.report import statement as report
         from reconciler.verify.explain import Explanation
@@ -59,9 +57,7 @@ def explain(
         one_format(as_json=as_json, as_csv=csv is not None)
         if event is not None and (since or until):
             raise UsageError("--event is of one window: leave --since and --until out.")
-        for when in (since, until):
-            if when is not None:
-                parse_when(when, datetime.now(UTC))
+        span = when(since), when(until)
         needs_lago = event is None and csv is None
         settings = settings_of(config or given_config(context), meter or given_meter(context), require_lago=needs_lago)
         shown = limit or FOR_PEOPLE
@@ -74,12 +70,7 @@ def explain(
             else:
                 show.event(told, shown)
             return
-        found = Explanation(settings).of(
-            customer,
-            (lambda now: parse_when(since, now)) if since is not None else None,
-            (lambda now: parse_when(until, now)) if until is not None else None,
-            lines_only=not needs_lago,
-        )
+        found = Explanation(settings).of(customer, *span, lines_only=not needs_lago)
         if csv is not None:
             _write(csv, report.COLUMNS, (line.as_csv() for one in found for line in one.lines))
         elif as_json:

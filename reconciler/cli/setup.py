@@ -61,11 +61,9 @@ def setup(
     plans, and with --customers customers and subscriptions; and to read the organization.
     """
     with plainly():
-        from datetime import UTC, datetime
-
         from reconciler.cli.show.setup import found as show
         from reconciler.cli.show.setup import unfit
-        from reconciler.model.when import parse_when
+        from reconciler.model.when import when
         from reconciler.report.log import configure
         from reconciler.verify.setup.offer import offer
         from reconciler.verify.setup.run import Setup
@@ -73,8 +71,7 @@ def setup(
         configure()
         results: list[str | None] = []  # of each call; a sentence if Lago has refused it
         try:
-            if since is not None:
-                parse_when(since, datetime.now(UTC))
+            seen_since = when(since)
             settings = settings_of(config or given_config(context), meter or given_meter(context))
             warn(settings)
             wanted = offer(
@@ -82,9 +79,7 @@ def setup(
             )
             work = Setup(settings, wanted)
             try:
-                seen = work.look(
-                    customers=customers, since=(lambda now: parse_when(since, now)) if since is not None else None
-                )
+                seen = work.look(customers=customers, since=seen_since)
                 if not as_json:
                     show(seen, settings.lago_api_base, dry_run=dry_run)
                 agreed = not dry_run and bool(seen.calls) and (yes or _agrees(seen, as_json=as_json))

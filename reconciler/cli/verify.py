@@ -37,25 +37,16 @@ def verify(
 ) -> None:
     """Compare the spend table with the ledger, and the ledger with what Lago holds and counts."""
     with plainly():
-        from datetime import UTC, datetime
-
         from reconciler.cli.show.verification import drift, verification
-        from reconciler.model.when import parse_when
+        from reconciler.model.when import when
         from reconciler.report.log import configure
         from reconciler.verify.run import Verification
 
         configure()
-        for when in (since, until):
-            if when is not None:
-                parse_when(when, datetime.now(UTC))
+        span = when(since), when(until)
         try:
             settings = settings_of(config or given_config(context), meter or given_meter(context))
-            reports = Verification(settings).run(
-                (lambda now: parse_when(since, now)) if since is not None else None,
-                (lambda now: parse_when(until, now)) if until is not None else None,
-                repair=repair,
-                dry_run=dry_run,
-            )
+            reports = Verification(settings).run(*span, repair=repair, dry_run=dry_run)
         except ReconcileError as error:
             if as_json:  # a program gets its object whatever happens
                 _print_json([], error.exit_code, error)

@@ -206,8 +206,7 @@ class Sender:
 
         def fate(kind: Kind, held: str) -> Part:
             if kind == "conflict":
-                answer = f"conflict: Lago holds another event under this id: {held}"
-                return Part((), "quarantined", conflict=True, answer=answer, open=True)  # a retry asks first
+                return Part.in_conflict(held)
             return Part((), "accepted") if kind == "equal" else missing
 
         return {place: fate(*verdict) for place, verdict in zip(places, verdicts, strict=True)}

@@ -71,7 +71,7 @@ class Lago:
         self.base, self.away, self.refuses = base, self._say.away, self._say.refuses
 
     @classmethod
-    def of(cls, settings: Settings, ending: Ending | None = None) -> Self:
+    def of(cls, settings: Settings, ending: Ending | None = None, *, stays: str = Sentences.stays) -> Self:
         """The one that the settings name; the key is read now."""
         return cls(
             settings.lago_api_base,
@@ -80,6 +80,7 @@ class Lago:
             rate=settings.rate,
             connections=settings.connections,
             ending=ending,
+            stays=stays,
         )
 
     def close(self) -> None:

@@ -109,6 +109,12 @@ class Part:
     decided_by: str | None = None
     reason: str | None = None
 
+    @classmethod
+    def in_conflict(cls, held: str) -> "Part":
+        """Of events under whose ids Lago holds others; `held` tells how these differ. A retry asks Lago first."""
+        answer = f"conflict: Lago holds another event under this id: {held}"
+        return cls((), "quarantined", conflict=True, answer=answer, open=True)
+
 
 def together(fates: Mapping[int, Part]) -> list[Part]:
     """The parts of a batch of which the event at each place has a fate, a part without places."""

@@ -37,6 +37,18 @@ def parse_when(text: str, now: datetime) -> datetime:
         raise UsageError(f"{text!r} is no date, time or age: write {_EXAMPLES}") from None
 
 
+def when(text: str | None) -> When | None:
+    """A point in time of the command line, for whatever the source's clock says; None if none is given.
+
+    Raises:
+        UsageError: as `parse_when`. So nonsense is told before anything is asked of a database.
+    """
+    if text is None:
+        return None
+    parse_when(text, datetime.now(UTC))
+    return lambda now: parse_when(text, now)
+
+
 def whole_windows(
     since: When, until: When | None, now: datetime, floor: Callable[[datetime], datetime]
 ) -> tuple[datetime, datetime | None]:

@@ -37,6 +37,11 @@ class SpendRow:
         """Whether it counts."""
         return self.verdict in {"billable", "unpriced"}
 
+    @property
+    def figures(self) -> Figures:
+        """What is billed of it."""
+        return Figures(1, self.input_tokens, self.output_tokens, self.cost) if self.is_billed else Figures()
+
     def as_json(self) -> dict[str, Any]:
         """Plain values: the time as ISO text in UTC, to the millisecond; the cost as decimal text."""
         started = f"{self.started_at.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"

@@ -1,10 +1,10 @@
 """A statement for one customer: what is billed, and why. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from reconciler.ledger.credit import Credit
 from reconciler.model.errors import ReconcileError
@@ -91,6 +91,32 @@ class Figures:
         plain_ones = {name: plain_value(value) for name, value in vars(self).items() if name != "differences"}
         differences = [each.as_json() for each in self.differences]
         return plain_ones | {"differs_cost": plain(self.differs_cost), "differences": differences}
+
+
+class HasFigures(Protocol):
+    """Something whose figures can be summed."""
+
+    @property
+    def figures(self) -> Figures:
+        """What it comes to."""
+        ...
+
+
+Summed = TypeVar("Summed", bound=HasFigures)
+
+
+class Sums:
+    """Sums figures as they go by."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.figures = Figures()
+
+    def over(self, them: Iterable[Summed]) -> Iterator[Summed]:
+        """Each of them, once it is summed."""
+        for each in them:
+            self.figures = self.figures.plus(each.figures)
+            yield each
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from reconciler.model.words import minute
 from reconciler.report import events
 from reconciler.report.events import Event
 from reconciler.report.kept import kept
-from reconciler.report.statement import Difference, Figures, Line, Statement
+from reconciler.report.statement import Difference, Figures, Line, Statement, Sums
 from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
@@ -110,7 +110,7 @@ class Explanation:
         begin, end = whole_windows(since or (lambda now: now - settings.horizon), until, sight.now, floor)
         end = min(end or LAST, meter.timeline.window_end(floor(sight.now)))
         settled = floor(sight.now - settings.settle)
-        sums = _Sums()
+        sums = Sums()
         lines = kept(sums.over(self._lines(wanted, meter, sight, customer, begin, end, settled)), Line)
         with self._ledger.transaction() as connection:
             credits_ = credit.standing(connection, meter.name, customer)
@@ -193,14 +193,7 @@ class Explanation:
     def _ask(self, known: dict[str, Meter], statements: list[Statement], now: datetime) -> None:
         """Ask Lago what it counts; why it can't be asked is noted."""
         try:
-            settings = self._settings
-            lago = Lago(
-                settings.lago_api_base,
-                settings.read_key(),
-                limits=settings.limits,
-                rate=settings.rate,
-                connections=settings.connections,
-            )
+            lago = Lago.of(self._settings)
         except ReconcileError as error:
             for statement in statements:
                 statement.error = error
@@ -210,25 +203,13 @@ class Explanation:
             for statement in statements:
                 try:
                     if failed is None:
-                        meter, horizon = known[statement.meter], now - settings.horizon
+                        meter, horizon = known[statement.meter], now - self._settings.horizon
                         statement.counted = counted(meter, self._ledger, lago, statement, now=now, horizon=horizon)
                 except ReconcileError as error:
                     failed = error
                 statement.error = failed
         finally:
             lago.close()
-
-
-class _Sums:
-    """Sums lines as they go by."""
-
-    def __init__(self) -> None:
-        self.figures = Figures()
-
-    def over(self, lines: Iterable[Line]) -> Iterator[Line]:
-        for line in lines:
-            self.figures = self.figures.plus(line.figures)
-            yield line
 
 
 def _by_day(meter: str, rows: Iterable[dict[str, Any]]) -> Iterator[Line]:

@@ -5,6 +5,7 @@ next pass's gate and senders do the rest as with any batch. So whatever happens 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select
@@ -101,14 +102,7 @@ class Repair:
             places = sorted(each.place for each in lacking)
             parts.append(Part(places, "planned", decided_by=self._decided_by, reason=LACKING))
         parts += [
-            Part(
-                [each.place],
-                "quarantined",
-                conflict=True,
-                answer=f"conflict: Lago holds another event under this id: {words}",
-                decided_by=self._decided_by,
-                reason=DIFFERING,
-            )
+            replace(Part.in_conflict(words), places=[each.place], decided_by=self._decided_by, reason=DIFFERING)
             for each, words in differing
         ]
         stays = Part((), "accepted", answer=batch.answer)

@@ -62,13 +62,7 @@ class Setup:
         self._offer = offer
         self._ledger = open_ledger(settings)
         self._source = open_source(settings, self._ledger)
-        self._lago = Lago(
-            settings.lago_api_base,
-            settings.read_key(),
-            limits=settings.limits,
-            rate=settings.rate,
-            stays="What is there stays as it is",
-        )
+        self._lago = Lago.of(settings, stays="What is there stays as it is")
         self._new: set[str] = set()
         self._of_plan: dict[str, list[Wanted]] = defaultdict(list)
 
