@@ -1,18 +1,20 @@
 """For a dry run: ask Lago all that a real one would ask before it sends. Nothing is sent, and nothing is kept."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.billable.outlook import Outlooks
 from reconciler.delivery.gate import Gate, Lagos
 from reconciler.delivery.periods import NOTICED_LATE
+from reconciler.delivery.waiting import Waiting
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.ledger.backlog import backlog
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.report.foreseen import Foreseen, takes
-from reconciler.report.usage import Reader, Used
+from reconciler.report.usage import Reader, Slice, Usage, Used, joined
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
 
@@ -62,7 +64,14 @@ class Foresight:
             found.outlook.untold.append(error.unknown(NOTICED_LATE))
         if self._outlooks is None:
             self._outlooks = Outlooks(self._lago, self._lagos.zone, now, self._ledger.stay)
-        found.outlook.add(self._outlooks.of(wanted, used, read, was_sent=False))
+        waiting = Waiting(meter.name, self._ledger)
+
+        def read_both(slices: Sequence[Slice]) -> list[Usage]:
+            both = zip(read(slices), waiting.within(slices), strict=True)
+            return [new.and_(old) for new, old in both]
+
+        all_of_it = joined(used, waiting.used())
+        found.outlook.add(self._outlooks.of(wanted, all_of_it, read_both, was_sent=False))
         return found
 
     def _sent(self, meter: Meter, events: int) -> Foreseen:

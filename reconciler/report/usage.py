@@ -69,6 +69,15 @@ def together(parts: Iterable[tuple[str, Usage]]) -> dict[str, Usage]:
     return found
 
 
+def joined(*some: Used) -> dict[str, dict[str, Usage]]:
+    """Usage by subscription and model, of several."""
+    found: dict[str, dict[str, Usage]] = {}
+    for used in some:
+        for name, models in used.items():
+            found[name] = together([*found.get(name, {}).items(), *models.items()])
+    return found
+
+
 def largest(some: Mapping[str, Usage]) -> list[tuple[str, Usage]]:
     """The first few by their cost."""
     return sorted(some.items(), key=lambda pair: pair[1].cost, reverse=True)[:NAMED]

@@ -19,8 +19,7 @@ from reconciler.settings.load import load_settings
 from reconciler.verify.billable import outlook
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, billing, long_ago, now
-from tests.process import only_object, run
-from tests.support import CODE, QUICK, environment, reconcile
+from tests.support import CODE, QUICK, backlog, environment, reconcile
 
 __all__ = ["billing"]
 
@@ -126,8 +125,7 @@ def test_each_kind_is_found_with_whose_and_how_much_before_it_is_sent_and_after(
         "1 event (1.00 USD) of models that no filter of the charge in the plan 'filters' matches, and its own price "
         f"is 0 ({GPT}): no price (1.00 USD). Add them to the filters"
     )
-    [meter] = only_object(run(environ, "--dry-run", "--since", "3h", "--json"))["meters"]
-    told = {each["kind"]: each for each in meter["foreseen"]["unbillable"]}
+    told = {each["kind"]: each for each in (each.as_json() for each in seen.unbillable)}
     assert (told["free"]["cost"], told["free"]["largest"][0]["external_id"]) == ("1", "free")
     assert told["no price"]["models"] == [GPT]
     moved = found(dry(environ | {"RECONCILE_CLOSED_PERIOD": "move"}))
@@ -163,48 +161,46 @@ def test_of_many_names_with_usage_of_a_period_that_is_over_the_costliest_are_ask
     assert f"and {ASKED_ABOUT + 2 - 5} others" in late.sentence
 
 
-METRICS = [
-    ({"aggregation_type": "max_agg"}, "metric", "aggregates by max_agg, not by sum_agg"),
-    ({"field_name": "cost"}, "metric", "sums the property 'cost', not input_tokens or output_tokens or requests or re"),
-    ({"field_name": "total_tokens"}, "metric", "sums the property 'total_tokens'"),
-    ({"field_name": "output_tokens"}, "not counted", "without any output_tokens"),
-]
+def test_what_waits_to_be_sent_is_foreseen_as_what_is_not_planned_yet(proxy_db: Database, billing: Billing) -> None:
+    billing.subscribe("later", made=now() - timedelta(hours=1))
+    proxy_db.insert(*(spend_row(end_user="later", spend=1, startTime=now() - timedelta(hours=h)) for h in (2, 0.5)))
+    environ = backlog(proxy_db, billing.lago, 2)
+    proxy_db.insert(spend_row(end_user="later", spend=2, startTime=now() - timedelta(hours=2)), spend_row(spend=4))
+    waiting = {"customer 0": Decimal("0.0000135"), "customer 1": Decimal("0.0000135")}
+    assert found(dry(environ)) == {
+        "no subscription": {"acme": Decimal(4), **waiting},
+        "began later": {"later": Decimal(3)},
+    }
 
 
-@pytest.mark.parametrize(("changed", "kind", "said"), METRICS)
 def test_a_metric_that_does_not_count_our_usage_is_told_and_rings_until_it_does(
-    proxy_db: Database, billing: Billing, changed: dict[str, Any], kind: str, said: str
+    proxy_db: Database, billing: Billing
 ) -> None:
-    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": changed})
-    proxy_db.insert(spend_row(completion_tokens=0, spend=2))
+    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": {"aggregation_type": "max_agg"}})
+    proxy_db.insert(spend_row(spend=2))
     environ = environment(proxy_db, billing.lago)
-    [one] = [each for each in dry(environ).unbillable if each.kind != "no subscription"]
-    assert (one.kind, one.usage.cost) == (kind, Decimal(2))
-    assert said in one.sentence
-    rung = [(alarm["kind"], said in alarm["message"]) for alarm in reconcile(environ, since="3h").alarms]
-    assert rung == ([("metric", True)] if kind == "metric" else [])
-    right = {"aggregation_type": "sum_agg", "field_name": "response_cost"}
-    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": right})
+    assert found(dry(environ)) == {"metric": {"acme": Decimal(2)}, "no subscription": {"acme": Decimal(2)}}
+    [alarm] = reconcile(environ, since="3h").alarms
+    assert (alarm["kind"], "aggregates by max_agg, not by sum_agg" in alarm["message"]) == ("metric", True)
+    billing.ask("PUT", f"billable_metrics/{CODE}", {"billable_metric": {"aggregation_type": "sum_agg"}})
     proxy_db.insert(spend_row(spend=1))
     assert reconcile(environ).alarms == []
 
 
 LIMITED = [
-    ("billable_metric", {"no subscription", "not begun", "began later", "ended", "upgraded"}),
-    ("plan", {"no subscription", "not begun", "began later", "ended", "upgraded"}),
+    ("billable_metric", {*UNSUBSCRIBED}),
+    ("plan", {*UNSUBSCRIBED}),
     ("subscription", set()),
 ]
 
 
 def test_a_limited_key_says_which_permission_would_tell(proxy_db: Database, all_kinds: Billing) -> None:
     environ = environment(proxy_db, all_kinds.lago)
-    reconcile(environ | {"RECONCILE_CLOSED_PERIOD": "send"}, since="3h")  # the metric is known
-    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = spend * 2')
     for resource, expected in LIMITED:
         body = f'{{"status": 403, "code": "read_action_not_allowed_for_{resource}", "error": "Forbidden"}}'
         path = f"/api/v1/{resource}s"
         all_kinds.lago.faults({"kind": "status", "status": 403, "body": body, "count": None, "path": path})
-        seen = dry(environ)
+        seen = of_late(environ)
         assert set(found(seen)) == expected
         assert len(seen.untold) == 1
         assert f"Give it the permission to read {resource} " in seen.untold[0]
