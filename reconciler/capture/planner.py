@@ -56,7 +56,7 @@ class Planner:
             The chunk's figures. That retention has overtaken the watermark is rung in the same transaction.
         """
         given = self._comparison.bring(connection, stretch)
-        further = self._plan_values(stretch.terms)
+        further = event_values(self._meter, stretch.terms) | {"batch_size": self._batch}
         row = cursor(connection, dict_row).execute(self._statement(), given | further).fetchone()
         assert row is not None
         mark, watermark = row.pop("overtaken"), row.pop("watermark")
@@ -74,7 +74,9 @@ class Planner:
             place=statement("capture/place"),
             batches=statement("capture/batches"),
             record_batches=sql.SQL("TABLE delta") if is_dry else statement("capture/record_batches"),
-            plan=sql.SQL("TABLE delta") if is_dry else statement("capture/plan").format(),
+            plan=sql.SQL("TABLE delta")
+            if is_dry
+            else statement("capture/plan").format(stamped=sql.SQL("windows.stamped")),
             look_at_windows=statement("capture/look_at_windows"),
             record_windows=statement("capture/record_windows"),
             unbilled_customers=statement("capture/unbilled_customers"),
@@ -83,17 +85,15 @@ class Planner:
             record_unbilled=statement("capture/record_unbilled"),
         )
 
-    def _plan_values(self, terms: Terms) -> dict[str, Any]:
-        """The values of plan.sql and place.sql beside those that compare."""
-        return {
-            "code": terms.code,
-            "event_field": self._meter.event_field,
-            "properties": self._meter.properties,
-            "precise_cents": self._meter.precise_cents,
-            "framed_meter": "".join(
-                f"{len(text.encode())}:{text}" for text in (self._meter.name, terms.code, terms.charge_by)
-            ),
-            "iso_length": iso_duration(terms.window_seconds),
-            "window_seconds": terms.window_seconds,
-            "batch_size": self._batch,
-        }
+
+def event_values(meter: MeterSettings, terms: Terms) -> dict[str, Any]:
+    """The values by which plan.sql writes a meter's events of windows of these terms."""
+    return {
+        "code": terms.code,
+        "event_field": meter.event_field,
+        "properties": meter.properties,
+        "precise_cents": meter.precise_cents,
+        "framed_meter": "".join(f"{len(text.encode())}:{text}" for text in (meter.name, terms.code, terms.charge_by)),
+        "iso_length": iso_duration(terms.window_seconds),
+        "window_seconds": terms.window_seconds,
+    }

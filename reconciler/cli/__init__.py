@@ -11,6 +11,7 @@ from reconciler import __version__
 from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine
 from reconciler.cli.bill import bill
 from reconciler.cli.explain import explain
+from reconciler.cli.move import move
 from reconciler.cli.setup import setup
 from reconciler.cli.shared import (
     AsJson,
@@ -47,6 +48,7 @@ app.command()(status)
 app.command()(verify)
 app.command()(setup)
 app.command()(explain)
+app.command()(move)
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ from psycopg.rows import args_row
 from reconciler.database.postgres import execute
 from reconciler.delivery.invoices import Invoices
 from reconciler.delivery.mirror import Mirror
-from reconciler.delivery.spans import Billed, Subscription, first_sure_stamp, judge
+from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_stamp, judge
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, together
 from reconciler.ledger.outbox import split
@@ -33,7 +33,10 @@ SENT_AS_WELL = "usage of closed billing periods is sent as well, and Lago may ne
 
 
 class Doubtful(NamedTuple):
-    """Events of a batch that share external id and timestamp and do not lie in a present period."""
+    """Events of a batch that share external id and timestamp and do not lie in a present period.
+
+    All of them bill usage, or all take it back.
+    """
 
     id: int
     attempt: int
@@ -43,6 +46,7 @@ class Doubtful(NamedTuple):
     is_open: bool
     external_id: str
     at: datetime
+    takes_back: bool
     places: list[int]
 
 
@@ -111,6 +115,25 @@ class Periods:
                 execute(connection, "delivery/keep_back", {"batches": kept_back})
         return kept_back
 
+    def verdict(self, external_id: str, at: datetime) -> Verdict | None:
+        """Whether Lago will bill an event of that moment, asked for now; None if it can't be asked of that name.
+
+        Raises:
+            NotPermittedError: the key may not read subscriptions.
+        """
+        known = self._asked(external_id)
+        return None if known is None else judge(at, *known)
+
+    def has_one(self, external_id: str) -> bool:
+        """Whether Lago has, or had, a subscription of that external id, as far as it can be asked. Raises the same."""
+        known = self._asked(external_id)
+        return known is None or bool(known[0])
+
+    def _asked(self, external_id: str) -> tuple[list[Subscription], list[Billed] | None] | None:
+        if external_id not in self._known:
+            self._known[external_id] = self._ask(external_id, None)
+        return self._known[external_id]
+
     def _sort(self, state: Literal["planned", "held"], done: Delivered) -> list[int]:
         """Say what becomes of the doubtful events of batches in one state; return those that are kept back."""
         kept_back: list[int] = []
@@ -168,7 +191,9 @@ class Periods:
         if verdict.goes:
             return Fate(_GOES)
         # An event that Lago may yet show under its timestamp keeps it: under another one it would count besides.
-        if self.rule == "move" and not row.is_open and (present := first_sure_stamp(known[0])):
+        # One that takes usage back does so where it was billed: elsewhere Lago may make 0 of what is below.
+        moves = self.rule == "move" and not row.is_open and not row.takes_back
+        if moves and (present := first_sure_stamp(known[0])):
             return Fate(_GOES, present)
         return Fate(_held(verdict.words), may_change=not verdict.final)
 

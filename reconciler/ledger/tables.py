@@ -110,7 +110,11 @@ event = Table(
     Column("requests", BigInteger, nullable=False),
     Column("subscription", Text, nullable=False),
     Column("payload", Text, nullable=False),
-    CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="event_measures"),
+    CheckConstraint(
+        "least(input_tokens, output_tokens, requests, cost) >= 0"
+        " OR greatest(input_tokens, output_tokens, requests, cost) <= 0",
+        name="event_measures",
+    ),
     Index("event_of_batch", "batch"),
     comment="One delta of one bucket, frozen: rows are only added, and only the batch that carries one may change.",
 )

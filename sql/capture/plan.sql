@@ -7,6 +7,7 @@
 -- customer, a model, a window) is prepared once. In the order of windows, so that the indexes grow page by page.
 WITH customers AS MATERIALIZED (
     SELECT customer,
+           subscription,
            octet_length(convert_to(customer, 'UTF8')) || ':' || customer AS framed,
            concat('","', %(event_field)s::text, '":', to_json(subscription),
                   ',"code":', to_json(%(code)s::text)) AS subscribed,
@@ -45,7 +46,7 @@ SELECT %(meter)s,
               encode(sha256(convert_to(concat(windows.framed, customers.framed, models.framed,
                                               octet_length(revision::text), ':', revision), 'UTF8')), 'hex'),
               customers.subscribed,
-              windows.stamped,
+              {stamped},
               CASE WHEN %(precise_cents)s THEN concat(',"precise_total_amount_cents":"', trim_scale(cost * 100), '"') END,
               ',"properties":{{',
               CASE WHEN %(properties)s::text <> 'callback'
@@ -58,6 +59,6 @@ SELECT %(meter)s,
               customers.named, windows.named, revision, '}}}}')
 FROM due
      JOIN (SELECT lot, place, batch FROM batch) AS placed USING (lot, place)
-     JOIN customers USING (customer)
+     JOIN customers USING (customer, subscription)
      JOIN models USING (model)
      JOIN windows USING (window_start)

@@ -2,7 +2,7 @@
 --
 -- Reads   planned batches that are admitted for the first time since the mirror knows their subscriptions, and the
 --         mirror. Each batch is seen once: admit.sql, in the same transaction, notes that.
--- Writes  reconciler.unsubscribed.
+-- Writes  reconciler.unsubscribed. Events that take usage back are no usage: who planned them has noted what is gone.
 --
 -- Locks in the order of ids, as admit.sql does. The OFFSETs make it a look-up by key.
 WITH ours AS MATERIALIZED (
@@ -23,7 +23,8 @@ WITH ours AS MATERIALIZED (
            max(window_start) AS last_window
     FROM ours,
          LATERAL (SELECT subscription, cost, window_start FROM reconciler.event
-                  WHERE event.batch = ours.id OFFSET 0) AS planned
+                  WHERE event.batch = ours.id AND least(input_tokens, output_tokens, cost, requests) >= 0
+                  OFFSET 0) AS planned
     GROUP BY subscription
 )
 INSERT INTO reconciler.unsubscribed AS known (

@@ -20,7 +20,7 @@ FROM (SELECT subscription, min(window_start) AS earliest
         AND batch.state = 'planned'
         AND batch.asked_at IS NOT NULL
         AND (batch.open_since IS NULL OR batch.repaired_at > coalesce(batch.attempted_at, '-infinity'))
-        AND (batch.decided_at IS NULL OR batch.decided_at <= batch.repaired_at)
+        AND (batch.decided_at IS NULL OR batch.decided_at <= greatest(batch.planned_at, batch.repaired_at))
       GROUP BY subscription) AS wanted,
      LATERAL (
          SELECT coalesce(bool_and(status = 'none'), false) AS was_none,

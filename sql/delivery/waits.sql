@@ -5,5 +5,6 @@
                   JOIN reconciler.event AS earlier USING (meter, window_start, bucket)
                   JOIN reconciler.batch AS other ON other.id = earlier.batch
              WHERE event.batch = batch.id
+               AND other.id <> batch.id
                AND earlier.revision < event.revision
                AND (other.state = 'planned' OR other.conflict)))

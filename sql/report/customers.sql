@@ -29,10 +29,17 @@ FROM (SELECT event.meter,
       FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
       WHERE (%(meter)s::text IS NULL OR event.meter = %(meter)s::text) AND window_start >= %(since)s
       GROUP BY event.meter, customer, subscription) AS billed
-     -- What was credited in Lago by hand, where the first event of the bucket went.
+     -- What was credited in Lago by hand, where the last event of the bucket went.
      LEFT JOIN (SELECT credit.meter, credit.customer, subscription, sum(credit.cost) AS credited_cost
-                FROM reconciler.credit JOIN reconciler.event USING (meter, window_start, bucket)
-                WHERE revision = 0 AND undone_at IS NULL AND window_start >= %(since)s
+                FROM reconciler.credit
+                     CROSS JOIN LATERAL (SELECT subscription
+                                         FROM reconciler.event
+                                         WHERE event.meter = credit.meter
+                                           AND event.window_start = credit.window_start
+                                           AND event.bucket = credit.bucket
+                                         ORDER BY revision DESC
+                                         LIMIT 1) AS last
+                WHERE undone_at IS NULL AND window_start >= %(since)s
                 GROUP BY credit.meter, credit.customer, subscription) AS credited USING (meter, customer, subscription)
      JOIN reconciler.meter ON meter.name = billed.meter
      LEFT JOIN (SELECT lago, organization, external_id,
@@ -49,6 +56,9 @@ FROM (SELECT event.meter,
      LATERAL (SELECT CASE WHEN uncovered.began_at IS NOT NULL THEN 'began later'
                           WHEN uncovered.meter IS NOT NULL THEN 'none'
                           ELSE coalesce(mirror.status, 'not asked') END AS status) AS told
-WHERE NOT %(unsubscribed)s OR told.status IN ('none', 'began later')
+WHERE NOT %(unsubscribed)s
+   OR (told.status IN ('none', 'began later')
+       -- What was moved away leaves nothing.
+       AND (requests, input_tokens, output_tokens, cost) IS DISTINCT FROM (0, 0, 0, 0))
 ORDER BY cost DESC, billed.meter, customer, subscription
 LIMIT %(limit)s::bigint

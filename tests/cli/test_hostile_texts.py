@@ -160,6 +160,15 @@ def test_hostile_texts_are_only_text_in_every_command(
     assert credit["reason"] == REASON.strip()
     seen(environ, "frozen", "undo", credit["id"], "--reason", REASON)
 
+    # What belongs to another subscription.
+    who = credit["customer"]
+    away = "move", who, "--to", REASON, "--since", "2h"
+    seen(environ, *away, "--dry-run", codes=(2,))  # Lago knows no such subscription
+    lago.permissions(subscription=[])
+    assert_named(seen(environ, *away, "--dry-run", codes=(0, 3)), [who, f"{who} of {who}"])
+    assert json.loads(seen(environ, *away, "--dry-run", "--json", codes=(0, 3)))["to"] == REASON
+    lago.permissions()
+
     # What Lago has lost, and what strangers have sent it.
     proxy_db.fetch("UPDATE reconciler.batch SET state = 'accepted', held_for = NULL, answered_at = now()")
     lago.forget(CODE)

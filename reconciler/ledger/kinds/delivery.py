@@ -93,12 +93,14 @@ def held(balance: Balance) -> Iterator[Alarm]:
         return
     why = balance.held_answer or "an earlier event of their bucket is in conflict"
     are = "is" if balance.held_events == 1 else "are"
+    takes_back = any(cost < 0 for cost in balance.held_costs)
+    credit = " What is below zero takes back invoiced usage: credit it in Lago, and discard it." if takes_back else ""
     yield Alarm(
         "held",
         f"{count(balance.held_events, 'event')} {are} held back ({exact(balance.held_cost)}), most of it of "
         f"{_stuck(balance, balance.held_names, balance.held_costs)}. Why: {why}. `reconcile held` shows them all. Bill "
         "them in the present period (`reconcile held release --all --move`), or invoice them by hand and discard them; "
-        "behind a conflict they wait for a decision about that.",
+        f"behind a conflict they wait for a decision about that.{credit}",
         Decimal(balance.held_events),
         balance.held_cost,
     )

@@ -38,7 +38,7 @@ FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint A
                    sum(event.cost) AS cost,
                    left(max(answer), 300) AS answer,
                    bool_or(costliest.number > 30) AS in_part,
-                   row_number() OVER (PARTITION BY fate ORDER BY sum(event.cost) DESC) AS place
+                   row_number() OVER (PARTITION BY fate ORDER BY abs(sum(event.cost)) DESC) AS place
             FROM (VALUES ('planned', 'planned', NULL),
                          ('held', 'held', NULL),
                          ('quarantined', 'quarantined', false),
@@ -47,7 +47,7 @@ FROM (SELECT coalesce(sum(events) FILTER (WHERE state = 'planned'), 0)::bigint A
                                      FROM reconciler.batch
                                      WHERE meter = %(meter)s AND state <> 'accepted' AND state = kind.state
                                        AND (kind.conflict IS NULL OR batch.conflict = kind.conflict)
-                                     ORDER BY cost DESC
+                                     ORDER BY abs(cost) DESC
                                      LIMIT 30) AS costliest
                  JOIN reconciler.event ON event.batch = costliest.id
             GROUP BY fate, subscription) AS stuck

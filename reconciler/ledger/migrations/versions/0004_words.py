@@ -124,6 +124,17 @@ ALTER TABLE reconciler.run
 """
 
 
+_MOVES = """
+-- Usage that is moved to another subscription is taken back first: by an event with measures below zero.
+ALTER TABLE reconciler.event
+    DROP CONSTRAINT event_measures,
+    ADD CONSTRAINT event_measures CHECK (
+        least(input_tokens, output_tokens, requests, cost) >= 0
+        OR greatest(input_tokens, output_tokens, requests, cost) <= 0
+    );
+"""
+
+
 def upgrade() -> None:
     """Add them."""
     op.execute(_CREDITS)
@@ -132,3 +143,4 @@ def upgrade() -> None:
     op.execute(_VERIFIED)
     op.execute(_ODD_SOURCES)
     op.execute(_LATE)
+    op.execute(_MOVES)

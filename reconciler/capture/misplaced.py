@@ -1,0 +1,154 @@
+"""A customer's usage that was billed to the wrong subscription: found in the ledger, and planned to be billed right.
+
+What Lago has is taken back by an event with measures below zero and billed anew by another; both are events like any
+other, the next revisions of their bucket, so that billed stays the same. What Lago never had goes there as it is.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from psycopg.rows import args_row, class_row
+from sqlalchemy import Connection
+
+from reconciler.capture.planner import event_values
+from reconciler.database.postgres import execute
+from reconciler.database.statements import statement
+from reconciler.ledger.batches import Part, Seen, State
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.outbox import split_off
+from reconciler.model.errors import ReconcileError
+from reconciler.model.terms import Stretch
+from reconciler.report.move import Line, Made
+from reconciler.settings.meter import MeterSettings
+
+
+class Moment(NamedTuple):
+    """Events of a move that count for one subscription at one moment.
+
+    Attributes:
+        subscription: whose.
+        stamp: the moment, in seconds as text.
+        takes_back: whether they take usage back.
+        events: how many.
+        cost: how much usage that is, USD.
+    """
+
+    subscription: str
+    stamp: str
+    takes_back: bool
+    events: int
+    cost: Any
+
+
+class _Unsent(NamedTuple):
+    """Events of a batch that Lago never had."""
+
+    id: int
+    attempt: int
+    state: State
+    events: int
+    held_for: str | None
+    answer: str | None
+    places: list[int]
+
+
+class Misplaced:
+    """One customer's usage in `[since, until)` that is not billed to the wanted subscription."""
+
+    def __init__(
+        self, wanted: MeterSettings, meter: Meter, customer: str, subscription: str, since: datetime, until: datetime
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            wanted: the meter's settings.
+            meter: as the ledger has it.
+            customer: whose usage.
+            subscription: where it belongs.
+            since: the first window.
+            until: the end, exclusive.
+        """
+        self._wanted = wanted
+        self._meter = meter
+        self._values = {
+            "meter": meter.name,
+            "customer": customer,
+            "subscription": subscription,
+            "since": since,
+            "until": until,
+            "event_field": wanted.event_field,
+            "properties": wanted.properties,
+            "precise_cents": wanted.precise_cents,
+        }
+        self.stretches = list(meter.timeline.stretches(since, until))
+        """The span, cut where the terms change."""
+
+    def lines(self, connection: Connection) -> list[Line]:
+        """What there is to move, by day, model and subscription."""
+        return self._read(connection, "lines", class_row(Line))
+
+    def moments(self, connection: Connection) -> list[Moment]:
+        """When the events of the move count."""
+        return self._read(connection, "moments", args_row(Moment))
+
+    def move(self, connection: Connection, shown: Sequence[Line], *, by: str, reason: str, batch: int = 100) -> Made:
+        """Plan what was shown to a person, just as it was shown.
+
+        Args:
+            connection: the ledger's transaction, which holds the meter's turn.
+            shown: the lines.
+            by: who decided it.
+            reason: why.
+            batch: the most events in a batch.
+
+        Raises:
+            ReconcileError: it is no longer as it was shown; then nothing is done.
+        """
+        execute(connection, "move/lock", self._values)
+        if self.lines(connection) != list(shown):
+            raise _changed()
+        execute(connection, "move/forget_unsubscribed", self._values, misplaced=statement("move/misplaced"))
+        redirected = self._redirect(connection, Part((), "planned", decided_by=by, reason=reason))
+        values = {"by": by, "reason": reason, "batch_size": max(1, batch // 2 * 2)}
+        planned = sum(self._compensate(connection, stretch, values) for stretch in self.stretches)
+        return Made(planned, redirected)
+
+    def _redirect(self, connection: Connection, goes: Part) -> int:
+        """Point what Lago never had to the wanted subscription."""
+        made: list[int] = []
+        found = self._read(connection, "unsent", args_row(_Unsent))
+        for some in found:
+            part = Part(some.places, goes.state, decided_by=goes.decided_by, reason=goes.reason)
+            stays = Part((), some.state, held_for=some.held_for, answer=some.answer)
+            batches = split_off(connection, Seen(*some[:4]), [part], stays=stays)
+            if not batches:
+                raise _changed()
+            made += batches
+        if made:
+            execute(connection, "move/redirect", self._values | {"batches": made})
+        return sum(len(some.places) for some in found)
+
+    def _compensate(self, connection: Connection, stretch: Stretch, further: dict[str, Any]) -> int:
+        """Take back what Lago has in windows of the same terms, and bill it anew."""
+        span = {"since": stretch.since, "until": stretch.until}
+        values = self._values | event_values(self._wanted, stretch.terms) | span | further
+        plan = statement("capture/plan").format(stamped=statement("move/stamp"))
+        row = execute(
+            connection,
+            "move/compensate",
+            values,
+            misplaced=statement("move/misplaced"),
+            place=statement("move/place"),
+            batches=statement("capture/batches"),
+            record_batches=statement("move/record_batches"),
+            plan=plan,
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _read(self, connection: Connection, name: str, row: Any) -> list[Any]:
+        return execute(connection, f"move/{name}", self._values, row, misplaced=statement("move/misplaced")).fetchall()
+
+
+def _changed() -> ReconcileError:
+    return ReconcileError("This usage has changed since it was shown, and nothing was done. Run it again.")

@@ -1,0 +1,268 @@
+"""`reconcile move`: what there is to move, what Lago will count of it, and the move itself, as a person has seen it."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from sqlalchemy import func, select
+
+from reconciler.capture.misplaced import Misplaced, Moment
+from reconciler.capture.seen import subscriptions_of
+from reconciler.delivery.mirror import Mirror
+from reconciler.delivery.periods import SENT_AS_WELL, Periods
+from reconciler.lago.client import Lago
+from reconciler.lago.sentences import NotPermittedError
+from reconciler.ledger import alarms, changes, meters, tables
+from reconciler.ledger.balance import balance
+from reconciler.ledger.meters import Meter
+from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.store import open_ledger
+from reconciler.model.errors import LagoError, NoTurnError, ReconcileError, UsageError
+from reconciler.model.guesses import alike
+from reconciler.model.money import total
+from reconciler.model.visible import brief
+from reconciler.model.when import When, whole_windows
+from reconciler.model.words import minute
+from reconciler.report.decisions import person
+from reconciler.report.move import Doubt, Found, Made
+from reconciler.report.status import known_meters, require_ledger
+from reconciler.settings.load import Settings
+from reconciler.settings.meter import ClosedPeriod, MeterSettings
+
+_END = datetime(9999, 1, 1, tzinfo=UTC)
+
+SUMS = {"sum_agg", "weighted_sum_agg"}
+"""Kinds of metrics by which an event below zero takes away what another has added."""
+
+_CREDIT = "Give a credit note for it in Lago, then `reconcile held discard` the event."
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What a person was shown, and what plans it."""
+
+    wanted: MeterSettings
+    found: Found
+    misplaced: Misplaced
+
+
+class Move:
+    """Moves one customer's usage, with one set of settings."""
+
+    def __init__(self, settings: Settings, customer: str, subscription: str) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            settings: where ledger and Lago are, and which meters.
+            customer: whose usage, as the spend table's column has it.
+            subscription: where it belongs: the external id of a subscription.
+        """
+        self._settings = settings
+        self._customer = customer
+        self._subscription = subscription
+        self._ledger = open_ledger(settings)
+        self._lago = Lago.of(settings)
+        self._chosen: _Chosen | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._lago.close()
+        self._ledger.close()
+
+    def look(self, since: When, until: When | None = None, *, dry_run: bool = False) -> Found:
+        """What there is to move in `[since, until)`, and what Lago will count of that.
+
+        Args:
+            since: the begin.
+            until: the end, exclusive; None is all that there is.
+            dry_run: keep nothing at all, not even what Lago tells of subscriptions.
+
+        Raises:
+            UsageError: nothing is billed of the customer, or more than one meter did; or there is no such subscription.
+            ReconcileError: the ledger or Lago can't be used, or Lago's metric is no sum.
+        """
+        if not self._customer.strip() or not self._subscription.strip():
+            raise UsageError("Say whose usage, and where it belongs: `reconcile move CUSTOMER --to SUBSCRIPTION`.")
+        with self._ledger.dry() if dry_run else nullcontext():
+            with self._ledger.transaction() as connection:
+                require_ledger(connection)
+                known = known_meters(connection, self._settings)
+            found = [self._of(wanted, meter, since, until) for wanted, meter in known]
+            self._chosen = chosen = self._one(found)
+            if chosen.found.moving:
+                self._ask(chosen)
+            return chosen.found
+
+    def make(self, reason: str) -> Made:
+        """Plan what `look` has found; the next pass sends it.
+
+        Args:
+            reason: why; kept in the ledger.
+
+        Raises:
+            ReconcileError: it is no longer as it was shown, or a pass has the meter's turn. Nothing was done.
+        """
+        if not reason.strip():
+            raise UsageError("This needs a reason, such as --reason 'acme was mapped to globex by mistake'.")
+        chosen, settings = self._chosen, self._settings
+        if chosen is None or not chosen.found.moving:
+            return Made()
+        name = chosen.found.meter
+        try:
+            with self._ledger.transaction(planning=True) as connection:
+                meters.take_turn(connection, name, seconds=settings.limits.backfill_turn)
+                made = chosen.misplaced.move(
+                    connection, chosen.found.lines, by=person(), reason=reason.strip(), batch=settings.limits.batch
+                )
+                now = connection.scalar(select(func.clock_timestamp()))
+                assert now is not None
+                figures = balance(connection, name, now - settings.horizon)
+                alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
+        except NoTurnError as error:
+            raise ReconcileError(f"Nothing was done: {error}. Try again.") from error
+        return made
+
+    def _of(self, wanted: MeterSettings, meter: Meter, since: When, until: When | None) -> _Chosen:
+        """What one meter has billed of the customer elsewhere."""
+        with self._ledger.transaction(planning=True) as connection:
+            now = connection.scalar(select(func.clock_timestamp()))
+            assert now is not None
+            begin, end = whole_windows(since, until, now, meter.timeline.floor)
+            misplaced = Misplaced(wanted, meter, self._customer, self._subscription, begin, end or _END)
+            found = Found(meter.name, self._customer, self._subscription, begin, end, misplaced.lines(connection))
+        return _Chosen(wanted, found, misplaced)
+
+    def _one(self, found: Sequence[_Chosen]) -> _Chosen:
+        """The one meter that has something to move, or any of those that bill the customer.
+
+        Raises:
+            UsageError: there is none, or more than one.
+        """
+        some = [each for each in found if each.found.lines]
+        if len(some) > 1:
+            names = " and ".join(repr(each.found.meter) for each in some)
+            raise UsageError(f"The meters {names} have billed this customer elsewhere: name one by --meter.")
+        if some:
+            return some[0]
+        billed = [each for each in found if self._bills(each.found)]
+        if not billed:
+            raise UsageError(self._unknown(found[0].found))
+        return billed[0]
+
+    def _bills(self, found: Found) -> bool:
+        event = tables.event.c
+        theirs = event.meter == found.meter, event.customer == self._customer
+        inside = event.window_start >= found.since, event.window_start < (found.until or _END)
+        with self._ledger.transaction() as connection:
+            return connection.scalar(select(event.revision).where(*theirs, *inside).limit(1)) is not None
+
+    def _unknown(self, found: Found) -> str:
+        values = {"meter": found.meter, "since": found.since}
+        like = alike(self._customer, [name for (name,) in self._ledger.once("report/names", values)])
+        guess = (
+            f"did you mean {' or '.join(map(repr, like))}?" if like else "`reconcile customers` lists who is billed."
+        )
+        until = f" to {minute(found.until)}" if found.until else ""
+        who = brief(self._customer, 200)
+        return f"Nothing is billed of the customer {who!r} from {minute(found.since)}{until}; {guess}"
+
+    def _ask(self, chosen: _Chosen) -> None:
+        """Ask Lago what it will count of a move, and note it."""
+        found = chosen.found
+        with self._ledger.transaction() as connection:
+            meter = meters.load(connection, found.meter)
+            moments = chosen.misplaced.moments(connection)
+            mapped = subscriptions_of(connection, chosen.wanted, [self._customer])[self._customer]
+        assert meter is not None
+        changes.refuse_moved(meter, source={}, lago=self._settings.lago_api_base)
+        told = self._lago.organization()
+        changes.refuse_another_organization(meter, told)
+        if any(line.fate == "compensate" for line in found.lines):
+            found.warnings += self._metrics(chosen)
+        mirror = Mirror(meter, self._ledger, self._lago, told.id if told else None, datetime.now(UTC))
+        periods = Periods(mirror, chosen.wanted.closed_period)
+        try:
+            if not periods.has_one(self._subscription):
+                raise UsageError(
+                    f"Lago knows no subscription {brief(self._subscription, 200)!r}: make it first, or mend --to."
+                )
+            found.doubts = _doubts(periods, moments)
+        except NotPermittedError as error:
+            periods.warn(error, SENT_AS_WELL)
+        found.warnings += periods.warnings
+        if mapped != self._subscription:
+            goes = f"to {brief(mapped, 200)!r}" if mapped else "nowhere"
+            found.warnings.append(
+                f"Usage to come still goes {goes}, also what comes late in these windows: mend RECONCILE_MAPPING or "
+                "RECONCILE_SUBSCRIPTION."
+            )
+
+    def _metrics(self, chosen: _Chosen) -> Iterator[str]:
+        """See that the metrics of the events' codes let an event below zero take usage away.
+
+        Raises:
+            LagoError: one does not, or there is none.
+        """
+        for code in sorted({stretch.terms.code for stretch in chosen.misplaced.stretches}):
+            try:
+                metric = self._lago.metric(code)
+            except NotPermittedError:
+                yield (
+                    f"The API key may not read Lago's billable metrics: whether {code!r} is a sum, which alone lets an "
+                    "event below zero take usage away, is not known."
+                )
+                continue
+            if metric is None:
+                raise LagoError(f"Lago has no billable metric {code!r}, so that it counts nothing: make it first.")
+            if (kind := metric.get("aggregation_type")) not in SUMS:
+                raise LagoError(
+                    f"Lago's metric {code!r} is no sum ({brief(str(kind), 50)}): no event takes away what another has "
+                    "added. Nothing was done; correct the invoices of both subscriptions in Lago."
+                )
+            if metric.get("expression"):
+                yield (
+                    f"Lago computes what it counts of {code!r} by an expression: usage is moved exactly only if that "
+                    "is in proportion to our properties."
+                )
+
+
+def _doubts(periods: Periods, moments: Sequence[Moment]) -> list[Doubt]:
+    """What Lago will not count, by subscription and reason."""
+    costs: dict[tuple[str, bool, str], list[Decimal]] = defaultdict(list)
+    events: dict[tuple[str, bool, str], int] = defaultdict(int)
+    for each in moments:
+        verdict = periods.verdict(each.subscription, datetime.fromtimestamp(float(each.stamp), UTC))
+        if verdict is not None and verdict.goes:
+            continue
+        why = verdict.words if verdict else "Lago can't be asked about it"
+        key = each.subscription, each.takes_back, why
+        costs[key].append(each.cost)
+        events[key] += each.events
+    return [
+        Doubt(
+            name,
+            takes_back,
+            why,
+            *_fate(periods.rule, takes_back=takes_back),
+            events[name, takes_back, why],
+            total(some),
+        )
+        for (name, takes_back, why), some in costs.items()
+    ]
+
+
+def _fate(rule: ClosedPeriod, *, takes_back: bool) -> tuple[str, str]:
+    """What becomes of events that Lago will not count, and what to do."""
+    if rule == "send":
+        return (
+            "sent, and counted nowhere",
+            "Give a credit note in Lago." if takes_back else "Invoice it in Lago by hand.",
+        )
+    if takes_back:
+        return "held", _CREDIT
+    if rule == "move":
+        return "moved to the present period", "Nothing is to be done."
+    return "held", "`reconcile held release --move` bills it in the present period."
