@@ -24,7 +24,7 @@ from reconciler.demo.litellm import SpendRow, apply_migrations, write_rows
 from reconciler.demo.postgres import EmbeddedPostgres, free_port, unprivileged
 from reconciler.ledger.store import open_ledger
 from reconciler.settings.load import load_settings
-from tests import compiled, order, trust
+from tests import compiled, order, sessions, trust
 
 DATA = Path(__file__).parent / "data"
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
@@ -110,9 +110,12 @@ class Database:
 
     def fetch(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement; return its rows, none if it has none."""
-        with self.connect() as connection:
-            cursor = connection.execute(query.encode(), parameters or None)
+        session = sessions.take(self.url)
+        try:
+            cursor = session.execute(query.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
+        finally:
+            sessions.give_back(session)
 
 
 @pytest.hookimpl(trylast=True)
@@ -138,6 +141,7 @@ def _once_for_all() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         trust.share(patch)
         compiled.share(patch)
+        sessions.share(patch)
         yield
 
 
@@ -160,11 +164,24 @@ def server(bin_dir: Path | None = None, **settings: str) -> Iterator[EmbeddedPos
             password = sql.Literal(conninfo_to_dict(running.url())["password"])
             connection.execute(sql.SQL("ALTER ROLE CURRENT_USER PASSWORD {}").format(password))
         apply_migrations(running.socket_url(TEMPLATE))
+        leave_out_what_no_test_reads(running.socket_url(TEMPLATE))
         with psycopg.connect(running.socket_url(), autocommit=True) as connection:
             create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(create.format(sql.Identifier(WITH_LEDGER), sql.Identifier(TEMPLATE)))
         make_ledger(running.socket_url(WITH_LEDGER))
         yield running
+
+
+def leave_out_what_no_test_reads(url: str) -> None:
+    """Drop all of LiteLLM's tables but some: it takes a test longer to copy them than to write what it is about."""
+    with psycopg.connect(url) as connection:
+        others = connection.execute(
+            """SELECT relname FROM pg_class
+               WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace AND NOT relname ~ %s""",
+            ["^LiteLLM_(SpendLogs|Daily(EndUser|User|Team)Spend|VerificationToken)$"],
+        ).fetchall()
+        names = sql.SQL(", ").join(sql.Identifier(name) for (name,) in others)
+        connection.execute(sql.SQL("DROP TABLE {} CASCADE").format(names))
 
 
 def make_ledger(url: str) -> None:
@@ -182,9 +199,12 @@ def new_database(server: EmbeddedPostgres, template: str = "template0") -> Itera
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
     with psycopg.connect(server.socket_url(), autocommit=True) as connection:
         connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
+    database = Database(server, name)
+    sessions.begin(database.url)
     try:
-        yield Database(server, name)
+        yield database
     finally:
+        sessions.end(database.url)
         server.start()  # the test may have stopped it
         with psycopg.connect(server.socket_url(), autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
