@@ -32,8 +32,14 @@ def begin(url: str) -> None:
 
 def end(url: str) -> None:
     """Close those that are idle, and keep no more."""
-    for session in _idle.pop(url):
-        session.close()
+    close_idle(url)
+    del _idle[url]
+
+
+def close_idle(url: str) -> None:
+    """Close those that are idle."""
+    while _idle[url]:
+        _idle[url].pop().close()
 
 
 def take(url: str) -> Session:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import NamedTuple
 
+from msgspec.structs import replace
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute

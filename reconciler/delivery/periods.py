@@ -1,11 +1,12 @@
 """Billing periods: what Lago will still bill is sent, what it will not is held or moved. Design, section 7."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute

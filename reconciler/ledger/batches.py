@@ -3,10 +3,12 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 State = Literal["planned", "accepted", "quarantined", "discarded", "held"]
 
@@ -32,8 +34,7 @@ class Seen(NamedTuple):
     events: int
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Struct, frozen=True, dict=True):
     """A taken batch, as the ledger had it.
 
     Attributes:
@@ -68,8 +69,7 @@ class Batch:
         return events
 
 
-@dataclass(frozen=True)
-class Others:
+class Others(Struct, frozen=True):
     """How Lago answers other batches, which tells poison from a Lago that fails.
 
     Attributes:
@@ -83,8 +83,7 @@ class Others:
     flaps: bool = False
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """The events of a batch that share a fate.
 
     Attributes:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 import structlog
+from msgspec.structs import asdict, replace
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 

@@ -3,11 +3,12 @@
 import getpass
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from msgspec.structs import replace
 from psycopg.rows import args_row
 from sqlalchemy import Connection, update
 

@@ -14,6 +14,7 @@ from reconciler.model.errors import SourceError
 from reconciler.model.terms import Stretch
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
+from tests import sessions
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import looked_at, window
 from tests.support import assert_exact, let_time_pass, reconcile
@@ -64,6 +65,7 @@ def test_counts_are_an_index_only_scan_of_the_start_time(proxy_db: Database, env
 
 def _rows_read(database: Database) -> int:
     """How many rows of the spend table were read so far, index entries not counted."""
+    sessions.close_idle(database.url)
     with database.connect() as connection:
         _others_gone(connection)
         row = connection.execute(

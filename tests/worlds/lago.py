@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from json import loads
 from random import Random
 from typing import Any, NamedTuple, Protocol
@@ -200,9 +201,14 @@ def _shown(copy: Copy) -> dict[str, Any]:
 
 
 def _moment(payload: str) -> datetime:
-    if not payload:  # deleted
+    return _time(payload.partition('"timestamp":"')[2][:14])
+
+
+@cache
+def _time(stamp: str) -> datetime:
+    if not stamp:  # of an event that was deleted
         return EPOCH
-    whole, _, rest = payload.partition('"timestamp":"')[2][:14].partition(".")
+    whole, _, rest = stamp.partition(".")
     return datetime.fromtimestamp(int(whole), UTC) + timedelta(milliseconds=int(rest))
 
 

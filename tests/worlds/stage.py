@@ -64,7 +64,7 @@ class Stage:
 
     def park(self) -> None:
         """Let the present actor wait until it is woken."""
-        self._main.switch()
+        self._next().switch()
         if self._killed and getcurrent() in self._killed:
             raise Died
 
@@ -74,12 +74,17 @@ class Stage:
 
     def run(self) -> None:
         """Let all act until all have ended."""
-        turns = self._turns
-        while turns:
-            at, _, actor = heapq.heappop(turns)
+        while (actor := self._next()) is not self._main:
+            actor.switch()  # comes back when an actor has ended, or none has a turn
+
+    def _next(self) -> greenlet:
+        """Whose turn it is, at its time; where nobody has one, `run` ends."""
+        while self._turns:
+            at, _, actor = heapq.heappop(self._turns)
             if not actor.dead:
                 self.now = at
-                actor.switch()
+                return actor
+        return self._main
 
     def _turn(self, at: float, actor: greenlet) -> None:
         heapq.heappush(self._turns, (at, self._random.random(), actor))

@@ -80,4 +80,4 @@ def draw_weather(random: Random) -> Weather:
             at += lasts + 10 ** random.uniform(-0.5, 2.3)
             if at > 3 * 3600:
                 break
-    return Weather(random, outages, rate=random.choice(RATES), calm_at=max(at, random.uniform(0, 900)))
+    return Weather(random, outages, rate=random.choice(RATES), calm_at=max(at, random.uniform(0, 600)))

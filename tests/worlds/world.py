@@ -64,13 +64,13 @@ class World:
             lag=0.0 if self.refuses_repetitions else LAG.total_seconds() * random.choice((0.02, 1)),
             late=self.repeatable,
             stores_rest=random.random() < 0.1,
-            most=random.choice((100, 100, 100, 5, 1)),
+            most=random.choice((100, 100, 100, 100, 5, 1)),
             most_bytes=random.choice((10**9, 10**9, 10**9, 700)),
             rate=random.choice((None, None, None, None, None, 3, 10)),
         )
         self.senders = random.choice((1, 1, 2, 2, 3, 4))
         self.deadline = random.choice((50.0, 240.0, 600.0))
-        self.interval = random.choice((60.0, 180.0, 300.0))
+        self.interval = random.choice((60.0, 180.0, 300.0, 300.0))
         self.quiet = random.random() < 0.25
         self.trouble = random.choice((0.0, 0.0, 0.002, 0.01, 0.05))
         self.nature: dict[str, str] = {}
@@ -112,9 +112,9 @@ class World:
 
     def _backlog(self) -> None:
         random = self.random
-        for _ in range(random.choice((1, 1, 1, 2, 3, 5))):
+        for _ in range(random.choice((1, 1, 1, 2, 3, 4))):
             window = moment(-WINDOW * random.randint(1, 40))
-            keys = [(window, self._new_bucket(), 0) for _ in range(random.choice((1, 1, 2, 3, 5, 12)))]
+            keys = [(window, self._new_bucket(), 0) for _ in range(random.choice((1, 1, 2, 3, 5, 9)))]
             self.ledger.plan([self._event(*key) for key in keys])
         for _ in range(random.choice((0, 0, 1, 2))):
             window, bucket = random.choice(self._buckets)
@@ -177,7 +177,7 @@ class World:
         self._planning = True
         keys: list[tuple[datetime, str, int]] = []
         window = moment(WINDOW * (self.stage.now // WINDOW - 1))
-        for _ in range(1 if calm else random.choice((1, 1, 2, 4))):
+        for _ in range(1 if calm else random.choice((1, 1, 2, 3))):
             if random.random() < 0.2 and self._buckets:
                 bucket = random.choice(self._buckets)
                 keys.append((*bucket, max(self.ledger.revisions(*bucket)) + 1))
