@@ -34,6 +34,7 @@ class Comparison:
         *,
         one_database: bool,
         settled: datetime,
+        only: str | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -44,6 +45,7 @@ class Comparison:
             ledger: what is billed.
             one_database: whether it is where the spend table is.
             settled: the end of the newest settled window.
+            only: compare only what goes to this subscription; None compares all.
         """
         self._meter = meter
         self._source = source
@@ -51,12 +53,14 @@ class Comparison:
         self._bring = Bringer(source, sight, ledger, one_database=one_database)
         self._subscriptions = Subscriptions(meter)
         self._settled = settled
+        self._only = only
 
     def bring(self, connection: Connection, stretch: Stretch) -> dict[str, Any]:
         """Bring what is compared into the transaction, which holds the meter's turn.
 
         Returns:
-            The values of a statement that compares the stretch, which are whole settled windows in scope.
+            The values of a statement that compares the stretch: whole settled windows in scope, or the first part of
+            one that is still open.
 
         Raises:
             SourceError: a column that these windows' terms need can't be read.
@@ -66,16 +70,18 @@ class Comparison:
         self._subscriptions.load(connection)
         counted = self._counted(connection)
         oldest = self._bring.oldest(connection, counted) if counted else None
-        meter = {"meter": self._meter.name, "template": self._meter.subscription}
+        meter = {"meter": self._meter.name, "template": self._meter.subscription, "only": self._only}
         return values(stretch) | meter | {"counted": counted, "oldest": oldest, "settled": self._settled}
 
     @property
     def compared(self) -> sql.Composed:
         """The front of a statement that compares what was brought."""
+        subscription = self._subscriptions.expression
+        only = sql.SQL("" if self._only is None else "WHERE {} = %(only)s").format(subscription)
         return statement("capture/compared").format(
             purge_mark=statement("capture/purge_mark"),
             compare=statement("capture/compare").format(
-                subscription=self._subscriptions.expression, mapping=self._subscriptions.join
+                subscription=subscription, mapping=self._subscriptions.join, only=only
             ),
         )
 

@@ -108,14 +108,23 @@ class Looks:
 
     def due(self) -> None:
         """Do what is due: unfinished backfills, then a deep look or a probe."""
-        unfinished = self._agenda.unfinished()
-        for look in unfinished:
-            if look.kind == "backfill":
-                self._resume(look)
+        unfinished = self._backfill_on()
         if self._agenda.is_due("deep"):
             self._resume(self._begin("deep", unfinished))
         elif self._agenda.is_due("probe"):
             self._probe(self._begin("probe", unfinished))
+
+    def late(self) -> None:
+        """Look for what a fresh look does not find: unfinished backfills, and a probe though none is due."""
+        self._probe(self._begin("probe", self._backfill_on()))
+
+    def _backfill_on(self) -> list[Look]:
+        """Do the backfills that were cut off; return the looks that were, these among them."""
+        unfinished = self._agenda.unfinished()
+        for look in unfinished:
+            if look.kind == "backfill":
+                self._resume(look)
+        return unfinished
 
     def backfill(self, since: datetime, until: datetime) -> None:
         """Look at `[since, until)`, whole windows; an earlier backfill from there that was cut off goes on."""

@@ -12,6 +12,7 @@ from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
 from reconciler.ledger.kinds.source import overtaken
 from reconciler.ledger.store import Ledger
+from reconciler.model import windows
 from reconciler.model.durations import iso_duration
 from reconciler.model.terms import Stretch, Terms
 from reconciler.report.figures import Tally
@@ -66,17 +67,43 @@ class Planner:
             self._foreseen.see(connection, stretch, given)
         return Tally(**row)
 
+    def close(self, connection: Connection, part: Stretch) -> Tally:
+        """Plan what was used in the first part of a window that is still open; its events count at the part's end.
+
+        Args:
+            connection: the ledger's transaction, which holds the meter's turn.
+            part: from the window's start to a quarter of a second within it.
+
+        Returns:
+            What was planned. What else the window holds is for a look at the whole of it, when it is settled.
+        """
+        given = self._comparison.bring(connection, part)
+        further = event_values(self._meter, part.terms) | {"batch_size": self._batch}
+        whole = statement("capture/close").format(
+            compared=self._comparison.compared,
+            open_window=statement("capture/open_window"),
+            **self._plan(stamped=statement("capture/stamp").format()),
+        )
+        stamp = {"stamp": windows.stamp(part.until)}
+        row = cursor(connection, dict_row).execute(whole, given | further | stamp).fetchone()
+        assert row is not None
+        return Tally(**row)
+
+    def _plan(self, *, stamped: sql.Composable) -> dict[str, sql.Composable]:
+        """The parts of a statement that plan; in a dry run they plan nothing. `stamped` says when events count."""
+        is_dry = self._foreseen is not None
+        return {
+            "place": statement("capture/place"),
+            "batches": statement("capture/batches"),
+            "record_batches": sql.SQL("TABLE delta") if is_dry else statement("capture/record_batches"),
+            "plan": sql.SQL("TABLE delta") if is_dry else statement("capture/plan").format(stamped=stamped),
+        }
+
     def _statement(self) -> sql.Composed:
         """The chunk's statement, put together from those in sql/."""
-        is_dry = self._foreseen is not None
         return statement("capture/chunk").format(
             compared=self._comparison.compared,
-            place=statement("capture/place"),
-            batches=statement("capture/batches"),
-            record_batches=sql.SQL("TABLE delta") if is_dry else statement("capture/record_batches"),
-            plan=sql.SQL("TABLE delta")
-            if is_dry
-            else statement("capture/plan").format(stamped=sql.SQL("windows.stamped")),
+            **self._plan(stamped=sql.SQL("windows.stamped")),
             look_at_windows=statement("capture/look_at_windows"),
             record_windows=statement("capture/record_windows"),
             unbilled_customers=statement("capture/unbilled_customers"),

@@ -10,6 +10,7 @@ import typer
 from reconciler import __version__
 from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine
 from reconciler.cli.bill import bill
+from reconciler.cli.close import close
 from reconciler.cli.explain import explain
 from reconciler.cli.move import move
 from reconciler.cli.setup import setup
@@ -49,6 +50,7 @@ app.command()(verify)
 app.command()(setup)
 app.command()(explain)
 app.command()(move)
+app.command()(close)
 
 
 @app.callback(invoke_without_command=True)

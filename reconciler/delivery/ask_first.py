@@ -29,8 +29,19 @@ NEAR = timedelta(days=1)
 
 _MILLISECOND = timedelta(milliseconds=1)
 
-Window = tuple[datetime, datetime | None]
-"""The start of a window, and until when Lago was asked about it, if in part."""
+
+class Window(NamedTuple):
+    """A window that Lago is to be asked about.
+
+    Attributes:
+        start: its start.
+        asked_until: up to where Lago was asked about it, if in part.
+        open_until: the instant up to which it was looked at while it was open; None if it was seen whole.
+    """
+
+    start: datetime
+    asked_until: datetime | None = None
+    open_until: datetime | None = None
 
 
 class UnknownEventsError(ReconcileError):
@@ -87,19 +98,20 @@ class AskFirst:
             begins = bool(rows) and not self._meter.start_chosen and not connection.scalar(select(before))
         if begins:
             self._ask_before_start(horizon)
-        windows = [(start.astimezone(UTC), until and until.astimezone(UTC)) for start, until in rows]
+        windows = [Window(*(moment and moment.astimezone(UTC) for moment in row)) for row in rows]
         for group in self._near(windows):
-            start, asked_until = group[0]
-            self._ask(asked_until or start, [start for start, _ in group])
+            self._ask(group)
         with self._ledger.transaction() as connection:
             execute(connection, "delivery/asked", values)
 
-    def _ask(self, since: datetime, starts: Sequence[datetime]) -> None:
-        end = self._meter.timeline.window_end(starts[-1])
-        code = self._meter.timeline.at(starts[0]).code
-        for until, events in _slices(self._lago, code, since, end - _MILLISECOND):
+    def _ask(self, group: Sequence[Window]) -> None:
+        first, last = group[0], group[-1]
+        since = first.asked_until or first.start
+        end = last.open_until or self._meter.timeline.window_end(last.start) - _MILLISECOND
+        code = self._meter.timeline.at(first.start).code
+        for until, events in _slices(self._lago, code, since, end):
             self._compare(events)
-            self._note(starts, until + _MILLISECOND)
+            self._note([each.start for each in group], until + _MILLISECOND)
 
     def _compare(self, held: Sequence[dict[str, Any]]) -> None:
         """Accept what Lago holds as it is planned; stop at what it holds otherwise."""
@@ -162,11 +174,15 @@ class AskFirst:
             execute(connection, "delivery/note_asked", values)
 
     def _near(self, windows: Sequence[Window]) -> Iterator[list[Window]]:
-        """Group windows that lie close together and have the same code; one that is asked about in part begins one."""
+        """Group windows that lie close together and have the same code.
+
+        One that was asked about in part begins a group, one that is asked about in part ends it.
+        """
         group: list[Window] = []
-        for _, same in groupby(windows, key=lambda window: self._meter.timeline.at(window[0]).code):
+        for _, same in groupby(windows, key=lambda window: self._meter.timeline.at(window.start).code):
             for window in same:
-                if group and (window[0] - group[-1][0] > NEAR or window[1] is not None):
+                before = group[-1] if group else window
+                if group and (window.start - before.start > NEAR or window.asked_until or before.open_until):
                     yield group
                     group = []
                 group.append(window)

@@ -1,6 +1,7 @@
 """The station between ledger and Lago: a meter's planned batches go through the gate, and senders send them."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -35,11 +36,13 @@ class Outcome:
         delivered: how many.
         error: why not all of them, if Lago is away or refuses us.
         warnings: what could not be known of them, a sentence each.
+        foreign: why nothing is sent for the meter, if Lago holds events that its ledger does not know.
     """
 
     delivered: Delivered = field(default_factory=Delivered)
     error: ReconcileError | None = None
     warnings: list[str] = field(default_factory=list)
+    foreign: UnknownEventsError | None = None
 
 
 class Delivery:
@@ -60,7 +63,14 @@ class Delivery:
         self._lago.close()
 
     def run(
-        self, wanted: MeterSettings, meter: Meter, *, now: datetime, progress: Progress, adopt: bool = False
+        self,
+        wanted: MeterSettings,
+        meter: Meter,
+        *,
+        now: datetime,
+        progress: Progress,
+        adopt: bool = False,
+        only: Sequence[int] | None = None,
     ) -> Outcome:
         """Deliver what is planned for a meter; whatever Lago does, the pass goes on.
 
@@ -73,6 +83,7 @@ class Delivery:
             now: the source's clock.
             progress: told how many events there are, and how many were answered.
             adopt: whether another organization was declared.
+            only: send these batches and leave the others for later; None sends all.
         """
         done = Outcome()
         allowed = self._share + self._unused
@@ -80,8 +91,9 @@ class Delivery:
         self._ending.begin(allowed.total_seconds())
         try:
             with suppress(EndedError):
-                self._deliver(wanted, meter, now, progress, done, adopt=adopt)
+                self._deliver(wanted, meter, now, progress, done, adopt=adopt, only=only)
         except UnknownEventsError as error:
+            done.foreign = error
             with self._ledger.transaction() as connection:
                 alarms.ring(connection, meter.name, Alarm("foreign", str(error), Decimal(error.count)))
         except LagoAwayError as error:
@@ -102,6 +114,7 @@ class Delivery:
         done: Outcome,
         *,
         adopt: bool,
+        only: Sequence[int] | None,
     ) -> None:
         with self._ledger.transaction() as connection:
             waiting = backlog(connection, meter.name)
@@ -121,16 +134,19 @@ class Delivery:
         with self._ledger.transaction() as connection:
             alarms.clear(connection, meter.name, "foreign")
         progress.delivering(waiting.planned)
-        self._send(meter, store, now, progress, done, careful=careful)
+        outbox = self._outbox(meter, store, only)
+        self._send(outbox, now, progress, done, careful=careful)
 
-    def _send(
-        self, meter: Meter, store: str, now: datetime, progress: Progress, done: Outcome, *, careful: bool
-    ) -> None:
+    def _outbox(self, meter: Meter, store: str, only: Sequence[int] | None) -> Outbox:
         settings, limits = self._settings, self._settings.limits
         repeatable = store == "postgres" or (store == "clickhouse" and settings.deduplication)
         visible_after = timedelta(seconds=limits.request) + settings.lag
         ask_after = timedelta(0) if repeatable else visible_after
-        outbox = Outbox(meter.name, self._lago.base, self._ledger, limits, ask_after=ask_after)
+        return Outbox(meter.name, self._lago.base, self._ledger, limits, ask_after=ask_after, only=only)
+
+    def _send(self, outbox: Outbox, now: datetime, progress: Progress, done: Outcome, *, careful: bool) -> None:
+        settings = self._settings
+        repeatable = not outbox.ask_after
         fresh_since = now - settings.lookback
         senders = [
             Sender(outbox, self._lago, repeatable, fresh_since, self._ending, progress.answered)

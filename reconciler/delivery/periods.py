@@ -12,7 +12,15 @@ from psycopg.rows import args_row
 from reconciler.database.postgres import execute
 from reconciler.delivery.invoices import Invoices
 from reconciler.delivery.mirror import Mirror
-from reconciler.delivery.spans import Billed, Subscription, Verdict, first_sure_stamp, judge
+from reconciler.delivery.spans import (
+    CLOSED_FOR,
+    Billed,
+    Subscription,
+    Verdict,
+    first_sure_stamp,
+    follows_close,
+    judge,
+)
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, together
 from reconciler.ledger.outbox import split
@@ -48,6 +56,7 @@ class Doubtful(NamedTuple):
     external_id: str
     at: datetime
     takes_back: bool
+    closed_at: datetime | None
     places: list[int]
 
 
@@ -156,7 +165,7 @@ class Periods:
         after = 0
         while True:
             values = {"meter": self.mirror.meter.name, "state": state, "after": after, "batches": _BATCHES}
-            values |= {"final": self.rule == "move", **self.mirror.names}
+            values |= {"final": self.rule == "move", "closed_for": CLOSED_FOR, **self.mirror.names}
             with self.mirror.ledger.transaction(planning=True) as connection:
                 found = execute(connection, "delivery/doubtful_events", values, args_row(Doubtful))
                 rows = found.fetchall()
@@ -191,12 +200,13 @@ class Periods:
         verdict = judge(row.at, *known)
         if verdict.goes:
             return Fate(_GOES)
+        follows = row.closed_at is not None and follows_close(row.at, row.closed_at, known[0])
         # An event that Lago may yet show under its timestamp keeps it: under another one it would count besides.
         # One that takes usage back does so where it was billed: elsewhere Lago may make 0 of what is below.
-        moves = self.rule == "move" and not row.is_open and not row.takes_back
+        moves = (self.rule == "move" or follows) and not row.is_open and not row.takes_back
         if moves and (present := first_sure_stamp(known[0])):
             return Fate(_GOES, present)
-        return Fate(_held(verdict.words), may_change=not verdict.final)
+        return Fate(_held(verdict.words), may_change=follows or not verdict.final)
 
     def _record(self, rows: Sequence[Doubtful], done: Delivered) -> list[int]:
         """Let the events of a batch part ways; return the batch that is kept back, if any."""

@@ -12,6 +12,9 @@ from typing import Any
 SECOND = timedelta(seconds=1)
 """So much an end may hide."""
 
+CLOSED_FOR = timedelta(hours=1)
+"""So long after a subscription was closed a change of its plan is the one that it was closed for."""
+
 _MILLISECOND = timedelta(milliseconds=1)
 _QUARTER = timedelta(milliseconds=250)
 
@@ -171,6 +174,21 @@ def first_sure_stamp(subscriptions: Sequence[Subscription]) -> str | None:
         return None
     begin = max(begins)
     return f"{(begin + -(begin - datetime.min.replace(tzinfo=UTC)) % _QUARTER).timestamp():.3f}"
+
+
+def follows_close(at: datetime, instant: datetime, subscriptions: Sequence[Subscription]) -> bool:
+    """Whether usage is of the plan that follows: it came after its subscription was closed, which then ended.
+
+    Args:
+        at: the event's timestamp.
+        instant: up to when the subscription was closed.
+        subscriptions: all of its external id that have begun.
+    """
+    return any(
+        one.started_at <= instant < at < one.ended_at + SECOND <= instant + CLOSED_FOR
+        for one in subscriptions
+        if one.ended_at is not None
+    )
 
 
 def _of_no_one(at: datetime, subscriptions: Sequence[Subscription]) -> Verdict:

@@ -39,6 +39,7 @@ class Outbox:
         ask_after: how long after an attempt without an answer a batch is left alone, so that Lago can be asked what
             became of it; 0 if it may go again at once.
         tries: how many failures in a row make a round.
+        only: the batches that are taken; None takes any.
     """
 
     meter: str
@@ -47,6 +48,7 @@ class Outbox:
     limits: Limits
     ask_after: timedelta = timedelta(0)
     tries: int = 3
+    only: Sequence[int] | None = None
 
     @cached_property
     def _fixed(self) -> dict[str, Any]:
@@ -57,6 +59,7 @@ class Outbox:
             "ask_after": self.ask_after,
             "admission": ADMISSION,
             "tries": self.tries,
+            "only": None if self.only is None else list(self.only),
             "lease": timedelta(seconds=self.limits.lease),
             "near": timedelta(seconds=self.limits.near),
             "lost": LOST,

@@ -82,6 +82,7 @@ window = Table(
     Column("unpriced_rows", BigInteger, nullable=False, server_default=ZERO),
     Column("unpriced_tokens", BigInteger, nullable=False, server_default=ZERO),
     Column("unpriced_models", ARRAY(Text), nullable=False, server_default="{}"),
+    Column("open_until", MOMENT),
     comment="What the last look saw of a window, and when Lago was first asked for its events.",
 )
 
@@ -277,6 +278,19 @@ billed_period = Table(
     Column("until", MOMENT, nullable=False),
     Column("verified_at", MOMENT, nullable=False),
     comment="Up to where a subscription was found billed for what was sent.",
+)
+
+closing = Table(
+    "closing",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("instant", MOMENT, primary_key=True),
+    Column("subscription", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("closed_by", Text, nullable=False),
+    Column("closed_at", MOMENT, nullable=False, server_default=NOW),
+    comment="Up to which instants a subscription was billed before its plan was to change or end.",
 )
 
 look = Table(

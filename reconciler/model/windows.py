@@ -13,6 +13,7 @@ DAY = timedelta(days=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_QUARTER = timedelta(milliseconds=250)
 
 
 def check_length(length: timedelta) -> timedelta:
@@ -61,6 +62,24 @@ def last_millisecond(start: datetime, length: timedelta) -> str:
     """
     end = _aligned(start, length) + length
     return f"{(end - _EPOCH) // _SECOND - 1}.999"
+
+
+def quarter(moment: datetime) -> datetime:
+    """Return the first quarter of a second, in UTC, that is not before the moment: a fraction that every Lago keeps."""
+    start = _aware(moment).astimezone(UTC)
+    return start + -(start - _EPOCH) % _QUARTER
+
+
+def stamp(moment: datetime) -> str:
+    """Return the timestamp of events that count at a moment of whole milliseconds: epoch seconds, three decimals.
+
+    Raises:
+        ValueError: the moment lies between two milliseconds.
+    """
+    seconds, fraction = divmod(_aware(moment) - _EPOCH, _SECOND)
+    if fraction.microseconds % 1000:
+        raise ValueError(f"{moment.isoformat()} lies between two milliseconds")
+    return f"{seconds}.{fraction.microseconds // 1000:03}"
 
 
 def window_name(start: datetime, length: timedelta) -> str:

@@ -8,6 +8,8 @@
 --   purged    the same in a window that retention has reached: its doing
 --   unmapped  the operator's mapping lacks this customer: left as it is, so the next look finds it again
 --
+-- It may be only of those whose usage goes to one subscription (only).
+--
 -- It also says of each bucket how many rows it has, whether one of its events is in conflict, and whether one is still
 -- on its way.
 -- A bucket without tokens and cost of which nothing is billed differs from nothing.
@@ -47,4 +49,4 @@ SELECT differing.*,
                 THEN CASE WHEN window_start <= (SELECT purge_mark FROM mark) THEN 'purged' ELSE 'frozen' END
             WHEN {subscription} IS NULL THEN 'unmapped'
             ELSE 'plan' END AS fate
-FROM differing {mapping}
+FROM differing {mapping} {only}

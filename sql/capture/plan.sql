@@ -1,6 +1,7 @@
 -- plan: each delta that may be billed becomes one event, its id and payload text frozen here and never changed.
 --
--- Reads   due, as place.sql returns it, and batch, as batches.sql does.
+-- Reads   due, as place.sql returns it, and batch, as batches.sql does. An event counts in the last millisecond of its
+--         window (windows.stamped), unless it is said otherwise.
 -- Writes  reconciler.event.
 --
 -- The id is "r1_" + hex of SHA-256 over length-prefixed UTF-8 (docs/event-ids.md). Text that many events share (a

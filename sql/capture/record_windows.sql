@@ -28,4 +28,5 @@ SET rows = excluded.rows,
     kept_requests = excluded.kept_requests,
     late_rows = excluded.late_rows,
     late_cost = excluded.late_cost,
+    open_until = NULL,
     looked_at = clock_timestamp()

@@ -6,7 +6,8 @@
 --         any subscription nothing is doubtful.
 -- Returns one row for the events of a batch that share external id and timestamp and all bill usage, or all take it
 --         back: the batch, its attempt, its state, how many events it has, why it is held, whether Lago may yet show it,
---         the external id, the timestamp, whether they take usage back, the places.
+--         the external id, the timestamp, whether they take usage back, the last instant shortly
+--         before it up to which the external id was closed, the places.
 --
 -- An event's timestamp is not before its window: only where the window begins before the period its text is read. The
 -- OFFSETs make it a look-up by batch, and let a text be read once.
@@ -43,8 +44,14 @@ WITH candidate AS MATERIALIZED (
                   OFFSET 0) AS read
     WHERE moment IS NOT NULL AND (%(state)s = 'held' OR since IS NULL OR moment < since)
 )
-SELECT id, attempts, state, events, answer, is_open, subscription, moment, takes_back, array_agg(place)
-FROM doubtful
+SELECT id, attempts, state, events, answer, is_open, subscription, moment, takes_back, closed_at, array_agg(place)
+FROM doubtful,
+     LATERAL (SELECT max(instant) AS closed_at
+              FROM reconciler.closing
+              WHERE closing.meter = %(meter)s
+                AND closing.id = sha256(convert_to(subscription, 'UTF8'))
+                AND instant < moment
+                AND instant >= moment - %(closed_for)s::interval) AS closed
 WHERE number <= %(batches)s
-GROUP BY id, attempts, state, events, answer, is_open, subscription, moment, takes_back
+GROUP BY id, attempts, state, events, answer, is_open, subscription, moment, takes_back, closed_at
 ORDER BY id

@@ -4,5 +4,6 @@ SELECT min(greatest(leased_until, rests_until, open_since + %(ask_after)s::inter
 FROM reconciler.batch
 WHERE meter = %(meter)s
   AND state = 'planned'
+  AND (%(only)s::bigint[] IS NULL OR id = ANY(%(only)s::bigint[]))
   AND admitted_at > clock_timestamp() - %(admission)s::interval
   AND NOT {waits}

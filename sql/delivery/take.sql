@@ -2,7 +2,7 @@
 --
 -- Reads   arrays of turns, each a first window and a rank: what has never failed (0), what has, as it is or in a larger
 --         batch (1), or a whole round (2). The first turn that finds a batch gets it. Planned batches that the gate has
---         admitted of late. A batch is not due while another sender has it, while it rests, or while an attempt is open
+--         admitted of late, or only those of an array among them. A batch is not due while another sender has it, while it rests, or while an attempt is open
 --         that can't be read back yet. A bucket's revisions go one after the other (waits.sql), so that a conflict of one
 --         can hold those behind it.
 -- Writes  the attempt, before the request. A sender that dies leaves a lease that ends, and an open attempt.
@@ -17,6 +17,7 @@ WITH due AS (
                   FROM reconciler.batch
                   WHERE meter = %(meter)s
                     AND state = 'planned'
+                    AND (%(only)s::bigint[] IS NULL OR id = ANY(%(only)s::bigint[]))
                     AND first_window >= turn.since
                     AND CASE WHEN failed_at IS NULL THEN 0 WHEN failures < %(tries)s THEN 1 ELSE 2 END = turn.rank
                     AND admitted_at > clock_timestamp() - %(admission)s::interval

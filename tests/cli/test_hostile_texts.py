@@ -135,6 +135,10 @@ def test_hostile_texts_are_only_text_in_every_command(
     assert_named(seen(environ, *of_event), MAPPED[:1])
     assert [row["cost"] for row in json.loads(seen(environ, *of_event, "--json"))["rows"]] == ["0.01"]
 
+    # Whose plan may not change yet.
+    seen(environ, "close", MAPPED[0], codes=(1,))
+    assert json.loads(seen(environ, "close", MAPPED[0], "--json", codes=(1,)))["customer"] == MAPPED[0]
+
     # What Lago lacks: subscriptions of these names.
     assert "subscriptions" in seen(environ, "setup", "--dry-run", "--customers", codes=(0, 3))
 
@@ -187,7 +191,7 @@ def test_hostile_texts_are_only_text_in_every_command(
     for line in (
         "events show", "quarantine show", "quarantine retry", "held release", "frozen accept --reason x",
         "frozen undo --reason x", "events --state", "customers --since", "status --meter", "verify --until", "--since",
-        "explain",
+        "explain", "close",
     ):  # fmt: skip
         seen(environ, *line.split(), REASON, codes=(1, 2))
     root = typer.main.get_command(app)

@@ -123,6 +123,23 @@ ALTER TABLE reconciler.run
     ADD COLUMN newest_row TIMESTAMP WITH TIME ZONE;
 """
 
+_CLOSED = """
+ALTER TABLE reconciler."window" ADD COLUMN open_until TIMESTAMP WITH TIME ZONE;
+
+CREATE TABLE reconciler.closing (
+    meter TEXT NOT NULL,
+    id BYTEA NOT NULL,
+    instant TIMESTAMP WITH TIME ZONE NOT NULL,
+    subscription TEXT NOT NULL,
+    customer TEXT NOT NULL,
+    closed_by TEXT NOT NULL,
+    closed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    PRIMARY KEY (meter, id, instant)
+);
+
+COMMENT ON TABLE reconciler.closing IS 'Up to which instants a subscription was billed before its plan was to change or end.';
+"""
+
 
 _MOVES = """
 -- Usage that is moved to another subscription is taken back first: by an event with measures below zero.
@@ -144,3 +161,4 @@ def upgrade() -> None:
     op.execute(_ODD_SOURCES)
     op.execute(_LATE)
     op.execute(_MOVES)
+    op.execute(_CLOSED)

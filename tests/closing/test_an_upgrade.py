@@ -1,0 +1,98 @@
+"""What was used up to the call is in the old invoice, what came after in the new subscription, and nothing twice."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+from tests.closing.conftest import WINDOW, Billing, Clock, closed
+from tests.conftest import Database, spend_row
+from tests.periods.conftest import held, long_ago
+from tests.support import assert_exact, environment, reconcile
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+def begun(proxy_db: Database, billing: Billing) -> dict[str, str]:
+    """A meter that has billed an hour, of a customer who is subscribed; what was never settled is written at once."""
+    billing.subscribe(made=long_ago())
+    return environment(proxy_db, billing.lago, RECONCILE_SETTLE="0s")
+
+
+def test_an_upgrade_in_the_middle_of_a_window(proxy_db: Database, billing: Billing, clock: Clock) -> None:
+    environ = begun(proxy_db, billing)
+    called = clock.window + 7 * MINUTE
+    proxy_db.insert(spend_row(spend=1, startTime=clock.window - MINUTE))
+    clock.set(called)
+    reconcile(environ, since="1h")
+    proxy_db.insert(
+        spend_row(spend=2, startTime=clock.window - MINUTE),
+        spend_row(spend=4, startTime=called - MINUTE),
+        spend_row(spend=8, startTime=called - SECOND, model="another"),
+        spend_row(spend=16, startTime=called + 10 * SECOND),
+        spend_row(spend=32, startTime=called - SECOND, end_user="other"),
+    )
+    found = closed(environ)
+    assert (found.outcome, found.events, found.cost) == ("closed", 3, Decimal(14))
+    billing.subscribe(plan="better")
+    assert billing.invoiced() == [Decimal(15)]
+    clock.reset()
+    assert reconcile(environ).delivered.accepted == 2
+    assert (billing.invoiced(), billing.current()) == ([Decimal(15)], Decimal(16))
+    assert_exact(proxy_db, billing.lago)
+
+
+def test_an_end(proxy_db: Database, billing: Billing, clock: Clock) -> None:
+    environ = begun(proxy_db, billing)
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ, since="1h")
+    proxy_db.insert(spend_row(spend=4, startTime=clock.window + MINUTE))
+    assert closed(environ).cost == 4
+    billing.end()
+    assert billing.invoiced() == [Decimal(4)]
+
+
+def test_the_window_ends_before_the_plan_changes(proxy_db: Database, billing: Billing, clock: Clock) -> None:
+    environ = begun(proxy_db, billing)
+    end = clock.window + WINDOW
+    proxy_db.insert(spend_row(spend=1, startTime=end - MINUTE))
+    clock.set(end - 20 * SECOND)
+    reconcile(environ, since="1h")
+    assert closed(environ).cost == 1
+    proxy_db.insert(spend_row(spend=2, startTime=end - SECOND), spend_row(spend=4, startTime=end + SECOND))
+    clock.set(end + 30 * SECOND)
+    billing.subscribe(plan="better")
+    assert billing.invoiced() == [Decimal(1)]
+    clock.reset()
+    reconcile(environ)
+    assert held(proxy_db) == []
+    assert billing.current() == 6
+
+
+def test_a_row_of_before_that_comes_late(proxy_db: Database, billing: Billing, clock: Clock) -> None:
+    environ = begun(proxy_db, billing)
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ, since="1h")
+    proxy_db.insert(spend_row(spend=4, startTime=clock.window + MINUTE))
+    closed(environ)
+    billing.subscribe(plan="better")
+    proxy_db.insert(spend_row(spend=8, startTime=clock.window + MINUTE))
+    clock.reset()
+    reconcile(environ)
+    assert (billing.invoiced(), billing.current()) == ([Decimal(4)], Decimal(8))
+
+
+def test_again_in_the_same_window(proxy_db: Database, billing: Billing, clock: Clock) -> None:
+    environ = begun(proxy_db, billing)
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ, since="1h")
+    proxy_db.insert(spend_row(spend=4, startTime=clock.window + MINUTE))
+    assert closed(environ).cost == 4
+    assert (closed(environ).events, closed(environ).exit_code) == (0, 0)
+    billing.subscribe(plan="better")
+    clock.set(clock.window + 9 * MINUTE)
+    proxy_db.insert(spend_row(spend=8, startTime=clock.window + 8 * MINUTE))
+    assert closed(environ).cost == 8
+    billing.end()
+    assert billing.invoiced() == [Decimal(8), Decimal(4)]
+    clock.reset()
+    assert reconcile(environ).tally.events_planned == 0
+    assert_exact(proxy_db, billing.lago)
