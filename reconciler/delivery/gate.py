@@ -13,8 +13,9 @@ from sqlalchemy import select, update
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import AskFirst
-from reconciler.delivery.billable.metric import MEND_METRIC, countable, metric_fault
+from reconciler.delivery.billable.metric import countable, metric_fault, unbillable
 from reconciler.delivery.periods import Periods
+from reconciler.delivery.waiting import Waiting
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.lago.stores import Store
@@ -26,6 +27,7 @@ from reconciler.ledger.outbox import ADMISSION, hold_later_revisions, split_off
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LagoError, MeterChangedError
 from reconciler.report.figures import Delivered
+from reconciler.report.usage import whole
 from reconciler.settings.meter import MeterSettings
 
 
@@ -149,14 +151,16 @@ class Gate:
                 "sent under it would be billed. All events stay planned. Mend LAGO_API_EVENT_CODE, or make the metric: "
                 "`reconcile setup`."
             )
-        fault = metric_fault(metric, countable(wanted))
-        with self.ledger.transaction() as connection:
-            if fault:
-                sentence = f"The billable metric {code!r} {fault}, so that what is sent is not billed. {MEND_METRIC}"
-                self.ledger.ring(connection, self.meter.name, Alarm("metric", sentence))
-            else:
+        if metric_fault(metric, countable(wanted)) is None:
+            with self.ledger.transaction() as connection:
                 meters.see_metric(connection, self.meter.name, code)
                 self.ledger.clear(connection, self.meter.name, "metric")
+            return
+        waiting = {name: whole(models) for name, models in Waiting(self.meter.name, self.ledger).used().items()}
+        if uncounted := unbillable(wanted, metric, waiting):
+            with self.ledger.transaction() as connection:
+                message = f"What is sent is not billed: {uncounted.sentence}"
+                self.ledger.ring(connection, self.meter.name, Alarm("metric", message))
 
     def admit(self, store: Store, periods: Periods, *, horizon: timedelta) -> Delivered:
         """Let through what may go; settle what needs not.

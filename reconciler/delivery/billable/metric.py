@@ -12,8 +12,6 @@ DOCUMENTED = ("input_tokens", "output_tokens")
 CALLBACK = ("prompt_tokens", "completion_tokens", "total_tokens")
 REQUESTS = "requests"
 
-MEND_METRIC = "Mend it in Lago, or make another and name it by LAGO_API_EVENT_CODE."
-
 OF_INPUT = frozenset({"input_tokens", "prompt_tokens"})
 OF_OUTPUT = frozenset({"output_tokens", "completion_tokens"})
 
@@ -63,5 +61,6 @@ def unbillable(meter: MeterSettings, metric: Mapping[str, Any] | None, usage: Ma
         cure = "Mend LAGO_API_EVENT_CODE, or make the metric: `reconcile setup`."
         return Unbillable("no metric", meter.name, what, cure, usage)
     if fault := metric_fault(metric, countable(meter)):
-        return Unbillable("metric", meter.name, f"for the metric {code}, which {fault}", MEND_METRIC, usage)
+        cure = "Mend it in Lago, or make another and name it by LAGO_API_EVENT_CODE."
+        return Unbillable("metric", meter.name, f"for the metric {code}, which {fault}", cure, usage)
     return None

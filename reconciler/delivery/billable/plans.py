@@ -90,7 +90,7 @@ def _unpriced(metered: Metered, plan: str, of_price: Price, used: Used, strange_
             "no cents",
             f"by the plan {plan}, whose charge is dynamic, and events don't say their price",
             "Set RECONCILE_PRECISE_CENTS=true for what comes; what is sent already costs nothing and needs an invoice "
-            "by hand. Or let the charge be of another model.",
+            "by hand. Or give the charge another charge model, such as standard.",
             used,
             of_models=False,
         )

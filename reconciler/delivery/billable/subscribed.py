@@ -26,10 +26,13 @@ _WHAT: Mapping[lives.Kind, str] = {
     "upgraded": "from before an upgrade, at which Lago made its invoice at once",
     "closed period": "from before the present billing period",
 }
-_NEXT = "If such a customer is to go on, subscribe it again in Lago. "
 _HELD = (
     "Passes hold it: `reconcile held release --all --move` then bills it in the present period, or invoice it by hand "
     "and discard it."
+)
+_HELD_AFTER_THE_END = (
+    "Passes hold it. If such a customer is to go on, subscribe it again in Lago, and let `reconcile held release --all "
+    "--move` bill it then; else invoice it by hand and discard it."
 )
 _SENT = "RECONCILE_CLOSED_PERIOD=send sends it all the same, and no invoice has it: invoice it by hand."
 _SENT_IN_DOUBT = "Passes send it, since the key may not read what tells: what no invoice has, invoice by hand."
@@ -131,10 +134,11 @@ class Subscribed:
         unknown = {doubt.name for doubt, _ in some if not doubt.part.is_known}
         if unknown and first.part.is_known:
             why += f" Of {count(len(unknown), 'name')} Lago was not asked whether a draft invoice still takes it."
-        cure = _SENT if self._meter.closed_period == "send" else _HELD
-        if unknown and self._invoices is None:
+        cure = _HELD_AFTER_THE_END if kind == "ended" else _HELD
+        if self._meter.closed_period == "send":
+            cure = _SENT
+        elif unknown and self._invoices is None:
             cure = _SENT_IN_DOUBT
-        cure = (_NEXT if kind == "ended" else "") + cure
         whose = together((doubt.name, usage) for doubt, usage in some)
         return Unbillable(kind, self._meter.name, _WHAT[kind], cure, whose, why=why)
 
