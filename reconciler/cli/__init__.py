@@ -11,6 +11,7 @@ from reconciler import __version__
 from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine
 from reconciler.cli.bill import bill
 from reconciler.cli.close import close
+from reconciler.cli.doctor import doctor
 from reconciler.cli.explain import explain
 from reconciler.cli.move import move
 from reconciler.cli.setup import setup
@@ -47,6 +48,7 @@ app.add_typer(alarm.app, name="alarm")
 app.add_typer(ledger.app, name="ledger")
 app.command()(status)
 app.command()(verify)
+app.command()(doctor)
 app.command()(setup)
 app.command()(explain)
 app.command()(move)

@@ -43,6 +43,15 @@ def console(*, stderr: bool) -> Console:
     return Console(stderr=stderr, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
+def can_show(text: str) -> bool:
+    """Whether standard output's encoding has these characters; what it lacks would be escaped."""
+    try:
+        text.encode(sys.stdout.encoding)
+    except (LookupError, UnicodeEncodeError):
+        return False
+    return True
+
+
 def say(text: str, style: str = "", *, stderr: bool = False) -> None:
     """Print one line, of which no text makes two."""
     console(stderr=stderr).print(Text(visible(text), style))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Self
 
@@ -118,6 +119,15 @@ class Lago:
             raise self._say.unusable("it answers with an organization without an id")
         known = store if store in {"postgres", "clickhouse"} else None
         return Organization(id_, known, zone if isinstance(zone, str) else None)
+
+    def clock(self) -> datetime | None:
+        """What time it is there, to the second, by the header of an answer; None if that says none."""
+        said = self._questions.get("organizations").headers.get("date", "")
+        try:
+            at = parsedate_to_datetime(said)
+        except ValueError:
+            return None
+        return at if at.tzinfo else None
 
     def store(self, told: Organization | None = None) -> Store:
         """Which event store an organization has. One that doesn't tell is tried: only ClickHouse's enriches events."""

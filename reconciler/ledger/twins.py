@@ -92,15 +92,26 @@ def of(connection: Connection, name: str, *, since: datetime | None = None) -> s
         name: the meter; the ledger may have none of that name yet.
         since: where its scope is to begin, if that is earlier than it does.
     """
-    found = execute(connection, "ledger/twins").fetchall()
-    claims = {
-        each: Claim(meter, first.astimezone(UTC)) for each, first in found if (meter := meters.load(connection, each))
-    }
+    claims = _claims(connection)
     mine = claims.pop(name, None)
     if mine is None:
         return set()
     mine = Claim(mine.meter, min(mine.since, since or mine.since))
     return {other for other, claim in claims.items() if mine.shares(claim)}
+
+
+def if_it_were(connection: Connection, meter: Meter) -> set[str]:
+    """The names of the twins that a meter would have from its start on, were it as given; nothing is locked."""
+    claims, mine = _claims(connection), Claim(meter, meter.start)
+    return {other for other, claim in claims.items() if other != meter.name and mine.shares(claim)}
+
+
+def _claims(connection: Connection) -> dict[str, Claim]:
+    """What each meter of the ledger bills, by its name."""
+    found = execute(connection, "ledger/twins").fetchall()
+    return {
+        each: Claim(meter, first.astimezone(UTC)) for each, first in found if (meter := meters.load(connection, each))
+    }
 
 
 @contextmanager

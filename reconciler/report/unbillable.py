@@ -56,6 +56,11 @@ class Unbillable:
     @property
     def sentence(self) -> str:
         """All that a person needs: how much, why, whose, the costliest first, and what to do."""
+        return f"{self.finding} {self.cure}"
+
+    @property
+    def finding(self) -> str:
+        """The same without what to do."""
         usage = self.usage
         models = ""
         if self.models:
@@ -64,7 +69,7 @@ class Unbillable:
         names = ", ".join(f"{_name(name)} ({usd(each.cost)} USD)" for name, each in largest(self.whose))
         more = f", and {count(len(self.whose) - NAMED, 'other')}" if len(self.whose) > NAMED else ""
         amount = f"{count(usage.events, 'event')} ({usd(usage.cost)} USD)"
-        return f"{amount} {self.what}{models}: {names}{more}. {f'{self.why} ' if self.why else ''}{self.cure}"
+        return f"{amount} {self.what}{models}: {names}{more}.{f' {self.why}' if self.why else ''}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain values: money as decimal text in USD; of the names the first few by their cost."""

@@ -18,17 +18,18 @@ STANDS = Kind(
     "stands for ours", drift=False, means="In conflict with events of ours, which a person has discarded: as decided."
 )
 
-_CALLBACK = "LiteLLM's callback"
-_METER = "another meter"
-_LEDGER = "another ledger of this meter"
-_OTHER = "another producer"
+CALLBACK = "LiteLLM's callback"
+METER = "another meter"
+LEDGER = "another ledger of this meter"
+OTHER = "another producer"
 
-_CURES = {
-    _CALLBACK: "take `lago` out of the proxy's litellm_settings and restart it.",
-    _METER: "give one of the two meters another event code.",
-    _LEDGER: "point RECONCILE_LEDGER_URL at the newest ledger, or give the other proxy its own RECONCILE_METER.",
-    _OTHER: "find out who sends them.",
+CURES = {
+    CALLBACK: "take `lago` out of the proxy's litellm_settings and restart it.",
+    METER: "give one of the two meters another event code.",
+    LEDGER: "point RECONCILE_LEDGER_URL at the newest ledger, or give the other proxy its own RECONCILE_METER.",
+    OTHER: "find out who sends them.",
 }
+"""What to do where they bill twice, by who does it."""
 
 TWICE = {
     who: Kind(
@@ -36,7 +37,7 @@ TWICE = {
         drift=True,
         means=f"Events that are not ours count for the same subscriptions in the same windows: {cure}",
     )
-    for who, cure in _CURES.items()
+    for who, cure in CURES.items()
 }
 """Double billing, by who does it."""
 
@@ -44,7 +45,7 @@ APART = {
     who: Kind(
         f"not ours, by {who}", drift=False, means="They count where this meter bills nothing: listed, and not compared."
     )
-    for who in _CURES
+    for who in CURES
 }
 
 _LONG = 2704
@@ -88,7 +89,7 @@ class Strangers:
         for (event, moment), (_, state, payload, is_billed) in zip(places, found, strict=True):
             if state is not None and payload is None:
                 continue
-            who = _producer(event, self._meter.name)
+            who = producer(event, self._meter.name)
             kind = TWICE[who] if is_billed else APART[who]
             if payload is not None:
                 kind = STANDS if differences(loads(payload), event) else DISCARDED
@@ -103,13 +104,13 @@ class Strangers:
         self._seeing.clear()
 
 
-def _producer(event: Mapping[str, Any], meter: str) -> str:
-    """Who sends such events, as far as they show it."""
+def producer(event: Mapping[str, Any], meter: str) -> str:
+    """Who sends such events, as far as they show it: a key of `TWICE` and `APART`."""
     properties = event.get("properties")
     properties = properties if isinstance(properties, dict) else {}
     if str(event.get("transaction_id")).startswith(PREFIX):
-        return _LEDGER if properties.get("meter") == meter else _METER
-    return _CALLBACK if {"model", "response_cost", "total_tokens"} <= properties.keys() else _OTHER
+        return LEDGER if properties.get("meter") == meter else METER
+    return CALLBACK if {"model", "response_cost", "total_tokens"} <= properties.keys() else OTHER
 
 
 def _difference(kind: Kind, event: Mapping[str, Any], moment: datetime) -> Difference:

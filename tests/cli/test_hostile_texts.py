@@ -139,6 +139,10 @@ def test_hostile_texts_are_only_text_in_every_command(
     seen(environ, "close", MAPPED[0], codes=(1,))
     assert json.loads(seen(environ, "close", MAPPED[0], "--json", codes=(1,)))["customer"] == MAPPED[0]
 
+    # What is not as it should be: names without a subscription, alarms.
+    assert "without a subscription in Lago" in seen(environ, "doctor", codes=(3,))
+    seen(environ, "doctor", "--json", codes=(3,))
+
     # What Lago lacks: subscriptions of these names.
     assert "subscriptions" in seen(environ, "setup", "--dry-run", "--customers", codes=(0, 3))
 

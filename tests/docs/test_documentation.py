@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from enum import Enum
+from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
@@ -32,6 +33,8 @@ from reconciler.sandbox.trouble.faults import Kind
 from reconciler.settings.given import VARIABLES, Given
 from reconciler.settings.load import load_settings
 from reconciler.settings.sources import CONFIG
+from reconciler.verify.doctor.lago import WITHOUT
+from reconciler.verify.doctor.questions import QUESTIONS
 from tests.conftest import Database, need_programs, spend_row
 from tests.support import environment, reconcile
 
@@ -120,7 +123,7 @@ def test_every_column_of_the_ledger_is_described(name: str) -> None:
     assert all(cells[0] for cells in described.values())
 
 
-@pytest.mark.parametrize("page", ["ledger.md", "operations.md", "verify.md"])
+@pytest.mark.parametrize("page", ["doctor.md", "ledger.md", "operations.md", "verify.md"])
 def test_the_queries_run(page: str, proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row())
     reconcile(environment(proxy_db, lago), since="3h")
@@ -172,6 +175,32 @@ def table_of_rules() -> str:
 
 def test_the_table_of_decisions_is_the_one_by_which_it_is_decided() -> None:
     assert f"\n\n{table_of_rules()}\n\n" in section(DOCS["delivery.md"], "What an answer means")
+
+
+# -- the doctor
+
+
+def table_of_checks() -> str:
+    """What the doctor asks, as the page shows it.
+
+    After a change print it with `python -c 'from tests.docs.test_documentation import *; print(table_of_checks())'`.
+    """
+    parts = []
+    for station, questions in groupby(QUESTIONS, lambda question: question.station):
+        rows = [f"| `{each.name}` | {each.asks} | {each.cure} |" for each in questions]
+        parts.append("\n".join([f"### {station}", "", "| check | asks | what helps |", "|---|---|---|", *rows]))
+    return "\n\n".join(parts)
+
+
+def test_the_table_of_checks_is_what_the_doctor_asks() -> None:
+    assert f"\n\n{table_of_checks()}\n\n" in section(DOCS["doctor.md"], "The checks")
+
+
+def test_the_doctors_permissions_are_those_that_delivery_asks_for() -> None:
+    rows = re.findall(
+        r"^\| ((?:read|write)) `(\w+)` \|", section(DOCS["delivery.md"], "What the key needs"), re.MULTILINE
+    )
+    assert [" ".join(row) for row in rows] == list(WITHOUT)
 
 
 # -- commands

@@ -1,0 +1,187 @@
+"""`reconcile doctor` as a command: a real spend table, a real ledger, and a Lago over HTTP. It writes nothing."""
+
+import io
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from reconciler.cli.show.doctor import page
+from reconciler.ledger.tables import metadata
+from reconciler.sandbox import Sandbox
+from reconciler.verify.doctor.check import Check, Mark
+from reconciler.verify.doctor.run import Examination
+from tests.conftest import Database, spend_row
+from tests.process import only_object, run
+from tests.support import BATCH, CODE, environment, in_the_middle_of_a_month
+
+NOWHERE = "127.0.0.1:1"
+
+
+def doctor(environ: dict[str, str], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit code, and each check by its name: of several with one name the worst."""
+    done = run(environ, "doctor", "--json", *arguments)
+    assert done.stderr == ""
+    found = only_object(done)
+    assert found["exit_code"] == done.returncode
+    order = ["good", "not asked", "look", "bad"]
+    return done.returncode, {
+        check["check"]: check for check in sorted(found["checks"], key=lambda each: order.index(each["mark"]))
+    }
+
+
+def marks(checks: dict[str, dict[str, Any]], *but: str) -> set[str]:
+    return {check["mark"] for name, check in checks.items() if name not in but}
+
+
+@pytest.fixture
+def healthy(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+    """The settings of a meter that has billed its one customer, who is subscribed."""
+    in_the_middle_of_a_month(lago)
+    proxy_db.insert(spend_row(), spend_row())
+    environ = environment(proxy_db, lago)
+    assert run(environ, "setup", "--customers", "--yes").returncode == 0
+    assert run(environ, "--since", "2h").returncode == 0
+    return environ
+
+
+def everything(database: Database) -> list[tuple[Any, ...]]:
+    """All that the database and its ledger hold."""
+    tables = [f"reconciler.{table.name}" for table in metadata.sorted_tables] + ['"LiteLLM_SpendLogs"']
+    rows = [f"SELECT '{name}' AS source, one::text AS row FROM {name} AS one" for name in tables]
+    rows.append("SELECT 'batch_id', last_value::text FROM reconciler.batch_id")
+    return database.fetch(f"{' UNION ALL '.join(rows)} ORDER BY 1, 2")
+
+
+def test_all_is_well_with_a_healthy_meter_and_nothing_is_written(
+    healthy: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    before, events = everything(proxy_db), lago.events()
+    lago.clear_requests()
+
+    done = run(healthy, "doctor")
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert "✓ passes: 1 pass in the last day" in done.stdout
+    assert "✓ index: A fresh look reads by the index" in done.stdout
+    assert done.stdout.endswith(" checks: all is well.\n")
+    assert lago.api_key not in done.stdout
+    assert everything(proxy_db) == before
+    assert lago.events() == events
+    # One request is no GET: a batch of no events, which Lago refuses, shows whether the key may write.
+    assert [(each["path"], each["ids"]) for each in lago.requests() if each["method"] != "GET"] == [(BATCH, [])]
+
+
+def test_the_callbacks_events_beside_ours_are_double_billing(healthy: dict[str, str], lago: Sandbox) -> None:
+    [ours] = lago.events()
+    at = datetime.fromisoformat(ours["timestamp"]) - timedelta(minutes=3)
+    properties = {"model": "gpt-4o-mini", "response_cost": 0.1, "total_tokens": 30, "prompt_tokens": 10}
+    sent = {"transaction_id": "a-random-id", "external_subscription_id": "acme", "code": CODE}
+    httpx.post(
+        f"{lago.url}/api/v1/events",
+        headers={"Authorization": f"Bearer {lago.api_key}"},
+        json={"event": {**sent, "timestamp": at.timestamp(), "properties": properties}},
+    ).raise_for_status()
+
+    code, checks = doctor(healthy)
+
+    assert code == 1
+    assert checks["callback"]["mark"] == "bad"
+    assert "usage is billed twice" in checks["callback"]["says"]
+    assert "litellm_settings" in checks["callback"]["cure"]
+    assert marks(checks, "callback") == {"good"}
+
+
+@pytest.mark.no_ledger
+def test_before_the_first_pass_it_says_what_lacks(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(end_user="\x1b[31mnew"))
+    environ = environment(proxy_db, lago)
+    lago.permissions(event=["read"], invoice=[])
+
+    code, checks = doctor(environ | {"LAGO_API_EVENT_CODE": "openai_tokns"})
+    assert code == 1
+    assert checks["schema"]["says"].startswith("None yet")
+    assert checks["passes"]["mark"] == "look"
+    assert checks["permissions"]["says"].startswith("The key may not write event")
+    assert (checks["metric"]["mark"], checks["plans"]["mark"]) == ("bad", "not asked")
+    assert proxy_db.fetch("SELECT to_regnamespace('reconciler')") == [(None,)]
+
+    shown = run(environ, "doctor")
+    assert shown.returncode == 1
+    assert "! permissions: The key may not read invoice" in shown.stdout
+    assert "! subscriptions: 1 event (0.0000135 USD) without a subscription in Lago: \\x1b[31mnew" in shown.stdout
+
+
+def test_a_spend_table_that_is_not_as_it_should_be(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(
+        spend_row(),
+        *(spend_row(end_user="") for _ in range(3)),
+        spend_row(end_user="", startTime=datetime.now(UTC) + timedelta(hours=8)),
+    )
+    proxy_db.fetch(
+        """DO $$ DECLARE name text; BEGIN
+             FOR name IN SELECT indexrelid::regclass::text FROM pg_index
+                         WHERE indrelid = '"LiteLLM_SpendLogs"'::regclass AND NOT indisprimary
+             LOOP EXECUTE 'DROP INDEX ' || name; END LOOP; END $$"""
+    )
+    code, checks = doctor(environment(proxy_db, lago))
+    assert code == 3
+    for name, said in {
+        "index": 'No index begins with "startTime"',
+        "rows": "Most have no customer",
+        "clock": "lies 8 h ahead of the source's clock",
+    }.items():
+        assert (checks[name]["mark"], said in checks[name]["says"]) == ("look", True), checks[name]
+
+
+def test_what_is_away_keeps_no_other_from_being_asked(healthy: dict[str, str], lago: Sandbox) -> None:
+    code, checks = doctor(healthy | {"DATABASE_URL": f"postgresql://r:secret-password@{NOWHERE}/litellm"})
+    assert code == 1
+    assert {name for name, check in checks.items() if check["mark"] == "bad"} == {"source", "ledger"}
+    assert checks["subscriptions"]["says"] == "not asked, since 'source' failed."
+    assert checks["other events"]["mark"] == "not asked"
+    assert checks["metric"]["mark"] == "good"
+    assert "secret-password" not in str(checks)
+
+    code, checks = doctor(healthy | {"LAGO_API_BASE": f"http://{NOWHERE}"})
+    assert code == 1
+    assert {name for name, check in checks.items() if check["mark"] == "bad"} == {"Lago", "meter"}
+    assert checks["callback"]["says"] == "not asked, since 'Lago' failed."
+    assert checks["rows"]["mark"] == "good"
+
+    code, checks = doctor(healthy | {"LAGO_API_KEY": "a-key-of-nobody"})
+    assert (code, checks["API key"]["mark"]) == (1, "bad")
+    assert "a-key-of-nobody" not in str(checks)
+
+    del healthy["LAGO_API_KEY"]
+    code, checks = doctor(healthy)
+    assert (code, checks["settings"]["mark"], checks["passes"]["mark"]) == (1, "bad", "good")
+    assert checks["Lago"]["says"] == "not asked, since 'settings' failed."
+
+    done = run(healthy | {"DATABASE_URL": "mysql://db"}, "doctor")
+    assert done.returncode == 1
+    assert "- source, table, columns," in done.stdout
+
+
+def test_a_second_ledger_or_meter_on_the_same_rows_is_found(healthy: dict[str, str], empty_db: Database) -> None:
+    code, checks = doctor(healthy | {"RECONCILE_LEDGER_URL": empty_db.url})
+    assert code == 1
+    assert "a pass ran there at" in checks["another ledger"]["says"]
+    assert "another ledger of this meter" in checks["other events"]["says"]
+
+    code, checks = doctor(healthy, "--meter", "second")
+    assert (code, checks["twins"]["mark"]) == (1, "bad")
+    assert "Meter 'default' bills the same rows" in checks["twins"]["says"]
+
+
+def test_an_encoding_without_signs_gets_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    latin = io.TextIOWrapper(written, encoding="latin-1", errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", latin)
+    page(Examination([Check("source", Mark.GOOD, "Zürich."), Check("table", Mark.BAD, "✗", "Mend it.", "teams")]))
+    latin.flush()
+    assert written.getvalue().decode("latin-1") == (
+        "Source\nok source: Zürich.\nx table of teams: \\u2717 Mend it.\n2 checks: 1 to mend.\n"
+    )
