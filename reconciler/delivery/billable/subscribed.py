@@ -34,6 +34,7 @@ _HELD_AFTER_THE_END = (
     "Passes hold it. If such a customer is to go on, subscribe it again in Lago, and let `reconcile held release --all "
     "--move` bill it then; else invoice it by hand and discard it."
 )
+_BEFORE_A_CHANGE = " `reconcile close`, run before a plan changes or ends, bills such usage in time."
 _SENT = "RECONCILE_CLOSED_PERIOD=send sends it all the same, and no invoice has it: invoice it by hand."
 _SENT_IN_DOUBT = "Passes send it, since the key may not read what tells: what no invoice has, invoice by hand."
 
@@ -139,6 +140,8 @@ class Subscribed:
             cure = _SENT
         elif unknown and self._invoices is None:
             cure = _SENT_IN_DOUBT
+        if kind in {"upgraded", "ended"}:
+            cure += _BEFORE_A_CHANGE
         whose = together((doubt.name, usage) for doubt, usage in some)
         return Unbillable(kind, self._meter.name, _WHAT[kind], cure, whose, why=why)
 
