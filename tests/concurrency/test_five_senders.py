@@ -22,8 +22,8 @@ def times_sent(lago: Sandbox) -> Counter[str]:
 
 
 def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox) -> None:
-    environ = backlog(proxy_db, lago, 12_000)
-    lago.faults({"kind": "slow", "seconds": 0.6, "count": None, "path": BATCH})
+    environ = backlog(proxy_db, lago, 8000)
+    lago.faults({"kind": "slow", "seconds": 0.9, "count": None, "path": BATCH})
     with ExitStack() as running:
         passes = [running.enter_context(Reconcile(environ, "--verbose", senders=8)) for _ in range(5)]
         assert [(each.wait(), each.err) for each in passes] == [(0, "")] * 5
@@ -36,7 +36,7 @@ def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox)
 def test_what_goes_again_has_its_reason_in_the_ledger_and_in_the_log(
     proxy_db: Database, lago: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environ = backlog(proxy_db, lago, 3000)
+    environ = backlog(proxy_db, lago, 2000)
     odds = {"path": BATCH, "probability": 0.1}
     lago.faults(
         {"kind": "commit_then_500", "seed": 1, **odds},

@@ -22,7 +22,7 @@ ROLE = ("biller", "secret")
 @pytest.fixture
 def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
     """Usage for many batches, and many senders; the role may log in twice."""
-    customers(proxy_db, 1200)
+    customers(proxy_db, 500)
     proxy_db.fetch("CREATE ROLE biller LOGIN PASSWORD 'secret' CONNECTION LIMIT 2")
     proxy_db.fetch('GRANT SELECT ON "LiteLLM_SpendLogs" TO biller')
     proxy_db.fetch("GRANT ALL ON SCHEMA reconciler TO biller")
@@ -31,20 +31,18 @@ def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
     return environment(proxy_db, lago, RECONCILE_CONNECTIONS="8", DATABASE_URL=proxy_db.url_of(*ROLE))
 
 
-@pytest.mark.parametrize(
-    ("limit", "of_url"), [(2, ""), (1, ""), (1, "?connection_limit=1"), (2, "?connection_limit=2")]
-)
+@pytest.mark.parametrize(("limit", "of_url"), [(1, ""), (2, "?connection_limit=2")])
 def test_a_pass_works_with_as_many_as_it_gets(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox, limit: int, of_url: str
 ) -> None:
     proxy_db.fetch(f"ALTER ROLE biller CONNECTION LIMIT {limit}")
     environ["DATABASE_URL"] += of_url
-    assert reconcile(environ, since="2h").delivered.accepted == 1200
+    assert reconcile(environ, since="2h").delivered.accepted == 500
     assert_exact(proxy_db, lago)
 
 
 def test_a_dry_run_needs_two_and_says_so(environ: dict[str, str], proxy_db: Database) -> None:
-    assert reconcile(environ, since="2h", dry_run=True).tally.events_planned == 1200
+    assert reconcile(environ, since="2h", dry_run=True).tally.events_planned == 500
     limited = environ | {"DATABASE_URL": environ["DATABASE_URL"] + "?connection_limit=1"}
     with pytest.raises(ReconcileError, match="connection_limit=1, and a dry run needs two connections"):
         reconcile(limited, since="2h", dry_run=True)

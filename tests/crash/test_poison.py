@@ -5,7 +5,6 @@ from itertools import count, islice
 
 import pytest
 
-from reconciler.model.errors import LagoError
 from reconciler.model.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -16,7 +15,6 @@ from tests.support import (
     assert_exact,
     customers,
     environment,
-    reconcile,
     reconcile_while_undecided,
     states,
 )
@@ -45,36 +43,6 @@ def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: San
     assert {customer for customer, _ in quarantined} == {"arsenic", "hemlock"}
     assert all("500" in answer for _, answer in quarantined)
     assert_exact(proxy_db, lago, where="end_user NOT IN ('arsenic', 'hemlock')", undelivered=2)
-
-
-def test_an_event_that_lago_calls_invalid_is_quarantined_with_lagos_words(proxy_db: Database, lago: Sandbox) -> None:
-    customers(proxy_db, 5)
-    refusal = (
-        '{"status": 422, "error": "Unprocessable Entity", "code": "validation_errors", '
-        '"error_details": {"2": {"timestamp": ["invalid_format"]}}}'
-    )
-    lago.faults({"kind": "status", "status": 422, "body": refusal, "path": BATCH})
-
-    summary = reconcile(environment(proxy_db, lago), since="2h")
-
-    assert summary.exit_code == 3
-    assert states(proxy_db) == {"accepted": 4, "quarantined": 1}
-    [(answer,)] = proxy_db.fetch(f"SELECT answer FROM {EVENTS} WHERE state = 'quarantined'")
-    assert "invalid_format" in answer
-    assert len(lago.events()) == 4
-
-
-def test_poison_without_anything_that_shows_that_lago_works_stays_planned(proxy_db: Database, lago: Sandbox) -> None:
-    environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row(end_user="arsenic"))
-    poison(lago, "arsenic")
-    with pytest.raises(LagoError, match="500"):
-        reconcile(environ, since="2h")
-    assert states(proxy_db) == {"planned": 1}
-
-    proxy_db.insert(spend_row())
-    assert reconcile_while_undecided(environ, proxy_db).exit_code == 3
-    assert states(proxy_db)["quarantined"] == 1
 
 
 @pytest.mark.proof

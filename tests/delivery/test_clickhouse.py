@@ -10,7 +10,7 @@ from reconciler.ledger.outbox import LOST
 from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.process import run
+from tests.process import invoke
 from tests.support import (
     BATCH,
     EVENTS,
@@ -29,13 +29,11 @@ from tests.support import (
 
 UNKNOWN: dict[str, dict[str, Any]] = {
     "stored, then 500": {"kind": "commit_then_500"},
-    "stored, then no answer": {"kind": "commit_then_drop"},
     "stored in part, then no answer": {"kind": "drop", "commit": True, "events": 5},
-    "stored, half an answer": {"kind": "truncate"},
-    "stored, a gateway's page": {"kind": "html", "commit": True},
-    "not stored, 500": {"kind": "status", "status": 500},
     "not stored, no answer": {"kind": "drop"},
 }
+"""tests/crash/test_lost_replies.py has more of them."""
+
 ANSWERED: dict[str, dict[str, Any]] = {
     "stored, slowly": {"kind": "slow", "seconds": 0.5},
     "not stored, 429": {"kind": "status", "status": 429, "headers": {"X-RateLimit-Reset": "0.1"}},
@@ -60,7 +58,7 @@ def test_which_store_lago_has_is_asked_recorded_and_shown(proxy_db: Database, pl
     proxy_db.insert(spend_row())
     reconcile(environ, since="2h")
     assert proxy_db.fetch("SELECT base, store FROM reconciler.lago") == [(plain.url, "clickhouse")]
-    shown = run(environ, "status")
+    shown = invoke(environ, "status")
     assert "clickhouse: accepted is on its way, not yet seen there" in shown.stdout
 
 
@@ -69,7 +67,7 @@ def test_status_shows_that_what_postgres_accepted_is_stored(proxy_db: Database, 
     proxy_db.insert(spend_row())
     reconcile(environ, since="2h")
     assert proxy_db.fetch("SELECT base, store FROM reconciler.lago") == [(lago.url, "postgres")]
-    assert "postgres: accepted is stored" in run(environ, "status").stdout
+    assert "postgres: accepted is stored" in invoke(environ, "status").stdout
 
 
 def test_a_lago_that_is_too_old_to_say_counts_as_unknown(proxy_db: Database, lago: Sandbox) -> None:
@@ -96,9 +94,7 @@ def test_without_deduplication_nothing_goes_again_before_it_was_read_back(
     assert len(batches(plain)) == 1
     let_minutes_pass(proxy_db)
     assert reconcile(environ).delivered.accepted == 12
-
     assert_exact(proxy_db, plain)
-    assert reconcile(environ).tally.events_planned == 0
 
 
 @pytest.mark.parametrize("fault", ANSWERED.values(), ids=ANSWERED)
@@ -178,7 +174,7 @@ def test_poison_is_found_in_smaller_batches_each_time(proxy_db: Database, plain:
     assert_exact(proxy_db, plain, where="end_user <> 'customer 7'", undelivered=1)
 
 
-@pytest.mark.parametrize("fault", (UNKNOWN | ANSWERED).values(), ids=UNKNOWN | ANSWERED)
+@pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
 def test_with_deduplication_the_same_bytes_go_again_at_once(
     fault: dict[str, Any], proxy_db: Database, deduplicating: Sandbox
 ) -> None:

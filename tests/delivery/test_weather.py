@@ -24,7 +24,7 @@ from tests.support import BATCH, EVENTS, QUICK, STORES, counted, environment, le
 
 pytestmark = [pytest.mark.proof(seconds=15), pytest.mark.timeout(600)]
 
-CUSTOMERS = 600
+CUSTOMERS = 400
 AT_ONCE = 3
 REQUEST_SECONDS = 0.4
 POISON = ("arsenic", "hemlock", "nightshade")

@@ -54,7 +54,7 @@ def test_documented_ids_are_planned_and_sent(proxy_db: Database, lago: Sandbox) 
             assert vector["transaction_id"] in sent
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(buckets=st.lists(st.tuples(texts.filter(lambda text: text.strip()), texts), min_size=1, max_size=50))
 def test_sql_and_python_agree_on_any_text(proxy_db: Database, lago: Sandbox, buckets: list[tuple[str, str]]) -> None:
     start_over(lago, proxy_db)

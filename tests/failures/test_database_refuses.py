@@ -17,37 +17,30 @@ def recovers(used_db: Database, lago: Sandbox) -> None:
     assert_exact(used_db, lago)
 
 
-def test_wrong_password(used_db: Database, lago: Sandbox, fails: Fails) -> None:
+def test_a_database_that_can_not_be_reached_is_named_by_its_setting_and_the_reason_said(
+    used_db: Database, lago: Sandbox, fails: Fails
+) -> None:
     used_db.fetch("CREATE ROLE biller LOGIN PASSWORD 'another'")
-
-    sentence = fails(environment(used_db, lago, DATABASE_URL=used_db.url_of("biller", PASSWORD)))
-
-    assert sentence.startswith("DATABASE_URL (postgresql://biller@127.0.0.1:")
-    assert 'refuses the connection: password authentication failed for user "biller"' in sentence
-
-
-def test_no_such_database(used_db: Database, lago: Sandbox, fails: Fails) -> None:
-    sentence = fails(environment(used_db, lago, DATABASE_URL=used_db.server.url("nowhere")))
-
-    assert 'refuses the connection: database "nowhere" does not exist' in sentence
-
-
-def test_server_down(used_db: Database, lago: Sandbox, fails: Fails) -> None:
     away = f"postgresql://biller:{PASSWORD}@127.0.0.1:{free_port()}/litellm"
+    address = " (postgresql://biller@127.0.0.1:"
 
-    sentence = fails(environment(used_db, lago, DATABASE_URL=away))
+    wrong_password = fails(environment(used_db, lago, DATABASE_URL=used_db.url_of("biller", PASSWORD)))
+    assert wrong_password.startswith(f"DATABASE_URL{address}")
+    assert 'refuses the connection: password authentication failed for user "biller"' in wrong_password
 
-    assert sentence.startswith("DATABASE_URL (postgresql://biller@127.0.0.1:")
-    assert "can't be reached" in sentence
-    assert "Connection refused" in sentence
+    no_such_database = fails(environment(used_db, lago, DATABASE_URL=used_db.server.url("nowhere")))
+    assert 'refuses the connection: database "nowhere" does not exist' in no_such_database
 
+    server_down = fails(environment(used_db, lago, DATABASE_URL=away))
+    assert server_down.startswith(f"DATABASE_URL{address}")
+    assert "can't be reached" in server_down
+    assert "Connection refused" in server_down
 
-def test_ledger_down_names_the_ledger(used_db: Database, lago: Sandbox, fails: Fails) -> None:
-    away = f"postgresql://biller:{PASSWORD}@127.0.0.1:{free_port()}/ledger"
+    ledger_down = fails(environment(used_db, lago, RECONCILE_LEDGER_URL=away))
+    assert ledger_down.startswith(f"RECONCILE_LEDGER_URL{address}")
 
-    sentence = fails(environment(used_db, lago, RECONCILE_LEDGER_URL=away))
-
-    assert sentence.startswith("RECONCILE_LEDGER_URL (postgresql://biller@127.0.0.1:")
+    no_such_schema = fails(environment(used_db, lago, DATABASE_URL=used_db.url + "?schema=elsewhere"))
+    assert 'has no table "LiteLLM_SpendLogs" in schema "elsewhere"' in no_such_schema
 
 
 def test_no_such_table(empty_db: Database, lago: Sandbox, fails: Fails) -> None:
@@ -55,12 +48,6 @@ def test_no_such_table(empty_db: Database, lago: Sandbox, fails: Fails) -> None:
 
     assert 'has no table "LiteLLM_SpendLogs" in schema "public"' in sentence
     assert "?schema=" in sentence
-
-
-def test_no_such_schema(used_db: Database, lago: Sandbox, fails: Fails) -> None:
-    sentence = fails(environment(used_db, lago, DATABASE_URL=used_db.url + "?schema=elsewhere"))
-
-    assert 'has no table "LiteLLM_SpendLogs" in schema "elsewhere"' in sentence
 
 
 def test_table_without_rights(used_db: Database, empty_db: Database, lago: Sandbox, fails: Fails) -> None:

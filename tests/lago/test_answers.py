@@ -72,6 +72,7 @@ ANSWERS: dict[str, tuple[int, Any, object]] = {
     "a time-out of a gateway's": (408, "", Unknown),
     "a wrong key": (401, {"status": 401, "error": "Unauthorized"}, Barred),
     "a forbidden write": (403, {"status": 403, "code": "write_action_not_allowed_for_event"}, Barred),
+    "a page that points elsewhere": (302, "<html>", Barred),
     "a firewall's page": (403, "<html>Blocked</html>", Unknown),
     "no such route": (404, {"status": 404, "code": "resource_not_found"}, Barred),
     "moved": (301, "", Barred),

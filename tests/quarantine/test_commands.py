@@ -4,12 +4,10 @@ import json
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from reconciler.cli import app
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.process import only_object, run, sentences
+from tests.process import invoke, only_object, sentences
 from tests.support import BATCH, EVENTS, assert_exact, environment, reconcile
 
 
@@ -26,7 +24,7 @@ def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
 
 
 def quarantined(environ: dict[str, str]) -> list[dict[str, Any]]:
-    listed = run(environ, "quarantine", "--json")
+    listed = invoke(environ, "quarantine", "--json")
     assert listed.returncode == 0
     found: list[dict[str, Any]] = only_object(listed)["quarantined"]
     return found
@@ -36,31 +34,31 @@ def states(database: Database) -> dict[str, str]:
     return dict(database.fetch(f"SELECT customer, state FROM {EVENTS}"))
 
 
-def test_it_lists_them_for_people_and_for_programs(environ: dict[str, str]) -> None:
+def test_it_lists_them_for_people_and_for_programs_and_an_empty_list_says_so(
+    environ: dict[str, str], proxy_db: Database
+) -> None:
     found = quarantined(environ)
     assert [event["cost"] for event in found] == ["0.25", "0.25"]
     assert {event["answer"] for event in found} == {"422 {'timestamp': ['invalid_format']}"}
-    shown = run(environ, "quarantine")
+    shown = invoke(environ, "quarantine")
     assert shown.returncode == 0
     assert "2 events, 0.50 USD" in shown.stdout
     for event in found:
         assert event["transaction_id"][:10] in shown.stdout
         assert event["customer"] in shown.stdout
-
-
-def test_list_says_the_same_and_an_empty_one_says_so(environ: dict[str, str], proxy_db: Database) -> None:
-    assert run(environ, "quarantine", "list").stdout == run(environ, "quarantine").stdout
+    assert len(only_object(invoke(environ, "quarantine", "--json", "--meter", "default"))["quarantined"]) == 2
+    assert invoke(environ, "quarantine", "list").stdout == shown.stdout
     proxy_db.fetch("UPDATE reconciler.batch SET state = 'accepted'")
-    assert run(environ, "quarantine", "list").stdout == "No event is quarantined.\n"
+    assert invoke(environ, "quarantine", "list").stdout == "No event is quarantined.\n"
 
 
 def test_show_has_all_of_one_by_the_beginning_of_its_id(environ: dict[str, str]) -> None:
     [event, _] = quarantined(environ)
-    shown = run(environ, "quarantine", "show", event["transaction_id"][:16])
+    shown = invoke(environ, "quarantine", "show", event["transaction_id"][:16])
     assert shown.returncode == 0
     assert event["transaction_id"] in shown.stdout
     assert event["answer"] in shown.stdout
-    as_json = only_object(run(environ, "quarantine", "show", event["transaction_id"], "--json"))
+    as_json = only_object(invoke(environ, "quarantine", "show", event["transaction_id"], "--json"))
     assert event.items() <= as_json.items()
     assert as_json["event"]["properties"]["response_cost"] == "0.25"
 
@@ -70,11 +68,11 @@ def test_retry_sends_the_same_bytes_with_the_next_pass(
 ) -> None:
     [event, other] = quarantined(environ)
     before = dict(proxy_db.fetch("SELECT customer, payload FROM reconciler.event"))
-    done = run(environ, "quarantine", "retry", event["transaction_id"])
+    done = invoke(environ, "quarantine", "retry", event["transaction_id"])
     assert (done.returncode, done.stdout) == (0, "1 event planned again; the next pass sends it.\n")
     assert reconcile(environ).delivered.accepted == 1
     assert states(proxy_db)[other["customer"]] == "quarantined"
-    assert run(environ, "quarantine", "retry", "--all").stdout == "1 event planned again; the next pass sends it.\n"
+    assert invoke(environ, "quarantine", "retry", "--all").stdout == "1 event planned again; the next pass sends it.\n"
     assert reconcile(environ).exit_code == 0
     assert_exact(proxy_db, lago)
     assert dict(proxy_db.fetch("SELECT customer, payload FROM reconciler.event")) == before
@@ -82,7 +80,7 @@ def test_retry_sends_the_same_bytes_with_the_next_pass(
 
 def test_discard_keeps_the_reason_and_clears_the_alarm(environ: dict[str, str], proxy_db: Database) -> None:
     ids = [event["transaction_id"] for event in quarantined(environ)]
-    done = run(environ, "quarantine", "discard", *ids, "--reason", "a test customer")
+    done = invoke(environ, "quarantine", "discard", *ids, "--reason", "a test customer")
     assert (done.returncode, done.stdout) == (0, "2 events discarded: a test customer\n")
     kept = proxy_db.fetch(
         f"SELECT DISTINCT state, reason, decided_at IS NOT NULL FROM {EVENTS} WHERE state <> 'accepted'"
@@ -93,10 +91,8 @@ def test_discard_keeps_the_reason_and_clears_the_alarm(environ: dict[str, str], 
 
 
 def test_what_is_asked_for_must_be_there_and_nothing_is_done_otherwise(
-    environ: dict[str, str], proxy_db: Database, monkeypatch: pytest.MonkeyPatch
+    environ: dict[str, str], proxy_db: Database
 ) -> None:
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
     before = states(proxy_db)
     [event, _] = quarantined(environ)
     for arguments, said in {
@@ -109,19 +105,15 @@ def test_what_is_asked_for_must_be_there_and_nothing_is_done_otherwise(
         ("discard", event["transaction_id"]): "needs a reason",
         ("discard", event["transaction_id"], "--reason", "  "): "needs a reason",
     }.items():
-        refused = CliRunner().invoke(app, ["quarantine", *arguments])
-        assert refused.exit_code == 2, arguments
+        refused = invoke(environ, "quarantine", *arguments)
+        assert refused.returncode == 2, arguments
         assert said in refused.stderr
     assert states(proxy_db) == before
 
 
-def test_a_meter_can_be_chosen(environ: dict[str, str]) -> None:
-    assert len(only_object(run(environ, "quarantine", "--json", "--meter", "default"))["quarantined"]) == 2
-
-
 @pytest.mark.no_ledger
 def test_without_a_ledger_it_says_what_to_do(proxy_db: Database, lago: Sandbox) -> None:
-    refused = run(environment(proxy_db, lago), "quarantine")
+    refused = invoke(environment(proxy_db, lago), "quarantine")
     assert refused.returncode == 1
     assert sentences(refused) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
 
@@ -142,13 +134,13 @@ def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db
         (0, "quarantined", None),
         (1, "held", "conflict"),
     ]
-    [event] = only_object(run(environ, "quarantine", "--json"))["quarantined"]
+    [event] = only_object(invoke(environ, "quarantine", "--json"))["quarantined"]
     assert event["conflict"]
     if decision == "retry":
         proxy_db.fetch(change.format("""'"0.5"', '"0.25"'"""))  # the cause is mended
-        assert run(environ, "quarantine", "retry", "--all").returncode == 0
+        assert invoke(environ, "quarantine", "retry", "--all").returncode == 0
     else:
-        assert run(environ, "quarantine", "discard", "r1_", "--reason", "Lago's stands").returncode == 0
+        assert invoke(environ, "quarantine", "discard", "r1_", "--reason", "Lago's stands").returncode == 0
     done = reconcile(environ)
     assert done.exit_code == 0
     assert sorted(event["properties"]["response_cost"] for event in lago.events()) == ["0.125", "0.25"]
@@ -158,10 +150,10 @@ def test_a_huge_customer_is_shown_in_brief(proxy_db: Database, lago: Sandbox) ->
     environ = environment(proxy_db, lago, LAGO_API_CHARGE_BY="user_id")
     proxy_db.insert(spend_row(), spend_row(user="x" * 1_000_000))
     reconcile(environ, since="2h")
-    shown = run(environ, "quarantine")
+    shown = invoke(environ, "quarantine")
     assert "1 event, 0.0000135 USD" in shown.stdout
     assert len(shown.stdout) < 10_000
     assert len(json.dumps(quarantined(environ))) < 10_000
-    assert len(run(environ, "quarantine", "show", "r1_").stdout) < 20_000
-    whole = only_object(run(environ, "quarantine", "show", "r1_", "--json"))["event"]
+    assert len(invoke(environ, "quarantine", "show", "r1_").stdout) < 20_000
+    whole = only_object(invoke(environ, "quarantine", "show", "r1_", "--json"))["event"]
     assert whole["properties"]["customer"] == "x" * 1_000_000
