@@ -1,15 +1,13 @@
 """`reconcile move`: what there is to move, what Lago will count of it, and the move itself, as a person has seen it."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from sqlalchemy import func, select
 
-from reconciler.capture.misplaced import Misplaced, Moment
+from reconciler.capture.misplaced import Misplaced
 from reconciler.capture.seen import subscriptions_of
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import SENT_AS_WELL, Periods
@@ -20,24 +18,19 @@ from reconciler.ledger.balance import balance
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LagoError, NoTurnError, ReconcileError, UsageError
+from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
 from reconciler.model.guesses import alike
-from reconciler.model.money import total
 from reconciler.model.visible import brief
 from reconciler.model.when import When, whole_windows
 from reconciler.model.words import minute
+from reconciler.passes import outlook
 from reconciler.report.decisions import person
-from reconciler.report.move import Doubt, Found, Made
+from reconciler.report.move import Found, Made
 from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
-from reconciler.settings.meter import ClosedPeriod, MeterSettings
+from reconciler.settings.meter import MeterSettings
 
 _END = datetime(9999, 1, 1, tzinfo=UTC)
-
-SUMS = {"sum_agg", "weighted_sum_agg"}
-"""Kinds of metrics by which an event below zero takes away what another has added."""
-
-_CREDIT = "Give a credit note for it in Lago, then `reconcile held discard` the event."
 
 
 @dataclass(frozen=True)
@@ -180,8 +173,9 @@ class Move:
         changes.refuse_moved(meter, source={}, lago=self._settings.lago_api_base)
         told = self._lago.organization()
         changes.refuse_another_organization(meter, told)
+        codes = sorted({stretch.terms.code for stretch in chosen.misplaced.stretches})
         if any(line.fate == "compensate" for line in found.lines):
-            found.warnings += self._metrics(chosen)
+            found.warnings += outlook.metrics(self._lago, codes)
         mirror = Mirror(meter, self._ledger, self._lago, told.id if told else None, datetime.now(UTC))
         periods = Periods(mirror, chosen.wanted.closed_period)
         try:
@@ -189,7 +183,7 @@ class Move:
                 raise UsageError(
                     f"Lago knows no subscription {brief(self._subscription, 200)!r}: make it first, or mend --to."
                 )
-            found.doubts = _doubts(periods, moments)
+            found.doubts = [*outlook.uncounted(periods, moments), *outlook.in_advance(self._lago, codes, moments)]
         except NotPermittedError as error:
             periods.warn(error, SENT_AS_WELL)
         found.warnings += periods.warnings
@@ -199,70 +193,3 @@ class Move:
                 f"Usage to come still goes {goes}, also what comes late in these windows: mend RECONCILE_MAPPING or "
                 "RECONCILE_SUBSCRIPTION."
             )
-
-    def _metrics(self, chosen: _Chosen) -> Iterator[str]:
-        """See that the metrics of the events' codes let an event below zero take usage away.
-
-        Raises:
-            LagoError: one does not, or there is none.
-        """
-        for code in sorted({stretch.terms.code for stretch in chosen.misplaced.stretches}):
-            try:
-                metric = self._lago.metric(code)
-            except NotPermittedError:
-                yield (
-                    f"The API key may not read Lago's billable metrics: whether {code!r} is a sum, which alone lets an "
-                    "event below zero take usage away, is not known."
-                )
-                continue
-            if metric is None:
-                raise LagoError(f"Lago has no billable metric {code!r}, so that it counts nothing: make it first.")
-            if (kind := metric.get("aggregation_type")) not in SUMS:
-                raise LagoError(
-                    f"Lago's metric {code!r} is no sum ({brief(str(kind), 50)}): no event takes away what another has "
-                    "added. Nothing was done; correct the invoices of both subscriptions in Lago."
-                )
-            if metric.get("expression"):
-                yield (
-                    f"Lago computes what it counts of {code!r} by an expression: usage is moved exactly only if that "
-                    "is in proportion to our properties."
-                )
-
-
-def _doubts(periods: Periods, moments: Sequence[Moment]) -> list[Doubt]:
-    """What Lago will not count, by subscription and reason."""
-    costs: dict[tuple[str, bool, str], list[Decimal]] = defaultdict(list)
-    events: dict[tuple[str, bool, str], int] = defaultdict(int)
-    for each in moments:
-        verdict = periods.verdict(each.subscription, datetime.fromtimestamp(float(each.stamp), UTC))
-        if verdict is not None and verdict.goes:
-            continue
-        why = verdict.words if verdict else "Lago can't be asked about it"
-        key = each.subscription, each.takes_back, why
-        costs[key].append(each.cost)
-        events[key] += each.events
-    return [
-        Doubt(
-            name,
-            takes_back,
-            why,
-            *_fate(periods.rule, takes_back=takes_back),
-            events[name, takes_back, why],
-            total(some),
-        )
-        for (name, takes_back, why), some in costs.items()
-    ]
-
-
-def _fate(rule: ClosedPeriod, *, takes_back: bool) -> tuple[str, str]:
-    """What becomes of events that Lago will not count, and what to do."""
-    if rule == "send":
-        return (
-            "sent, and counted nowhere",
-            "Give a credit note in Lago." if takes_back else "Invoice it in Lago by hand.",
-        )
-    if takes_back:
-        return "held", _CREDIT
-    if rule == "move":
-        return "moved to the present period", "Nothing is to be done."
-    return "held", "`reconcile held release --move` bills it in the present period."

@@ -15,6 +15,9 @@ from tests.verify.conftest import verify
 __all__ = ["billing"]
 
 SUBSCRIPTIONS = ("acme", "globex", "initech")
+LONG = "m" * 2100
+"""Events of so long a name go alone, and so each half of a pair."""
+
 FAULTS = (
     {"kind": "status", "status": 500, "path": BATCH},
     {"kind": "status", "status": 401, "count": 2, "path": BATCH},
@@ -24,7 +27,7 @@ FAULTS = (
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_history_of_moves_ends_exact(
     seed: int, proxy_db: Database, billing: Billing, environ: dict[str, str], mapping: Mapping
 ) -> None:
@@ -39,7 +42,7 @@ def test_any_history_of_moves_ends_exact(
                         spend_row(
                             startTime=at(chance.randrange(3)),
                             spend=float(Decimal(chance.randrange(1, 10**6)) / 10**8),
-                            model=chance.choice(("openai/gpt-4o-mini", OTHER)),
+                            model=chance.choice(("openai/gpt-4o-mini", OTHER, LONG)),
                             end_user=chance.choice(("acme", "initech")),
                         )
                         for _ in range(chance.randrange(1, 4))

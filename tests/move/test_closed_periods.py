@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.conftest import Database, spend_row
 from tests.move.conftest import Billing, at, billing, counts, fates, move
 from tests.periods.conftest import held, last_period, long_ago
@@ -55,6 +57,7 @@ def test_what_a_final_invoice_has_is_said_first_and_waits_for_a_credit_note(
     assert billing.current("acme") == Decimal("0.5")
 
 
+@pytest.mark.proof
 def test_what_takes_back_is_never_moved_to_another_period_by_itself(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:
@@ -71,6 +74,7 @@ def test_what_takes_back_is_never_moved_to_another_period_by_itself(
     assert billing.current("acme") == Decimal("0.5")
 
 
+@pytest.mark.proof
 def test_usage_that_was_billed_in_a_later_period_is_taken_back_there(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:
@@ -88,6 +92,7 @@ def test_usage_that_was_billed_in_a_later_period_is_taken_back_there(
     assert kinds(leg(verify(environ, since=since), "d")) == {}
 
 
+@pytest.mark.proof
 def test_a_draft_of_the_old_one_takes_it_back(proxy_db: Database, billing: Billing, environ: dict[str, str]) -> None:
     for name in ("globex", "acme"):
         billing.grace(60, name)
@@ -103,6 +108,7 @@ def test_a_draft_of_the_old_one_takes_it_back(proxy_db: Database, billing: Billi
     assert kinds(leg(verify(environ, since=since), "d")) == {}
 
 
+@pytest.mark.proof
 def test_an_invoice_of_a_moment_ago_is_no_longer_open(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:

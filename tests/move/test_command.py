@@ -1,5 +1,6 @@
 """`reconcile move`: what it shows, asks for and refuses."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -82,7 +83,15 @@ def test_what_makes_no_sense_is_refused(proxy_db: Database, billing: Billing, bi
     assert states(proxy_db) == {"accepted": 2}
 
 
-def test_a_key_that_may_read_little_is_told_what_is_not_known(billing: Billing, billed: dict[str, str]) -> None:
+def test_a_charge_in_advance_is_told_and_what_a_key_may_not_read(billing: Billing, billed: dict[str, str]) -> None:
+    charge = {"billable_metric_code": CODE, "pay_in_advance": True}
+    plan = json.dumps({"plan": {"code": "llm", "charges": [charge]}})
+    billing.subscribe("globex", made=at(9))
+    billing.lago.faults({"kind": "status", "status": 200, "body": plan, "path": "/api/v1/plans/llm"})
+    done = run(billed, *MOVE, "--dry-run")
+    assert done.returncode == 3
+    assert "globex: what takes back 0.75 USD (2 events) will be sent, and may credit nothing: a charge" in done.stderr
+
     billing.lago.permissions(subscription=[], billable_metric=[])
     done = run(billed, *MOVE, "--dry-run")
     assert done.returncode == 0

@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from reconciler.model.identity import transaction_id
 from tests.conftest import Database, spend_row
 from tests.move.conftest import OTHER, REASON, Billing, Mapping, at, billing, counts, everything, fates, move
@@ -80,6 +82,7 @@ def test_what_moves_is_events_like_any_other_with_ids_of_the_next_revisions(
     assert states(proxy_db) == {"accepted": 3}
 
 
+@pytest.mark.proof
 def test_it_moves_on_and_back(proxy_db: Database, billing: Billing, environ: dict[str, str]) -> None:
     for name in ("acme", "globex", "initech"):
         billing.subscribe(name, made=at(5))

@@ -5,6 +5,8 @@ from decimal import Decimal
 import pytest
 
 from reconciler.model.errors import LagoError, ReconcileError
+from reconciler.report.customers import customers
+from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
 from tests.move.conftest import (
     OTHER,
@@ -142,6 +144,12 @@ def test_what_has_changed_since_it_was_shown_is_not_moved(
     assert states(proxy_db) == {"accepted": 1, "planned": 2}
 
 
+def _unsubscribed(environ: dict[str, str]) -> list[str]:
+    """Whom `reconcile customers --unsubscribed` lists."""
+    found = customers(load_settings(environ=environ), None, at(9), unsubscribed=True, limit=None)
+    return [each.customer for each in found]
+
+
 def test_usage_that_waited_for_a_subscription_of_the_wrong_name_waits_no_more(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:
@@ -153,7 +161,9 @@ def test_usage_that_waited_for_a_subscription_of_the_wrong_name_waits_no_more(
     move(environ)
     reconcile(environ)
     assert proxy_db.fetch(waiting) == [("globex", 1, Decimal(1))]
+    assert _unsubscribed(environ) == ["globex"]
     move(environ, "globex", "acme")
     reconcile(environ)
     assert proxy_db.fetch(waiting) == []
+    assert _unsubscribed(environ) == []
     assert {name for name, _ in counts(billing.lago)} == {"acme"}
