@@ -14,6 +14,7 @@ from reconciler.cli.close import close
 from reconciler.cli.doctor import doctor
 from reconciler.cli.explain import explain
 from reconciler.cli.move import move
+from reconciler.cli.rebuild import rebuild
 from reconciler.cli.setup import setup
 from reconciler.cli.shared import (
     AsJson,
@@ -50,6 +51,7 @@ app.command()(status)
 app.command()(verify)
 app.command()(doctor)
 app.command()(setup)
+app.command()(rebuild)
 app.command()(explain)
 app.command()(move)
 app.command()(close)

@@ -14,20 +14,19 @@ from typing import Any, NamedTuple
 from sqlalchemy import exists, select
 
 from reconciler.database.postgres import execute
+from reconciler.delivery.foreign import left_behind, not_ours
 from reconciler.lago.client import Lago
-from reconciler.lago.readback import Readback, timestamp_of, whole
+from reconciler.lago.readback import Readback
+from reconciler.lago.reading import MILLISECOND, in_slices
+from reconciler.lago.shown import is_of, key_of
 from reconciler.ledger import tables
 from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import split_off
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import ReconcileError
-from reconciler.model.identity import PREFIX, bucket_hash
 
 NEAR = timedelta(days=1)
 """Windows closer than this are asked about in one go."""
-
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Window(NamedTuple):
@@ -42,17 +41,6 @@ class Window(NamedTuple):
     start: datetime
     asked_until: datetime | None = None
     open_until: datetime | None = None
-
-
-class UnknownEventsError(ReconcileError):
-    """Lago holds events of this meter that are not from its ledger. Exit code 3: a person has to look."""
-
-    exit_code = 3
-
-    def __init__(self, sentence: str, count: int) -> None:
-        """Say what was found and the choices, and of how many events."""
-        self.count = count
-        super().__init__(sentence)
 
 
 class Planned(NamedTuple):
@@ -107,11 +95,11 @@ class AskFirst:
     def _ask(self, group: Sequence[Window]) -> None:
         first, last = group[0], group[-1]
         since = first.asked_until or first.start
-        end = last.open_until or self._meter.timeline.window_end(last.start) - _MILLISECOND
+        end = last.open_until or self._meter.timeline.window_end(last.start) - MILLISECOND
         code = self._meter.timeline.at(first.start).code
-        for until, events in _slices(self._lago, code, since, end):
+        for until, events in in_slices(self._lago, code, since, end):
             self._compare(events)
-            self._note([each.start for each in group], until + _MILLISECOND)
+            self._note([each.start for each in group], until + MILLISECOND)
 
     def _compare(self, held: Sequence[dict[str, Any]]) -> None:
         """Accept what Lago holds as it is planned; stop at what it holds otherwise."""
@@ -126,7 +114,7 @@ class AskFirst:
             elif planned.batch.state in {"planned", "held"}:
                 equal[planned.batch, planned.held_for].append(planned.place)
         if unknown:
-            raise UnknownEventsError(_not_ours(self._meter, unknown), len(unknown))
+            raise not_ours(self._meter, self._ledger, unknown)
         missed = False
         with self._ledger.transaction() as connection:
             for (batch, held_for), places in sorted(equal.items(), key=lambda each: each[0][0]):
@@ -160,10 +148,10 @@ class AskFirst:
     def _ask_before_start(self, horizon: timedelta) -> None:
         """Ask for the latest events before the start; one page of them tells a ledger that stayed behind."""
         start = self._meter.start
-        pages = self._lago.events(self._meter.timeline.at(start).code, start - horizon, start - _MILLISECOND)
+        pages = self._lago.events(self._meter.timeline.at(start).code, start - horizon, start - MILLISECOND)
         page = next(pages)
         if found := [event for event, planned in self._planned(page.things) if planned is None]:
-            raise UnknownEventsError(_left_behind(self._meter, found), len(found))
+            raise left_behind(self._meter, found)
 
     def _note(self, starts: Sequence[datetime], until: datetime) -> None:
         """Keep how far Lago was asked."""
@@ -188,71 +176,3 @@ class AskFirst:
                 group.append(window)
             yield group
             group = []
-
-
-def _slices(lago: Lago, code: str, since: datetime, until: datetime) -> Iterator[tuple[datetime, list[dict[str, Any]]]]:
-    """Read `[since, until]` in slices of at most one page where there is more than a millisecond in one.
-
-    Yields:
-        The end of each slice, inclusive, and its events. Other producers' events may be many: what is read in slices
-        need not be read again by the next pass.
-    """
-    position, width = since, until - since
-    while position <= until:
-        end = min(position + width, until)
-        pages = lago.events(code, position, end)
-        page = next(pages)
-        if not page.is_last and end > position:
-            width = (end - position) // 2 // _MILLISECOND * _MILLISECOND
-            continue
-        events = page.things + [event for page in pages for event in page.things]
-        yield end, events
-        position, width = end + _MILLISECOND, max(2 * width, _MILLISECOND)
-
-
-def is_of(event: dict[str, Any], meter: str) -> bool:
-    """Whether an event that Lago holds is under a meter's name."""
-    properties = event.get("properties")
-    named = str(event.get("transaction_id", "")).startswith(PREFIX)
-    return named and isinstance(properties, dict) and properties.get("meter") == meter
-
-
-def key_of(event: dict[str, Any]) -> tuple[datetime, bytes, int] | None:
-    """The ledger's key of an event as its properties say it: window, bucket, revision; None if they don't say it."""
-    properties = event["properties"]
-    revision = whole(properties.get("revision"))
-    if revision is None or not 0 <= revision < 2**31:
-        return None
-    try:
-        start = datetime.fromisoformat(str(properties["window"]).partition("/")[0])
-        if start.tzinfo is None:
-            return None
-        return start, bucket_hash(properties["customer"], properties["model"]), revision
-    except (KeyError, ValueError, AttributeError, TypeError):
-        return None
-
-
-def _not_ours(meter: Meter, found: list[dict[str, Any]]) -> str:
-    return (
-        f"Lago holds {len(found)} or more events of meter {meter.name!r} that this ledger does not know or plans "
-        f"otherwise, such as {_named(found[0])}: the ledger was lost or restored from a backup, or another ledger or "
-        "proxy bills under this name. Nothing more is sent for this meter. Choose: point RECONCILE_LEDGER_URL at the "
-        "newest ledger; or, if this is another proxy, give it its own RECONCILE_METER and run `reconcile --adopt` once."
-    )
-
-
-def _left_behind(meter: Meter, found: list[dict[str, Any]]) -> str:
-    ends = [moment.astimezone(UTC) + _MILLISECOND for event in found if (moment := timestamp_of(event))]
-    since = max(ends, default=meter.start)
-    return (
-        f"Lago holds {len(found)} or more events of meter {meter.name!r} from before {meter.start:%Y-%m-%d %H:%M} "
-        f"UTC, where this ledger begins, such as {_named(found[0])}: its ledger was lost or left behind when the "
-        "database moved, or another proxy bills under this name. Nothing is sent for this meter. Choose: bring the "
-        "ledger back (restore the schema reconciler, or point RECONCILE_LEDGER_URL at it); bill from where it ended "
-        f"with `reconcile --since {since:%Y-%m-%dT%H:%M}`; or, if this is other usage, give it its own "
-        "RECONCILE_METER and run `reconcile --adopt` once."
-    )
-
-
-def _named(event: dict[str, Any]) -> str:
-    return f"{event['transaction_id']} of window {event['properties'].get('window')}"

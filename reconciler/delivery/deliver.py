@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from time import monotonic
 
-from reconciler.delivery.ask_first import UnknownEventsError
+from reconciler.database.postgres import execute
+from reconciler.delivery.foreign import MetAnotherError, UnknownEventsError, not_ours
 from reconciler.delivery.gate import Gate, Lagos
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import Periods
@@ -135,7 +136,12 @@ class Delivery:
             alarms.clear(connection, meter.name, "foreign")
         progress.delivering(waiting.planned)
         outbox = self._outbox(meter, store, only)
-        self._send(outbox, now, progress, done, careful=careful)
+        try:
+            self._send(outbox, now, progress, done, careful=careful)
+        except MetAnotherError as met:
+            with self._ledger.transaction() as connection:
+                execute(connection, "delivery/ask_anew", {"meter": meter.name})  # the next pass stops at its gate
+            raise not_ours(meter, self._ledger, [met.event]) from met
 
     def _outbox(self, meter: Meter, store: str, only: Sequence[int] | None) -> Outbox:
         settings, limits = self._settings, self._settings.limits

@@ -30,6 +30,9 @@ from reconciler.report.figures import Delivered
 from reconciler.report.usage import whole
 from reconciler.settings.meter import MeterSettings
 
+UNSEEN = timedelta(hours=1)
+"""A ledger that no delivery has seen for so long may be one from a snapshot of its machine."""
+
 
 class Lagos:
     """What all meters of a pass share of the Lago that they send to: asked once, with the pass's turn."""
@@ -175,6 +178,7 @@ class Gate:
             EndedError: the time is up; the next pass goes on from here.
         """
         done = Delivered()
+        self._see_place()
         self._hold_behind_conflicts()
         done.quarantined += self._quarantine_unsendable(store)
         asking = AskFirst(self.meter, self.ledger, self.lago)
@@ -191,6 +195,16 @@ class Gate:
                 execute(connection, "delivery/note_unsubscribed", values)
             execute(connection, "delivery/admit", values)
         return done
+
+    def _see_place(self) -> None:
+        """See whether the ledger may be older than what Lago has seen: then all that it asked before is asked anew."""
+        values = {"meter": self.meter.name, "good_for": UNSEEN}
+        with self.ledger.transaction() as connection:
+            row = execute(connection, "delivery/may_be_older", values).fetchone()
+            place, may_be_older = row or (None, False)
+            if may_be_older:
+                execute(connection, "delivery/ask_anew", values)
+            execute(connection, "delivery/note_place", values | {"place": place})
 
     def _hold_behind_conflicts(self) -> None:
         """Hold what a sender had when an earlier revision of its bucket turned out to be in conflict, and gave back."""

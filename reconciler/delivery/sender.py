@@ -25,10 +25,12 @@ from reconciler.delivery.decision import (
     Try,
     decide,
 )
+from reconciler.delivery.foreign import MetAnotherError
 from reconciler.lago.answers import DUPLICATE, Refused, Unknown, not_stored
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.lago.readback import Kind, Readback
+from reconciler.lago.shown import is_of
 from reconciler.ledger.batches import Batch, Others, Part, together
 from reconciler.ledger.outbox import Outbox
 from reconciler.model.errors import EndedError, LagoError
@@ -85,6 +87,7 @@ class Sender:
         Raises:
             LagoError: Lago is away or refuses us; what was not answered stays planned.
             LedgerError: the ledger can't be read or written; what was sent stays open.
+            MetAnotherError: Lago holds events of this meter that its ledger does not know.
         """
         try:
             turns = itertools.cycle((False, True))
@@ -204,12 +207,20 @@ class Sender:
             self.outbox.give_back(batch, None)
             raise
 
+        meter = self.outbox.meter
+        is_new = are_duplicates and batch.opened_before is None and not batch.decided
+        for verdict in verdicts if is_new else ():
+            if verdict.kind == "conflict" and is_of(verdict.event, meter):  # the ledger is older than its events
+                self._go_again(batch, "Lago holds events of this meter that its ledger does not know")
+                self.outbox.give_back(batch, None)
+                raise MetAnotherError(verdict.event)
+
         def fate(kind: Kind, held: str) -> Part:
             if kind == "conflict":
                 return Part.in_conflict(held)
             return Part((), "accepted") if kind == "equal" else missing
 
-        return {place: fate(*verdict) for place, verdict in zip(places, verdicts, strict=True)}
+        return {place: fate(verdict.kind, verdict.held) for place, verdict in zip(places, verdicts, strict=True)}
 
     def _split(self, batch: Batch, parts: Sequence[Part], *, asked: bool = False) -> None:
         if self.outbox.split(batch, parts, asked=asked):
@@ -233,6 +244,7 @@ def send_all(senders: Sequence[Sender], ending: Ending) -> None:
     Raises:
         LagoError: Lago is away or refuses us; the others have ended after their present request.
         LedgerError: the ledger can't be read or written.
+        MetAnotherError: Lago holds events of this meter that its ledger does not know.
     """
     with ThreadPoolExecutor(len(senders), thread_name_prefix="sender") as pool:
         try:

@@ -4,16 +4,17 @@ Asked for where an answer leaves a question: a duplicate (does Lago hold this ev
 attempt whose end nobody knows, on a store that would count a repetition twice.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import NotPermittedError
+from reconciler.lago.shown import timestamp_of
 
 Payload = Mapping[str, Any]
 """An event as it was planned, read from its JSON."""
@@ -26,20 +27,19 @@ _ASKED_ONE_BY_ONE = 3
 _LONGEST_NAME = 500
 """Characters; a subscription with a longer name is not asked for by name."""
 
-_LONGEST_NUMBER = 1000
-"""Characters; a cost is a few dozen."""
-
-_COUNTED = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-"""What Lago takes for a number (facts: lago section 6.3)."""
-
 _MILLISECOND = timedelta(milliseconds=1)
 
 
 class Verdict(NamedTuple):
-    """Whether Lago holds an event, another in its stead (`held` shows it), or none."""
+    """Whether Lago holds an event, another in its stead (`event`), or none."""
 
     kind: Kind
-    held: str
+    event: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def held(self) -> str:
+        """The other one, for people."""
+        return str(self.event)[:2000] if self.event else ""
 
 
 class Readback:
@@ -68,7 +68,7 @@ class Readback:
             # ClickHouse may have several copies, and each may count.
             others = [event for event in copies if self.differ(ours, event)]
             kind: Kind = "conflict" if others else "equal" if copies else "missing"
-            verdicts.append(Verdict(kind, str(others[0])[:2000] if others else ""))
+            verdicts.append(Verdict(kind, *others[:1]))
         return verdicts
 
     def held(self, payloads: Sequence[Payload]) -> dict[str, list[Thing]]:
@@ -116,33 +116,6 @@ def differences(ours: Payload, theirs: Mapping[str, Any]) -> list[str]:
     same["precise_total_amount_cents"] = _equal(cents, shown or 0)
     same |= {f"properties.{name}": name in held and _equal(value, held[name]) for name, value in properties.items()}
     return [name for name, equal in same.items() if not equal]
-
-
-def whole(value: object) -> int | None:
-    """The number that an event of Lago's shows, such as its revision; None if it is none that we send."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
-
-
-def amount(event: Mapping[str, Any]) -> Decimal:
-    """The cost that an event of Lago's shows; 0 if Lago counts none."""
-    properties = event.get("properties")
-    return decimal(properties.get("response_cost")) if isinstance(properties, dict) else Decimal()
-
-
-def decimal(value: object) -> Decimal:
-    """A number as Lago counts it; 0 if it takes it for none."""
-    text = str(value)
-    return Decimal(text) if len(text) < _LONGEST_NUMBER and _COUNTED.fullmatch(text) else Decimal()
-
-
-def timestamp_of(event: Mapping[str, Any]) -> datetime | None:
-    """The aware time by which an event that Lago holds counts; None if it says none."""
-    try:
-        said = datetime.fromisoformat(str(event.get("timestamp")))
-    except ValueError:
-        return None
-    return said if said.tzinfo else None
 
 
 def _places(payloads: Iterable[Payload]) -> Iterator[tuple[str, datetime, str | None]]:

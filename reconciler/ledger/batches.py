@@ -46,6 +46,7 @@ class Batch(Struct, frozen=True, dict=True):
         failures: how often in a row it has failed in vain.
         proof: how much proves that Lago chokes on its one event.
         lost: whether an earlier sender had it and never recorded an answer.
+        decided: whether a person, or a repair, has had it sent again.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Batch(Struct, frozen=True, dict=True):
     failures: int
     proof: int
     lost: bool
+    decided: bool = False
 
     @property
     def seen(self) -> Seen:

@@ -39,6 +39,8 @@ meter = Table(
     Column("lago", Text, nullable=False),
     Column("organization", Text),
     Column("created_at", MOMENT, nullable=False, server_default=NOW),
+    Column("place", Text),
+    Column("placed_at", MOMENT),
     comment="One stream of billing: where it starts, how far it has come, where it reads and sends.",
 )
 

@@ -115,9 +115,18 @@ class Timeline:
         return self._agreed[-1][1]
 
     @property
+    def codes(self) -> list[str]:
+        """The event codes of all of them."""
+        return [terms.code for _, terms in self._agreed]
+
+    @property
     def latest_since(self) -> datetime:
         """From when on they hold."""
         return self._agreed[-1][0]
+
+    def with_(self, since: datetime, terms: Terms) -> "Timeline":
+        """The same with other terms from a moment on."""
+        return Timeline([*(each for each in self._agreed if each[0] != since), (since, terms)])
 
     def at(self, moment: datetime) -> Terms:
         """The terms of the window that holds the moment."""

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from reconciler.lago.readback import decimal
+from reconciler.lago.shown import decimal
 from reconciler.model.money import total
 from reconciler.verify.findings import Kind
 

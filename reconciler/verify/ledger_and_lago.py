@@ -13,7 +13,8 @@ from psycopg.rows import class_row, namedtuple_row
 from sqlalchemy import func, select
 
 from reconciler.lago.client import Lago
-from reconciler.lago.readback import Readback, amount, differences
+from reconciler.lago.readback import Readback, differences
+from reconciler.lago.shown import amount
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import total

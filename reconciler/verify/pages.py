@@ -7,7 +7,7 @@ from typing import Any
 
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import PAGE
-from reconciler.lago.readback import timestamp_of
+from reconciler.lago.shown import timestamp_of
 from reconciler.model.terms import Timeline
 from reconciler.verify.accepted import Event
 from reconciler.verify.slices import Slice

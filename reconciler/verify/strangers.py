@@ -6,8 +6,8 @@ from decimal import Decimal
 from json import loads
 from typing import Any
 
-from reconciler.delivery.ask_first import is_of, key_of
-from reconciler.lago.readback import amount, differences, timestamp_of
+from reconciler.lago.readback import differences
+from reconciler.lago.shown import amount, is_of, key_of, timestamp_of
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.identity import PREFIX

@@ -9,7 +9,7 @@
 --         That it was lost is then the reason why the batch goes again.
 -- Returns the batch as it was: its number, the attempt (which tells this sender from a later one), the body that goes
 --         to Lago, the ids in it, since when an earlier attempt is open, how often it failed in a row, how much proves
---         that it is poison, and whether an earlier sender was lost.
+--         that it is poison, whether an earlier sender was lost, and whether a person, or a repair, has had it sent again.
 WITH due AS (
     SELECT found.*
     FROM unnest(%(since)s::timestamptz[], %(ranks)s::int[]) WITH ORDINALITY AS turn (since, rank, number),
@@ -40,9 +40,10 @@ WITH due AS (
     FROM due
     WHERE batch.id = due.id
     RETURNING batch.id, batch.attempts, batch.failures, batch.proof,
-              due.open_since AS opened_before, due.leased_until IS NOT NULL AS lost
+              due.open_since AS opened_before, due.leased_until IS NOT NULL AS lost,
+              coalesce(decided_at, repaired_at) IS NOT NULL AS decided
 )
-SELECT taken.id, attempts, body, ids, opened_before, failures, proof, lost
+SELECT taken.id, attempts, body, ids, opened_before, failures, proof, lost, decided
 FROM taken,
      -- The id is the first field of a payload, at the place where plan.sql has put it.
      LATERAL (SELECT '{{"events":[' || string_agg(payload, ',' ORDER BY window_start, bucket, revision) || ']}}' AS body,

@@ -34,12 +34,19 @@ def _moment() -> datetime:
     return datetime.now(UTC) - timedelta(minutes=40)
 
 
-def _planned_but_not_sent(source: Database, environ: dict[str, str], lago: Sandbox) -> dict[str, Any]:
-    """Let a pass plan an event and ask about its window while Lago refuses all events, and return it."""
+def _planned_but_not_sent(
+    source: Database, environ: dict[str, str], lago: Sandbox, *, tried: bool = False
+) -> dict[str, Any]:
+    """Let a pass plan an event and ask about its window while Lago refuses all events, and return it.
+
+    With `tried`, nobody knows whether Lago has stored it: so what it holds is no older ledger's doing.
+    """
     lago.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
     with pytest.raises(LagoError):
         reconcile(environ, since="5h")
     lago.clear_faults()
+    if tried:
+        source.fetch("UPDATE reconciler.batch SET open_since = attempted_at")
     [(payload,)] = source.fetch("SELECT payload FROM reconciler.event")
     event: dict[str, Any] = msgspec.json.decode(payload)
     return event
@@ -57,7 +64,7 @@ def _post(lago: Sandbox, event: dict[str, Any]) -> None:
 def test_another_event_under_our_id_blocks_its_bucket_alone(proxy_db: Database, lago: Sandbox) -> None:
     environ, moment = environment(proxy_db, lago), _moment()
     proxy_db.insert(spend_row(startTime=moment))
-    event = _planned_but_not_sent(proxy_db, environ, lago)
+    event = _planned_but_not_sent(proxy_db, environ, lago, tried=True)
     _post(lago, event | {"properties": event["properties"] | {"response_cost": "99"}})
 
     met = reconcile(environ)
@@ -87,7 +94,7 @@ def test_a_revision_already_planned_is_held_when_an_earlier_one_turns_out_to_be_
 ) -> None:
     environ, moment = environment(proxy_db, lago), _moment()
     proxy_db.insert(spend_row(startTime=moment))
-    event = _planned_but_not_sent(proxy_db, environ, lago)
+    event = _planned_but_not_sent(proxy_db, environ, lago, tried=True)
     proxy_db.insert(spend_row(startTime=moment))
     lago.faults({"kind": "status", "status": 401, "count": None})
     with pytest.raises(LagoError):

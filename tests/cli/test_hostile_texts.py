@@ -187,6 +187,13 @@ def test_hostile_texts_are_only_text_in_every_command(
         ).raise_for_status()
     assert_named(seen(environ, "verify", "--since", "2h", codes=(3,)), MAPPED[:1])
     seen(environ, "verify", "--since", "2h", "--json", codes=(3,))
+    event = {"transaction_id": f"r1_{REASON}", "external_subscription_id": REASON, "code": CODE}
+    event |= {"properties": {"meter": "default", "customer": REASON}}
+    httpx.post(
+        f"{lago.url}/api/v1/events", headers={"Authorization": f"Bearer {lago.api_key}"}, json={"event": event}
+    ).raise_for_status()
+    seen(environ, "rebuild", "--since", "2h", codes=(3,))
+    seen(environ, "rebuild", "--since", "2h", "--json", codes=(3,))
 
     [alarm] = [each for each in listed(environ, "alarm") if each["kind"] == "suspect"]
     assert visible(REASON.strip()) in seen(environ, "alarm", "ack", str(alarm["id"]), "--reason", REASON)

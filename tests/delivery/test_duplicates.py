@@ -73,9 +73,7 @@ def test_an_event_at_another_time_under_our_id_is_a_conflict(proxy_db: Database,
     assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
 
 
-def test_an_id_that_lago_holds_elsewhere_for_us_and_for_another_subscription_is_a_conflict(
-    proxy_db: Database, lago: Sandbox
-) -> None:
+def test_an_id_of_this_meter_that_lago_holds_elsewhere_stops_the_meter(proxy_db: Database, lago: Sandbox) -> None:
     """Lago shows one event of an id, and here it is the other subscription's; ours is there all the same."""
     environ = backlog(proxy_db, lago, 1)
     [(payload,)] = proxy_db.fetch("SELECT payload::json FROM reconciler.event")
@@ -86,8 +84,8 @@ def test_an_id_that_lago_holds_elsewhere_for_us_and_for_another_subscription_is_
             json={"event": payload | {"external_subscription_id": subscription, "timestamp": "1700000000"}},
         ).raise_for_status()
     done = reconcile(environ)
-    assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
-    assert proxy_db.fetch(f"SELECT state, conflict FROM {EVENTS}") == [("quarantined", True)]
+    assert [alarm["kind"] for alarm in done.alarms] == ["foreign"]
+    assert proxy_db.fetch(f"SELECT state, conflict, open_since FROM {EVENTS}") == [("planned", False, None)]
 
 
 def test_an_event_that_was_deleted_in_lago_is_quarantined_as_gone(proxy_db: Database, lago: Sandbox) -> None:

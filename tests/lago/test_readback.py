@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from reconciler.lago.client import Lago
-from reconciler.lago.readback import Readback, whole
+from reconciler.lago.readback import Readback
+from reconciler.lago.shown import whole
 from reconciler.sandbox import Sandbox
 from tests.lago.conftest import Connect, Serve, reply
 

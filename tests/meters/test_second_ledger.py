@@ -8,7 +8,7 @@ from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import backup, window
-from tests.support import EVENTS, assert_exact, counted, environment, reconcile
+from tests.support import assert_exact, counted, environment, reconcile
 
 
 def _cost(lago: Sandbox) -> Decimal:
@@ -81,38 +81,6 @@ def test_a_restored_older_ledger_is_stopped_and_the_newest_goes_on(
         assert back.returncode == 3
         assert "the ledger was lost or restored from a backup" in back.stderr
         assert lago.events() == events
-
-    reconcile(environ)
-    assert_exact(proxy_db, lago, ledger=ledger)
-
-
-def test_a_restored_ledger_that_asked_about_the_window_before_meets_a_conflict_and_doubles_nothing(
-    proxy_db: Database, ledger: Database, lago: Sandbox
-) -> None:
-    environ = environment(proxy_db, lago, ledger=ledger)
-    proxy_db.insert(spend_row(startTime=window(2)))
-    reconcile(environ, since="1d")
-    with backup(ledger) as restored:
-        old = environment(proxy_db, lago, ledger=restored)
-        proxy_db.insert(spend_row(startTime=window(2), spend=0.5))
-        reconcile(environ)
-        proxy_db.insert(spend_row(startTime=window(2), spend=0.25))
-        billed = _cost(lago)
-
-        # To the restored ledger both late rows are one revision; Lago holds another event under its id.
-        met = reconcile(old)
-        assert (met.exit_code, met.delivered.quarantined) == (3, 1)
-        assert "conflict" in [alarm["kind"] for alarm in met.alarms]
-        assert _cost(lago) == billed
-        # What comes later in this bucket is held.
-        proxy_db.insert(spend_row(startTime=window(2), spend=0.125))
-        reconcile(old)
-        assert restored.fetch(f"SELECT state FROM {EVENTS} ORDER BY revision") == [
-            ("accepted",),
-            ("quarantined",),
-            ("held",),
-        ]
-        assert _cost(lago) == billed
 
     reconcile(environ)
     assert_exact(proxy_db, lago, ledger=ledger)

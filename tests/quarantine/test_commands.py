@@ -127,7 +127,7 @@ def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db
     # The ledger says something else than Lago took; a late row then waits behind the conflict.
     change = "UPDATE reconciler.event SET payload = replace(payload, {}) WHERE revision = 0"
     proxy_db.fetch(change.format("""'"0.25"', '"0.5"'"""))
-    proxy_db.fetch("UPDATE reconciler.batch SET state = 'planned'")
+    proxy_db.fetch("UPDATE reconciler.batch SET state = 'planned', open_since = attempted_at")
     proxy_db.insert(spend_row(spend=0.125, startTime=row["startTime"]))
     assert reconcile(environ).exit_code == 3
     assert proxy_db.fetch(f"SELECT revision, state, held_for FROM {EVENTS} ORDER BY 1") == [

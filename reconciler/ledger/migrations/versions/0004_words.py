@@ -140,6 +140,12 @@ CREATE TABLE reconciler.closing (
 COMMENT ON TABLE reconciler.closing IS 'Up to which instants a subscription was billed before its plan was to change or end.';
 """
 
+_OLDER_LEDGERS = """
+ALTER TABLE reconciler.meter
+    ADD COLUMN place TEXT,
+    ADD COLUMN placed_at TIMESTAMP WITH TIME ZONE;
+"""
+
 
 _MOVES = """
 -- Usage that is moved to another subscription is taken back first: by an event with measures below zero.
@@ -162,3 +168,4 @@ def upgrade() -> None:
     op.execute(_LATE)
     op.execute(_MOVES)
     op.execute(_CLOSED)
+    op.execute(_OLDER_LEDGERS)

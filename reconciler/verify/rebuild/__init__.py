@@ -1,0 +1,1 @@
+"""A lost or older ledger made whole again from Lago's events."""

@@ -1,0 +1,40 @@
+"""A rebuild in this process, and passes in the past of the ledger."""
+
+from dataclasses import replace
+from functools import partial
+
+from reconciler.model.when import parse_when
+from reconciler.settings.load import load_settings
+from reconciler.verify.rebuild.found import Found
+from reconciler.verify.rebuild.run import Rebuild
+from tests.support import QUICK
+
+
+def look(environ: dict[str, str], since: str = "5h", *, codes: tuple[str, ...] = ()) -> Found:
+    """`reconcile rebuild --since … --dry-run` of one meter."""
+    work = Rebuild(replace(load_settings(environ=environ), limits=QUICK), codes)
+    try:
+        [found] = work.look(partial(parse_when, since))
+        return found
+    finally:
+        work.close()
+
+
+def rebuild(environ: dict[str, str], since: str = "5h", *, codes: tuple[str, ...] = ()) -> Found:
+    """`reconcile rebuild --since … --yes` of one meter; raises what the command would report."""
+    work = Rebuild(replace(load_settings(environ=environ), limits=QUICK), codes)
+    try:
+        [found] = work.look(partial(parse_when, since))
+        for done in work.make():
+            if done.error:
+                raise done.error
+    finally:
+        work.close()
+    if found.error:
+        raise found.error
+    return found
+
+
+def taken(found: Found) -> dict[str, int]:
+    """How many events had each fate."""
+    return {fate: part.number for fate, part in found.events.items()}
