@@ -33,6 +33,8 @@ def found(seen: Iterable[Found], *, dry_run: bool) -> None:
             continue
         if each.is_new:
             terminal.say("  The ledger does not know this meter: it is made.")
+        if each.is_earlier:
+            terminal.say("  Billing begins there from now on: nobody had chosen a start.")
         for sentence in each.agreed:
             terminal.say(f"  {sentence}.")
         if each.left:

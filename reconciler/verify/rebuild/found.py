@@ -44,6 +44,7 @@ class Found:
         meter: its name.
         since: from which window on.
         is_new: whether the ledger does not know the meter.
+        is_earlier: whether it begins earlier than it did: nobody had chosen its start.
         events: Lago's events of the meter, by what becomes of each (`take_in.sql`).
         earlier: how many are of windows before.
         strange: how many are under the meter's name, and no ledger of it can have sent them.
@@ -57,6 +58,7 @@ class Found:
     meter: str
     since: datetime
     is_new: bool = False
+    is_earlier: bool = False
     events: dict[str, Part] = field(default_factory=dict)
     earlier: int = 0
     strange: int = 0
@@ -69,7 +71,7 @@ class Found:
     @property
     def is_lacking(self) -> bool:
         """Whether there is anything to do."""
-        return self.error is None and (self.is_new or any(fate in self.events for fate in LACKING))
+        return self.error is None and (self.is_new or self.is_earlier or any(fate in self.events for fate in LACKING))
 
     @property
     def exit_code(self) -> int:
@@ -89,6 +91,7 @@ class Found:
             "meter": self.meter,
             "since": iso(self.since),
             "is_new": self.is_new,
+            "is_earlier": self.is_earlier,
             "events": {fate: _plain(part, "events") for fate, part in sorted(self.events.items())},
             "earlier": self.earlier,
             "strange": self.strange,

@@ -96,6 +96,7 @@ class Taking:
                     raise NoTurnError(f"a pass has just made meter {name!r}: run again")
             elif not known.start_chosen and found.since <= known.start:
                 watermark = min(known.watermark, windows.floor(look_from, known.timeline.at(look_from).window))
+                found.is_earlier = found.since < known.start
                 meters.choose_start(connection, name, found.since, watermark=watermark)
             else:
                 table = tables.meter
