@@ -13,8 +13,8 @@ from reconciler.lago.answers import Barred
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.lago.questions import Thing
-from reconciler.lago.readback import timestamp_of
 from reconciler.lago.sentences import NotPermittedError
+from reconciler.lago.shown import timestamp_of
 from reconciler.ledger import meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
