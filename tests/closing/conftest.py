@@ -40,6 +40,10 @@ class Clock:
         self._behind = datetime.now(UTC) - moment
         self._lago.set_clock(moment)
 
+    def now(self) -> datetime:
+        """What time it is there."""
+        return datetime.now(UTC) - self._behind
+
     def reset(self) -> None:
         """Let it be now."""
         self._behind = timedelta(0)

@@ -30,6 +30,7 @@ def shell(block: str, environ: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.proof(seconds=3)
 def test_they_invoice_what_was_used_up_to_the_call(
     proxy_db: Database, billing: Billing, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ Harmless at any moment: until the plan is committed nothing has happened, and wh
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -32,10 +33,16 @@ _LOOK_AT_THE_CLOCK = 5.0
 
 @dataclass(frozen=True)
 class _Clock:
-    """How long all may take, and what is set when that is over."""
+    """How long all may take, when that is over, and what is set then."""
 
     limit: timedelta
+    ends: float
     stopping: threading.Event
+
+    @property
+    def left(self) -> float:
+        """Seconds, at least one."""
+        return max(1.0, self.ends - time.monotonic())
 
 
 class Close:
@@ -79,7 +86,7 @@ class Close:
                 f"{settings.source.variable} has connection_limit=1, and a dry run needs two connections: "
                 "write connection_limit=2."
             )
-        clock = _Clock(limit, threading.Event())
+        clock = _Clock(limit, time.monotonic() + limit.total_seconds(), threading.Event())
         timer = threading.Timer(limit.total_seconds(), clock.stopping.set)
         timer.daemon = True
         timer.start()
@@ -131,6 +138,7 @@ class Close:
             subjects.sight,
             self._ledger,
             instant,
+            min(self._settings.limits.backfill_turn, clock.left),
             clock.stopping,
         )
 

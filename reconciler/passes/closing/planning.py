@@ -45,6 +45,7 @@ class Planning:
         sight: what it looks like.
         ledger: a dry one plans nothing.
         instant: a quarter of a second.
+        turn: how many seconds to wait for each of the meter's turns.
         stopping: set when the time is up.
     """
 
@@ -55,6 +56,7 @@ class Planning:
     sight: Sight
     ledger: Ledger
     instant: datetime
+    turn: float
     stopping: Event
 
     @property
@@ -131,10 +133,8 @@ class Planning:
         )
 
     def _chunks(self) -> Chunks:
-        limits = self.settings.limits
-        return Chunks(
-            self.meter.name, self.ledger, turn=limits.backfill_turn, seconds=limits.chunk, stopping=self.stopping
-        )
+        seconds = self.settings.limits.chunk
+        return Chunks(self.meter.name, self.ledger, turn=self.turn, seconds=seconds, stopping=self.stopping)
 
     def _looks(self, comparison: Comparison) -> Looks:
         settings, limits = self.settings, self.settings.limits

@@ -1,9 +1,10 @@
 """What was planned of a subscription, brought to Lago: sent, and on ClickHouse seen there."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain, repeat
 from threading import Event
 from typing import Any
 
@@ -17,13 +18,14 @@ from reconciler.ledger import lagos, meters, tables
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, ReconcileError
 from reconciler.model.money import total
+from reconciler.model.words import count
 from reconciler.passes.closing.subject import Subject
 from reconciler.report.closing import Called, Some, some, standing
 from reconciler.report.progress import Silent
 from reconciler.settings.load import Settings
 
-_PAUSE = 1.0
-"""Seconds between two tries, where the first did not do."""
+_PAUSES = (0, 1, 2, 4, 8)
+"""Seconds before each try; the last is that before all others, too."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class Sending:
             ReconcileError: Lago refuses us, or holds events that the ledger does not know; it was away to the end.
         """
         away: ReconcileError | None = None
-        before: list[int] = []
-        while planned := [each.id for each in self._standing(subject, fresh_since) if each.state == "planned"]:
-            if self.stopping.is_set() or (planned == before and self.stopping.wait(_PAUSE)):
+        for pause in _pauses():
+            planned = [each.id for each in self._standing(subject, fresh_since) if each.state == "planned"]
+            if not planned or self.stopping.wait(pause):
                 break
-            before, away = planned, self._try(subject, planned)
+            away = self._try(subject, planned)
         self._see(subject, fresh_since)
         if planned and away is not None:
             raise away
@@ -76,7 +78,9 @@ class Sending:
         accepted = [each for each in accepted if each.state == "accepted"]
         payloads = self._payloads(subject, accepted)
         self._wait_for_the_lag(accepted)
-        while payloads:
+        for pause in _pauses():
+            if not payloads or self.stopping.wait(pause):
+                break
             verdicts = Readback(self.lago).verdicts(payloads)
             if other := next((each for each in verdicts if each.kind == "conflict"), None):
                 raise ReconcileError(
@@ -84,12 +88,12 @@ class Sending:
                     "`reconcile verify`, and decide before the plan changes."
                 )
             payloads = [each for each, seen in zip(payloads, verdicts, strict=True) if seen.kind == "missing"]
-            if payloads and self.stopping.wait(_PAUSE):
-                raise ReconcileError(
-                    f"Lago has accepted {len(payloads)} events of {_of(subject)} and does not show them yet, such as "
-                    f"{payloads[0]['transaction_id']}. Run this again; if they stay away, `reconcile verify --repair` "
-                    "sends them once more."
-                )
+        if payloads:
+            raise ReconcileError(
+                f"Lago has accepted all, and does not show {count(len(payloads), 'event')} of {_of(subject)} yet, such "
+                f"as {payloads[0]['transaction_id']}. Run this again; if they stay away, `reconcile verify --repair` "
+                "sends them once more."
+            )
 
     def _try(self, subject: Subject, batches: Sequence[int]) -> LagoAwayError | None:
         """Try once to deliver these batches; return why Lago can't be reached, if it can't."""
@@ -145,6 +149,10 @@ class Sending:
                 now = connection.scalar(select(func.clock_timestamp()))
             assert now is not None
             self.stopping.wait(max(0.0, (max(answered) + self.settings.lag - now).total_seconds()))
+
+
+def _pauses() -> Iterator[int]:
+    return chain(_PAUSES, repeat(_PAUSES[-1]))
 
 
 def _of(subject: Subject) -> str:

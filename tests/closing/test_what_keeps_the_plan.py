@@ -1,0 +1,93 @@
+"""Why the plan must not change yet: said, and the exit code is not 0; nothing is lost."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from reconciler.model.errors import ReconcileError, UsageError
+from reconciler.sandbox import Sandbox
+from tests.closing.conftest import Billing, Clock, close, closed
+from tests.conftest import Database, spend_row
+from tests.periods.conftest import long_ago
+from tests.support import BATCH, assert_exact, environment, reconcile
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def environ(proxy_db: Database, billing: Billing, clock: Clock) -> dict[str, str]:
+    """A customer with usage in an open window, and what bills it."""
+    billing.subscribe(made=long_ago())
+    environ = environment(proxy_db, billing.lago, RECONCILE_SETTLE="0s")
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ)
+    proxy_db.insert(spend_row(spend=4, startTime=clock.window + MINUTE))
+    return environ
+
+
+def test_a_lago_that_is_away_to_the_end(
+    environ: dict[str, str], proxy_db: Database, billing: Billing, clock: Clock
+) -> None:
+    billing.lago.faults({"kind": "status", "status": 503, "count": None, "path": BATCH})
+    [found] = close(environ, limit="2").meters
+    assert [(each.state, each.cost) for each in found.left] == [("planned", Decimal(4))]
+    assert (found.outcome, found.exit_code) == ("not closed", 1)
+    billing.lago.clear_faults()
+    assert closed(environ).exit_code == 0  # what was planned is sent, and only once
+    clock.reset()
+    reconcile(environ)
+    assert_exact(proxy_db, billing.lago)
+
+
+def test_events_that_lago_refuses(environ: dict[str, str], billing: Billing) -> None:
+    refusal = '{"status": 422, "code": "validation_errors", "error_details": {"0": {"timestamp": ["no"]}}}'
+    billing.lago.faults({"kind": "status", "status": 422, "body": refusal, "path": BATCH})
+    found = closed(environ)
+    assert ([each.state for each in found.left], found.exit_code, found.outcome) == (["quarantined"], 3, "not closed")
+
+
+def test_customers_without_a_subscription(
+    environ: dict[str, str], proxy_db: Database, billing: Billing, clock: Clock
+) -> None:
+    closed(environ)
+    billing.end()
+    with pytest.raises(ReconcileError, match="Lago has no active subscription 'acme', so no plan of it can change"):
+        closed(environ)
+    with pytest.raises(UsageError, match=r"Nothing is known of the customer 'acne'.*did you mean 'acme'\?"):
+        close(environ, "acne")
+    with pytest.raises(UsageError, match="Usage without a customer has no plan"):
+        close(environ, " ")
+
+
+def test_a_customer_with_nothing_used(environ: dict[str, str], billing: Billing) -> None:
+    billing.subscribe("idle")
+    found = closed(environ, "idle")
+    assert (found.outcome, found.exit_code, found.nothing) == (
+        "nothing to close",
+        0,
+        "nothing was used that is not billed already",
+    )
+
+
+@pytest.fixture
+def clickhouse_billing(clickhouse: Sandbox) -> Iterator[Billing]:
+    found = Billing(clickhouse)
+    with closing(found.api):
+        yield found
+
+
+@pytest.mark.proof(seconds=1)
+def test_a_clickhouse_that_does_not_show_it_yet(proxy_db: Database, clickhouse_billing: Billing) -> None:
+    lago = clickhouse_billing.lago
+    clickhouse_billing.subscribe(made=long_ago())
+    environ = environment(proxy_db, lago, RECONCILE_SETTLE="0s", RECONCILE_LAG="0s")
+    reconcile(environ, since="1h")
+    lago.clickhouse(lag=None)
+    proxy_db.insert(spend_row(spend=8))
+    with pytest.raises(ReconcileError, match="does not show 1 event of meter 'default' yet"):
+        closed(environ, limit="2")
+    lago.release()
+    assert closed(environ).exit_code == 0
