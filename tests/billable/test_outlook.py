@@ -5,12 +5,14 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reconciler.capture.source import open_source
 from reconciler.delivery.billable.subscribed import ASKED_ABOUT
+from reconciler.delivery.telling import ONE_BY_ONE
 from reconciler.lago.client import Lago
 from reconciler.ledger.store import open_ledger
 from reconciler.report.unbillable import Outlook
@@ -159,6 +161,21 @@ def test_of_many_names_with_usage_of_a_period_that_is_over_the_costliest_are_ask
     assert (late.kind, len(late.whose)) == ("began later", ASKED_ABOUT + 2)
     assert list(asked(billing.lago)).count("customers") == ASKED_ABOUT
     assert f"and {ASKED_ABOUT + 2 - 5} others" in late.sentence
+
+
+def test_meters_ask_for_the_same_subscriptions_and_plans_once(
+    proxy_db: Database, billing: Billing, tmp_path: Path
+) -> None:
+    config = tmp_path / "reconcile.toml"
+    config.write_text(f'[meters.a]\nlago_api_event_code = "{CODE}"\n[meters.b]\nlago_api_event_code = "{CODE}"\n')
+    for number in range(ONE_BY_ONE + 1):
+        billing.subscribe(f"c{number}", made=long_ago())
+        proxy_db.insert(spend_row(end_user=f"c{number}"))
+    environ = environment(proxy_db, billing.lago, RECONCILE_CONFIG=str(config))
+    billing.lago.clear_requests()
+    assert found(of_late(environ)) == {}
+    paths = list(asked(billing.lago))
+    assert (paths.count("subscriptions"), paths.count("plans")) == (1, 1)
 
 
 def test_what_waits_to_be_sent_is_foreseen_as_what_is_not_planned_yet(proxy_db: Database, billing: Billing) -> None:

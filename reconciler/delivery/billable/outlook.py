@@ -8,7 +8,7 @@ from datetime import datetime
 
 from reconciler.delivery.billable import metric, plans, zones
 from reconciler.delivery.billable.subscribed import Subscribed
-from reconciler.delivery.telling import ONE_BY_ONE
+from reconciler.delivery.telling import ONE_BY_ONE, Told
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
@@ -33,6 +33,7 @@ class Outlooks:
     zone: str | None
     now: datetime
     stay: Callable[[], None] = lambda: None
+    _told: Told = field(default_factory=dict)
     _plans: dict[str, Thing | None] = field(default_factory=dict)
     _zones: dict[str, str | None] | None = None
 
@@ -52,7 +53,7 @@ class Outlooks:
         has_metric, metered = self._metric(meter, usage, done)
         if not has_metric:
             return done
-        told = Subscribed(self.lago, meter, usage, read, done, self.stay, was_sent=was_sent).see()
+        told = Subscribed(self.lago, meter, usage, read, done, self.stay, was_sent=was_sent).see(self._told)
         active = {name: one for name, some in told.items() for one in some if one.get("status") == "active"}
         if metered:
             self._price(metered, used, active, done)

@@ -75,30 +75,36 @@ class Subscribed:
         self._done, self._stay, self._was_sent = done, stay, was_sent
         self._invoices: Invoices | None = None if was_sent else Invoices(lago)
 
-    def see(self) -> Told:
-        """What Lago tells of each name that it can be asked for: its active subscription, or else others."""
+    def see(self, known: Told) -> Told:
+        """What Lago tells of each name that it can be asked for: its active subscription, or else others.
+
+        Args:
+            known: what was told of names before; what is told now is added to it.
+        """
         told: Told = {}
         try:
-            for some in Telling(self._lago, self._stay).tell(self._usage):
-                told |= some
-            self._find_pending(told)
+            self._ask_for([name for name in self._usage if name not in known], known)
+            told = {name: known[name] for name in self._usage if name in known}
         except NotPermittedError as error:
             means = "whether usage has a subscription, and a plan that prices it, is not known"
             self._done.untold.append(error.unknown(means))
-            told = {}
         self._done.unknown = len(self._usage) - len(told)
         self._say_who_has_none(told)
         self._say_what_lies_elsewhere({name: some for name, some in told.items() if lives.begun(some)})
         return told
 
-    def _find_pending(self, told: Told) -> None:
-        """Of names that have and had none, find those that are yet to begin: one list of all of these."""
+    def _ask_for(self, names: Sequence[str], known: Told) -> None:
+        """Ask for names; who has and had none may have one that is yet to begin, which one list of these tells."""
+        told: Told = {}
+        for some in Telling(self._lago, self._stay).tell(names):
+            told |= some
         nobody = {name for name, some in told.items() if not some}
         for page in self._lago.subscriptions("pending") if nobody else ():
             for one in page:
                 if (name := str(one.get("external_id"))) in nobody:
                     told[name].append(one)
             self._stay()
+        known |= told
 
     def _say_who_has_none(self, told: Told) -> None:
         without = {name: self._usage[name] for name, some in told.items() if not some}
