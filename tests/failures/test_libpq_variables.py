@@ -1,6 +1,5 @@
 """Variables that libpq reads by itself: none says where we connect, and what is in the way is named."""
 
-import pytest
 from psycopg.pq import Conninfo
 
 from reconciler.database import libpq
@@ -35,13 +34,14 @@ OF_NO_USE = {"PGSSLCOMPRESSION", "PGGSSDELEGATION", "SSLKEYLOGFILE"}
 """Read, and never in the way."""
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [("PGSSLMODE", "nope"), ("PGSSLMODE", "require"), ("PGREQUIREAUTH", "none"), ("PGSSLMINPROTOCOLVERSION", "nope")],
-)
-def test_what_is_in_the_way_of_a_login_is_named(
-    proxy_db: Database, lago: Sandbox, fails: Fails, variable: str, value: str
-) -> None:
-    sentence = fails(environment(proxy_db, lago) | {variable: value}, meters=1)
-    assert sentence.startswith("DATABASE_URL (postgresql://")
-    assert f"(the environment sets {variable})" in sentence
+def test_what_is_in_the_way_of_a_login_is_named(proxy_db: Database, lago: Sandbox, fails: Fails) -> None:
+    in_the_way = [
+        ("PGSSLMODE", "nope"),
+        ("PGSSLMODE", "require"),
+        ("PGREQUIREAUTH", "none"),
+        ("PGSSLMINPROTOCOLVERSION", "nope"),
+    ]
+    for variable, value in in_the_way:
+        sentence = fails(environment(proxy_db, lago) | {variable: value}, meters=1)
+        assert sentence.startswith("DATABASE_URL (postgresql://")
+        assert f"(the environment sets {variable})" in sentence

@@ -8,20 +8,14 @@ from tests.failures.conftest import PASSWORD, Fails
 from tests.support import environment
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--since", "2999-01-01"), "--since 2999-01-01T00:00:00Z is in the future"),
-        (("--since", "1d", "--until", "2d"), "leaves no window after 20"),
-        (("--until", "1d"), "--until needs --since"),
-    ],
-)
-def test_it_is_refused_and_nothing_is_billed(
-    used_db: Database, lago: Sandbox, fails: Fails, arguments: tuple[str, ...], words: str
-) -> None:
-    sentence = fails(environment(used_db, lago), *arguments, code=2)
-
-    assert words in sentence
+def test_it_is_refused_and_nothing_is_billed(used_db: Database, lago: Sandbox, fails: Fails) -> None:
+    refused = {
+        ("--since", "2999-01-01"): "--since 2999-01-01T00:00:00Z is in the future",
+        ("--since", "1d", "--until", "2d"): "leaves no window after 20",
+        ("--until", "1d"): "--until needs --since",
+    }
+    for arguments, words in refused.items():
+        assert words in fails(environment(used_db, lago), *arguments, code=2)
     assert used_db.fetch("SELECT 1 FROM reconciler.meter") == []
     assert lago.events() == []
 

@@ -50,12 +50,14 @@ def test_an_installed_wheel_works_from_any_folder(
     assert not any(name.startswith(("tests/", "bench/")) for name in names)
 
     # It works with what it says it depends on.
-    command(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    command(sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv", cwd=tmp_path)
     python, elsewhere = tmp_path / "venv" / "bin" / "python", tmp_path / "elsewhere"
     command(
-        python,
+        sys.executable,
         "-m",
         "pip",
+        "--python",
+        python,
         "install",
         "--quiet",
         "--no-compile",
