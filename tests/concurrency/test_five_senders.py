@@ -36,7 +36,7 @@ def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox)
 def test_what_goes_again_has_its_reason_in_the_ledger_and_in_the_log(
     proxy_db: Database, lago: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    environ = backlog(proxy_db, lago, 2000)
+    environ = backlog(proxy_db, lago, 3000)
     odds = {"path": BATCH, "probability": 0.1}
     lago.faults(
         {"kind": "commit_then_500", "seed": 1, **odds},
