@@ -88,6 +88,7 @@ def test_each_value_is_whole_in_every_list(environ: dict[str, str]) -> None:
         f"events show {ids['held']}": [ids["held"], f"held {CUSTOMER}", MODEL, ANSWER.strip()],
         "frozen": [f"frozen {CUSTOMER}", MODEL, "7654321.75", "7654320.75"],
         "alarm": ["`reconcile frozen accept`", "`reconcile held release --all --move`"],
+        "doctor": ["✓ source", "`reconcile alarm list`"],
         "status": ["8,888,934.50", "8,888,889.25", "quarantined, discarded"],
     }.items():
         shown = on_terminal(environ, *command.split())

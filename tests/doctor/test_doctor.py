@@ -15,7 +15,7 @@ from reconciler.verify.doctor.check import Check, Mark
 from reconciler.verify.doctor.run import Examination
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run
-from tests.support import BATCH, CODE, environment, in_the_middle_of_a_month
+from tests.support import BATCH, CODE, environment, in_the_middle_of_a_month, reconcile
 
 NOWHERE = "127.0.0.1:1"
 
@@ -37,13 +37,12 @@ def marks(checks: dict[str, dict[str, Any]], *but: str) -> set[str]:
 
 
 @pytest.fixture
-def healthy(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
-    """The settings of a meter that has billed its one customer, who is subscribed."""
+def billed(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+    """The settings of a meter that has billed its one customer, who has no subscription."""
     in_the_middle_of_a_month(lago)
     proxy_db.insert(spend_row(), spend_row())
     environ = environment(proxy_db, lago)
-    assert run(environ, "setup", "--customers", "--yes").returncode == 0
-    assert run(environ, "--since", "2h").returncode == 0
+    reconcile(environ, since="2h")
     return environ
 
 
@@ -56,12 +55,13 @@ def everything(database: Database) -> list[tuple[Any, ...]]:
 
 
 def test_all_is_well_with_a_healthy_meter_and_nothing_is_written(
-    healthy: dict[str, str], proxy_db: Database, lago: Sandbox
+    billed: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
+    assert run(billed, "setup", "--customers", "--yes").returncode == 0
     before, events = everything(proxy_db), lago.events()
     lago.clear_requests()
 
-    done = run(healthy, "doctor")
+    done = run(billed, "doctor")
 
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert "✓ passes: 1 pass in the last day" in done.stdout
@@ -74,7 +74,7 @@ def test_all_is_well_with_a_healthy_meter_and_nothing_is_written(
     assert [(each["path"], each["ids"]) for each in lago.requests() if each["method"] != "GET"] == [(BATCH, [])]
 
 
-def test_the_callbacks_events_beside_ours_are_double_billing(healthy: dict[str, str], lago: Sandbox) -> None:
+def test_the_callbacks_events_beside_ours_are_double_billing(billed: dict[str, str], lago: Sandbox) -> None:
     [ours] = lago.events()
     at = datetime.fromisoformat(ours["timestamp"]) - timedelta(minutes=3)
     properties = {"model": "gpt-4o-mini", "response_cost": 0.1, "total_tokens": 30, "prompt_tokens": 10}
@@ -85,13 +85,13 @@ def test_the_callbacks_events_beside_ours_are_double_billing(healthy: dict[str, 
         json={"event": {**sent, "timestamp": at.timestamp(), "properties": properties}},
     ).raise_for_status()
 
-    code, checks = doctor(healthy)
+    code, checks = doctor(billed)
 
     assert code == 1
     assert checks["callback"]["mark"] == "bad"
     assert "usage is billed twice" in checks["callback"]["says"]
     assert "litellm_settings" in checks["callback"]["cure"]
-    assert marks(checks, "callback") == {"good"}
+    assert marks(checks, "callback", "subscriptions") == {"good"}
 
 
 @pytest.mark.no_ledger
@@ -136,8 +136,8 @@ def test_a_spend_table_that_is_not_as_it_should_be(proxy_db: Database, lago: San
         assert (checks[name]["mark"], said in checks[name]["says"]) == ("look", True), checks[name]
 
 
-def test_what_is_away_keeps_no_other_from_being_asked(healthy: dict[str, str], lago: Sandbox) -> None:
-    code, checks = doctor(healthy | {"DATABASE_URL": f"postgresql://r:secret-password@{NOWHERE}/litellm"})
+def test_what_is_away_keeps_no_other_from_being_asked(billed: dict[str, str], lago: Sandbox) -> None:
+    code, checks = doctor(billed | {"DATABASE_URL": f"postgresql://r:secret-password@{NOWHERE}/litellm"})
     assert code == 1
     assert {name for name, check in checks.items() if check["mark"] == "bad"} == {"source", "ledger"}
     assert checks["subscriptions"]["says"] == "not asked, since 'source' failed."
@@ -145,33 +145,33 @@ def test_what_is_away_keeps_no_other_from_being_asked(healthy: dict[str, str], l
     assert checks["metric"]["mark"] == "good"
     assert "secret-password" not in str(checks)
 
-    code, checks = doctor(healthy | {"LAGO_API_BASE": f"http://{NOWHERE}"})
+    code, checks = doctor(billed | {"LAGO_API_BASE": f"http://{NOWHERE}"})
     assert code == 1
     assert {name for name, check in checks.items() if check["mark"] == "bad"} == {"Lago", "meter"}
     assert checks["callback"]["says"] == "not asked, since 'Lago' failed."
     assert checks["rows"]["mark"] == "good"
 
-    code, checks = doctor(healthy | {"LAGO_API_KEY": "a-key-of-nobody"})
+    code, checks = doctor(billed | {"LAGO_API_KEY": "a-key-of-nobody"})
     assert (code, checks["API key"]["mark"]) == (1, "bad")
     assert "a-key-of-nobody" not in str(checks)
 
-    del healthy["LAGO_API_KEY"]
-    code, checks = doctor(healthy)
+    del billed["LAGO_API_KEY"]
+    code, checks = doctor(billed)
     assert (code, checks["settings"]["mark"], checks["passes"]["mark"]) == (1, "bad", "good")
     assert checks["Lago"]["says"] == "not asked, since 'settings' failed."
 
-    done = run(healthy | {"DATABASE_URL": "mysql://db"}, "doctor")
+    done = run(billed | {"DATABASE_URL": "mysql://db"}, "doctor")
     assert done.returncode == 1
     assert "- source, table, columns," in done.stdout
 
 
-def test_a_second_ledger_or_meter_on_the_same_rows_is_found(healthy: dict[str, str], empty_db: Database) -> None:
-    code, checks = doctor(healthy | {"RECONCILE_LEDGER_URL": empty_db.url})
+def test_a_second_ledger_or_meter_on_the_same_rows_is_found(billed: dict[str, str], empty_db: Database) -> None:
+    code, checks = doctor(billed | {"RECONCILE_LEDGER_URL": empty_db.url})
     assert code == 1
     assert "a pass ran there at" in checks["another ledger"]["says"]
     assert "another ledger of this meter" in checks["other events"]["says"]
 
-    code, checks = doctor(healthy, "--meter", "second")
+    code, checks = doctor(billed, "--meter", "second")
     assert (code, checks["twins"]["mark"]) == (1, "bad")
     assert "Meter 'default' bills the same rows" in checks["twins"]["says"]
 

@@ -53,7 +53,7 @@ def metric(meter: MeterSettings, found: Mapping[str, Any] | Untold | None) -> Ch
 def usage(found: Outlook | Untold, *, window_fits: bool) -> Iterator[Check]:
     """Whether Lago would bill what was used in the last day."""
     if isinstance(found, Untold):
-        for name in ("subscriptions", "plans"):
+        for name in ("subscriptions", "plans", "time zones"):
             yield Check(name, Mark.LOOK, f"The usage of the last day can't be followed: {found.why}")
         return
     seen: set[str] = set()

@@ -65,7 +65,7 @@ def of_table(table: Table | Untold) -> Check:
             Mark.LOOK,
             f'{says} "LiteLLM_SpendLogs_legacy" lies beside it, as LiteLLM\'s runbook for partitions leaves it: rows '
             "there are not billed.",
-            "Attach it as a partition, or bill its rows before they are moved.",
+            "Attach it as a partition, or drop it if nothing of it is left to bill.",
         )
     return Check("table", Mark.GOOD, says)
 

@@ -92,7 +92,7 @@ class AskLago:
         may = {"read organization": organization is not None, "write event": self._may_write()}
         may |= {name: found for name, ask in self._readings().items() if (found := _may(ask)) is not None}
         arrived: dict[str, Arrived | Untold] = {}
-        if may.get("read event"):
+        if may.get("read event", True):
             arrived = {meter.name: self._arrived(meter, knows_meters=knows_meters) for meter in self._settings.meters}
         return replace(
             facts,
