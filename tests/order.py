@@ -3,8 +3,16 @@
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-TOGETHER = frozenset({"tests/clients/test_litellm_callback.py", "tests/failures/test_tls.py"})
-"""Files with a server that takes seconds to start: one worker runs all of each."""
+TOGETHER = frozenset(
+    {
+        "tests/clients/test_litellm_callback.py",
+        "tests/events/test_commands.py",
+        "tests/explain/test_statement.py",
+        "tests/failures/test_tls.py",
+        "tests/status/test_figures.py",
+    }
+)
+"""Files with a server or a ledger that their tests share, since it takes long to make: one worker runs all of each."""
 
 
 class OneByOne(LoadScopeScheduling):  # type: ignore[misc]

@@ -1,17 +1,19 @@
 """What many tests need: a pass in this process, time that goes by, and the proof that the bill is exact."""
 
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache, partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from psycopg import sql
 
+from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.model.errors import LagoAwayError, LagoError
 from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
@@ -19,7 +21,7 @@ from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from reconciler.settings.limits import Limits
 from reconciler.settings.load import Settings, load_settings
-from tests.conftest import Database, spend_row
+from tests.conftest import WITH_LEDGER, Database, new_database, spend_row
 
 CODE = "openai_tokens"
 
@@ -92,9 +94,39 @@ def _settings(*variables: tuple[str, str]) -> Settings:
     return load_settings(environ=dict(variables))
 
 
+@contextmanager
+def world(postgres: EmbeddedPostgres) -> Iterator[tuple[Database, Sandbox]]:
+    """A proxy's database with a ledger and a Lago, for tests of a module that change neither."""
+    with new_database(postgres, WITH_LEDGER) as source, Sandbox() as lago:
+        yield source, lago
+
+
 def make_metric(lago: Sandbox, code: str = CODE, *, api_key: str | None = None) -> None:
     """Give Lago a billable metric of that code, unless it has one; in the organization of that key."""
     lago.make_metric(code, api_key=api_key)
+
+
+def two_meters(folder: Path, source: Database, lago: Sandbox, *, ledger: Database | None = None, **teams: str) -> Path:
+    """A file of settings with the meters `customers` and `teams`, whose metrics are there; `teams` are its own."""
+    for code in ("customer_usage", "team_usage"):
+        make_metric(lago, code)
+    path = folder / "reconcile.toml"
+    path.write_text(f"""
+database_url = "{source.url}"
+ledger_url = "{(ledger or source).url}"
+lago_api_base = "{lago.url}"
+lago_api_key = "{lago.api_key}"
+
+[meters.customers]
+lago_api_event_code = "customer_usage"
+
+[meters.teams]
+lago_api_event_code = "team_usage"
+lago_api_charge_by = "team_id"
+""")
+    with path.open("a") as file:
+        file.writelines(f'{name} = "{value}"\n' for name, value in teams.items())
+    return path
 
 
 def in_the_middle_of_a_month(lago: Sandbox) -> None:

@@ -8,8 +8,9 @@ import pytest
 from reconciler.report.status import acknowledge, read_alarms
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
+from tests.process import only_object
 from tests.support import environment, reconcile
 
 
@@ -30,19 +31,18 @@ def _acknowledge(environ: dict[str, str], alarm: dict[str, Any], reason: str) ->
     acknowledge(load_settings(environ=environ), alarm["id"], reason)
 
 
-@pytest.mark.proof
 def test_an_alarm_is_raised_listed_acknowledged_and_rings_again_when_it_grows(
     proxy_db: Database, environ: dict[str, str]
 ) -> None:
     assert reconcile(environ, since="1d").exit_code == 0
-    assert process.run(environ, "alarm").stdout == "No alarm stands.\n"
+    assert run(environ, "alarm").stdout == "No alarm stands.\n"
 
     proxy_db.insert(_suspect(1))
-    raised = process.run(environ)
+    raised = run(environ)
     assert raised.returncode == 3
-    listed = process.run(environ, "alarm", "list", "--json")
+    listed = run(environ, "alarm", "list", "--json")
     assert listed.returncode == 0
-    [alarm] = process.only_object(listed)["alarms"]
+    [alarm] = only_object(listed)["alarms"]
     assert (alarm["meter"], alarm["kind"], alarm["acknowledged"], alarm["reason"]) == (
         "default",
         "suspect",
@@ -51,16 +51,16 @@ def test_an_alarm_is_raised_listed_acknowledged_and_rings_again_when_it_grows(
     )
     assert alarm["message"].startswith("1 row has negative, NaN or infinite spend")
     assert f"alarm {alarm['id']} (suspect): {alarm['message']}" in raised.stderr
-    for shown in (process.run(environ, "alarm"), process.run(environ, "alarm", "list")):
+    for shown in (run(environ, "alarm"), run(environ, "alarm", "list")):
         assert shown.returncode == 0
         assert "suspect" in shown.stdout
 
-    acknowledged = process.run(environ, "alarm", "ack", str(alarm["id"]), "--reason", "a broken price list")
+    acknowledged = run(environ, "alarm", "ack", str(alarm["id"]), "--reason", "a broken price list")
     assert acknowledged.returncode == 0
     assert (
         acknowledged.stdout == f"Alarm {alarm['id']} (suspect) of meter default is acknowledged: a broken price list\n"
     )
-    quiet = process.run(environ)
+    quiet = run(environ)
     assert (quiet.returncode, quiet.stderr) == (0, "")
     [known] = _list(environ)
     assert (known["acknowledged"], known["reason"]) == (True, "a broken price list")
@@ -107,19 +107,10 @@ def test_without_a_reason_or_an_alarm_nothing_is_acknowledged(proxy_db: Database
         ([str(alarm["id"]), "--reason", " "], "An acknowledgement needs a reason"),
         (["999", "--reason", "x"], "No alarm 999 stands"),
     ):
-        refused = process.run(environ, "alarm", "ack", *arguments)
+        refused = run(environ, "alarm", "ack", *arguments)
         assert refused.returncode == 2
         assert said in refused.stderr
     assert [each["acknowledged"] for each in _list(environ)] == [False]
-
-
-@pytest.mark.no_ledger
-def test_before_the_first_pass_there_is_no_ledger_to_list(environ: dict[str, str]) -> None:
-    missing = process.run(environ, "alarm", "list")
-    assert missing.returncode == 1
-    assert process.sentences(missing) == [
-        "There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."
-    ]
 
 
 def test_alarms_of_one_meter_are_listed_apart(proxy_db: Database, environ: dict[str, str]) -> None:
@@ -127,5 +118,5 @@ def test_alarms_of_one_meter_are_listed_apart(proxy_db: Database, environ: dict[
     for meter in ("east", "west"):
         reconcile(environ | {"RECONCILE_METER": meter, "LAGO_API_EVENT_CODE": meter}, since="1d")
     assert [alarm["meter"] for alarm in _list(environ)] == ["east", "west"]
-    listed = process.run(environ, "alarm", "list", "--meter", "west", "--json")
-    assert [alarm["meter"] for alarm in process.only_object(listed)["alarms"]] == ["west"]
+    listed = run(environ, "alarm", "list", "--meter", "west", "--json")
+    assert [alarm["meter"] for alarm in only_object(listed)["alarms"]] == ["west"]

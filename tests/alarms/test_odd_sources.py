@@ -3,13 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import pytest
-
-from reconciler.ledger.kinds.source import EMPTY
+from reconciler.ledger.balance import balance
+from reconciler.ledger.kinds.source import EMPTY, local_time
+from reconciler.ledger.store import open_ledger
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
+from reconciler.settings.load import load_settings
+from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.process import run
 from tests.support import assert_exact, environment, let_time_pass, reconcile
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
@@ -56,48 +57,50 @@ def test_rows_ahead_of_the_clock_are_local_time(proxy_db: Database, ledger: Data
     assert "TZ=UTC" in _message(ahead, "local time")
 
 
-@pytest.mark.parametrize(
-    ("lateness", "said"),
-    [
-        ([5 * HOUR + MINUTE, 5 * HOUR + 2 * MINUTE, 5 * HOUR + 4 * MINUTE], "5 hours"),
-        ([5.5 * HOUR + 2 * MINUTE, 5.6 * HOUR, 5.5 * HOUR + 3 * MINUTE], "5.5 hours"),
-        ([5 * HOUR, 1 * MINUTE, 5 * HOUR], None),  # rows were parked, others come in time
-        ([100 * MINUTE, 90 * MINUTE, 95 * MINUTE], None),  # the longest requests that LiteLLM lets run
-        ([HOUR + 2 * MINUTE, HOUR, *[HOUR + MINUTE] * 11], "an hour"),  # UTC-1
-        ([HOUR + 2 * MINUTE, *[HOUR + MINUTE] * 11, HOUR + 25 * MINUTE], None),  # requests that take that long
-        ([HOUR + 2 * MINUTE, HOUR, HOUR + MINUTE], None),
-        ([5 * HOUR, 5 * HOUR], None),  # chance
-        ([400 * HOUR, 380 * HOUR, 350 * HOUR], None),  # history that is copied
-        ([], None),
-    ],
-)
-def test_rows_that_keep_arriving_hours_late_are_local_time(
-    proxy_db: Database, lago: Sandbox, lateness: list[timedelta], said: str | None
-) -> None:
+LATENESS: list[tuple[list[timedelta], str | None]] = [
+    ([5 * HOUR + MINUTE, 5 * HOUR + 2 * MINUTE, 5 * HOUR + 4 * MINUTE], "5 hours"),
+    ([5.5 * HOUR + 2 * MINUTE, 5.6 * HOUR, 5.5 * HOUR + 3 * MINUTE], "5.5 hours"),
+    ([5 * HOUR, 1 * MINUTE, 5 * HOUR], None),  # rows were parked, others come in time
+    ([100 * MINUTE, 90 * MINUTE, 95 * MINUTE], None),  # the longest requests that LiteLLM lets run
+    ([HOUR + 2 * MINUTE, HOUR, *[HOUR + MINUTE] * 11], "an hour"),  # UTC-1
+    ([HOUR + 2 * MINUTE, *[HOUR + MINUTE] * 11, HOUR + 25 * MINUTE], None),  # requests that take that long
+    ([HOUR + 2 * MINUTE, HOUR, HOUR + MINUTE], None),
+    ([5 * HOUR, 5 * HOUR], None),  # chance
+    ([400 * HOUR, 380 * HOUR, 350 * HOUR], None),  # history that is copied
+    ([], None),
+]
+
+
+def test_rows_that_keep_arriving_hours_late_are_local_time(proxy_db: Database, lago: Sandbox) -> None:
     """Passes every five minutes, and a row of that lateness before each of the last ones."""
     environ = environment(proxy_db, lago)
-    now = datetime.now(UTC)
-    proxy_db.insert(spend_row(startTime=now - 500 * HOUR))
     reconcile(environ)
-    for number, late in enumerate(lateness):
-        clock = now - (len(lateness) - number) * 5 * MINUTE
-        _remember(proxy_db, clock, clock - late)
-    proxy_db.insert(spend_row(startTime=now - (lateness[-1] if lateness else 7 * HOUR)))
-
-    done = reconcile(environ)
-
-    assert _kinds(done) == (["local time"] if said else [])
-    if said:
-        assert f"in a day the newest was never nearer to the database's clock than {said}." in done.alarms[0]["message"]
-
-
-def test_passes_by_night_over_a_proxy_that_works_by_day_are_no_local_time(proxy_db: Database, lago: Sandbox) -> None:
-    environ = environment(proxy_db, lago)
     now = datetime.now(UTC)
-    proxy_db.insert(spend_row(startTime=now - 9 * HOUR))
-    for hours in (23, 16, 8):
-        _remember(proxy_db, now - hours * HOUR, now - (hours + 6) * HOUR)
-    assert _kinds(reconcile(environ)) == []
+
+    def said(passes: list[tuple[datetime, datetime]]) -> list[str]:
+        """What rings after passes at these times that saw these newest rows."""
+        proxy_db.fetch("TRUNCATE reconciler.run")
+        for clock, newest in passes:
+            _remember(proxy_db, clock, newest)
+        with open_ledger(load_settings(environ=environ)).transaction() as connection:
+            figures = balance(connection, "default", now)
+        return [alarm.message for alarm in local_time(figures)]
+
+    for lateness, hours in LATENESS:
+        times = [now - (len(lateness) - number) * 5 * MINUTE for number in range(len(lateness))]
+        last = lateness[-1] if lateness else 7 * HOUR
+        found = said(
+            [
+                *((clock, clock - late) for clock, late in zip(times, lateness, strict=True)),
+                (now - MINUTE, now - 500 * HOUR),
+                (now, now - last),
+            ]
+        )
+        assert len(found) == bool(hours), lateness
+        assert not hours or f"in a day the newest was never nearer to the database's clock than {hours}." in found[0]
+
+    night = [(now - hours * HOUR, now - (hours + 6) * HOUR) for hours in (23, 16, 8)]
+    assert said([*night, (now, now - 9 * HOUR)]) == [], "passes by night, over a proxy that works by day"
 
 
 def _remember(ledger: Database, clock: datetime, newest: datetime) -> None:

@@ -12,8 +12,8 @@ from reconciler.ledger.store import open_ledger
 from reconciler.report.status import acknowledge
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests import process
 from tests.alarms.conftest import Webhook
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
 
@@ -112,14 +112,14 @@ def test_a_command_that_fails_is_a_warning_and_is_tried_again(
     proxy_db.insert(spend_row())
     _suspect(proxy_db)
     failing = environ | {"RECONCILE_ALARM_COMMAND": "sh -c 'echo no mail; exit 4'"}
-    done = process.run(failing, "--since", "1d")
+    done = run(failing, "--since", "1d")
     assert done.returncode == 3
     assert "RECONCILE_ALARM_COMMAND ended with exit code 4: no mail" in done.stderr
     assert len(lago.events()) == 1, "billing goes on"
 
-    assert process.run(failing).stderr == "", "not with every pass"
+    assert run(failing).stderr == "", "not with every pass"
     proxy_db.fetch("UPDATE reconciler.alarm SET telling_until = now() - interval '1 second'")
-    assert process.run(environ).stderr == ""
+    assert run(environ).stderr == ""
     assert _told(told) == [("ringing", "suspect", "1")]
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, billing, long_ago
+from tests.process import only_object
 from tests.support import assert_exact, environment, let_minutes_pass, reconcile
 
 __all__ = ["billing"]
@@ -41,7 +42,7 @@ def test_it_is_sent_shown_and_after_an_hour_an_alarm_until_a_subscription_reache
         spend_row(end_user="globex", spend=0.0000001, model="other"),
         spend_row(end_user="initech", spend=3.0),
     )
-    shown = process.run(environ, "--since", "2h")
+    shown = run(environ, "--since", "2h")
     assert shown.returncode == 0
     assert "  3 events sent for names that have no subscription in Lago (5.50 USD): " in shown.stdout
     assert_exact(proxy_db, lago)
@@ -56,7 +57,7 @@ def test_it_is_sent_shown_and_after_an_hour_an_alarm_until_a_subscription_reache
         "3 events (5.5000001 USD) went to Lago for 2 names of which it knows no subscription, most of it for "
         "initech (3 USD), globex (2.5000001 USD). No invoice covers it yet. Make a subscription"
     )
-    status = process.only_object(process.run(environ, "status", "--json"))["meters"][0]
+    status = only_object(run(environ, "status", "--json"))["meters"][0]
     assert (status["events_unsubscribed"], status["cost_unsubscribed"]) == (3, "5.5000001")
 
     # One that reaches back ends it; one that began too late does not.

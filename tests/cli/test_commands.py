@@ -13,8 +13,9 @@ from reconciler.demo.postgres import free_port
 from reconciler.model.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from reconciler.settings.limits import Limits
+from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.process import only_object, run, sentences, start
+from tests.process import only_object, sentences, start
 from tests.support import CODE, TURN, assert_exact, environment, reconcile
 
 
@@ -33,21 +34,15 @@ def test_a_pass_that_finds_another_one_running_says_so_and_is_content(proxy_db: 
     assert meter["error"] is None
 
 
-def test_a_pass_without_a_turn_is_content_whatever_alarms_stand(proxy_db: Database, lago: Sandbox) -> None:
+def test_without_a_turn_a_pass_is_content_whatever_alarms_stand_and_a_backfill_has_failed(
+    proxy_db: Database, lago: Sandbox
+) -> None:
     proxy_db.insert(spend_row(), spend_row(spend=float("nan")))
     environ = environment(proxy_db, lago)
     assert reconcile(environ, since="1d").exit_code == 3
     with proxy_db.connect(autocommit=False) as another:
         another.execute(TURN)
         assert reconcile(environ, limits=Limits(turn=0.2)).exit_code == 0
-
-
-def test_a_backfill_that_gets_no_turn_has_failed(proxy_db: Database, lago: Sandbox) -> None:
-    proxy_db.insert(spend_row())
-    environ = environment(proxy_db, lago)
-    reconcile(environ, since="1d")
-    with proxy_db.connect(autocommit=False) as another:
-        another.execute(TURN)
         with pytest.raises(ReconcileError, match=r"did not get its turn.*Run it again") as failed:
             reconcile(environ, since="2d", limits=Limits(backfill_turn=0.2))
 
@@ -56,37 +51,15 @@ def test_a_backfill_that_gets_no_turn_has_failed(proxy_db: Database, lago: Sandb
     assert_exact(proxy_db, lago)
 
 
-def test_alarms_are_listed_and_acknowledged(proxy_db: Database, lago: Sandbox) -> None:
-    proxy_db.insert(spend_row(), spend_row(spend=float("nan")))
-    environ = environment(proxy_db, lago)
-    summary = reconcile(environ, since="1d")
-    assert summary.exit_code == 3
-    [alarm] = summary.alarms
-
-    listed = run(environ, "alarm")
-    assert listed.returncode == 0
-    assert "suspect" in listed.stdout
-    acknowledged = run(environ, "alarm", "ack", str(alarm["id"]), "--reason", "a test row")
-    assert acknowledged.returncode == 0
-    assert "a test row" in acknowledged.stdout
-    assert reconcile(environ).exit_code == 0
-    [alarm] = only_object(run(environ, "alarm", "list", "--json"))["alarms"]
-    assert (alarm["acknowledged"], alarm["reason"]) == (True, "a test row")
-
-    unknown = run(environ, "alarm", "ack", "4711", "--reason", "none")
-    assert unknown.returncode == 2
-    assert sentences(unknown) == ["No alarm 4711 stands; `reconcile alarm list` shows those that do."]
-
-
 @pytest.mark.no_ledger
 def test_without_a_ledger_commands_say_how_to_make_it(proxy_db: Database) -> None:
-    finished = run({"DATABASE_URL": proxy_db.url}, "alarm")
+    for command in (["alarm"], ["alarm", "list"], ["status"]):
+        finished = run({"DATABASE_URL": proxy_db.url}, *command)
+        assert finished.returncode == 1
+        assert sentences(finished) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
 
-    assert finished.returncode == 1
-    assert sentences(finished) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
 
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.proof(seconds=2))])
 def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Database, number: signal.Signals) -> None:
     process = start({}, "sandbox", "--port", str(port := free_port()), "--key", "its-key")
     assert process.stdout is not None

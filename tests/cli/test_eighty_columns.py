@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.failures.test_outputs import reconcile
-from tests.process import run
 from tests.support import environment
 
 CUSTOMER = "a customer whose name takes more than one line of a terminal, even if nothing else stood there: " + "x" * 60

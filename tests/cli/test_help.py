@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.process import run
+from tests.commands import run
 
 # Design, section 8: those that exist.
 COMMANDS = [

@@ -16,9 +16,9 @@ from reconciler.cli import app
 from reconciler.cli.listing import DEFAULT
 from reconciler.model.visible import visible
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.docs.test_documentation import commands
-from tests.process import run
 from tests.support import BATCH, CODE, environment
 
 HOSTILE = [

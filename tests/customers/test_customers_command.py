@@ -13,9 +13,10 @@ from reconciler.model.errors import ReconcileError
 from reconciler.report import customers as report
 from reconciler.report import kept
 from reconciler.settings.load import load_settings
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, last_period, long_ago
-from tests.process import only_object, run
+from tests.process import only_object
 from tests.support import customers, environment, reconcile
 
 __all__ = ["billing"]

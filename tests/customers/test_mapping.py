@@ -28,7 +28,7 @@ def subscriptions(lago: Sandbox) -> set[str]:
     return {subscription for subscription, _ in counted(lago)}
 
 
-@pytest.mark.parametrize("template", ["litellm-{id}", "{id}", "{id}-{id}", "100%-{id}", "%s'{id}\"\\"])
+@pytest.mark.parametrize("template", ["litellm-{id}", "100%-{id} %s'{id}\"\\"])
 def test_a_template_names_every_subscription(proxy_db: Database, lago: Sandbox, template: str) -> None:
     customers = ["acme", "o'hara", "{id}", "🦊"]
     proxy_db.insert(*(spend_row(end_user=customer) for customer in customers))
@@ -37,10 +37,9 @@ def test_a_template_names_every_subscription(proxy_db: Database, lago: Sandbox, 
     assert_exact(proxy_db, lago, subscription=lambda customer: template.replace("{id}", customer))
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_a_csv_file_names_subscriptions(proxy_db: Database, lago: Sandbox, tmp_path: Path, mark: str) -> None:
+def test_a_csv_file_names_subscriptions(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
     file = tmp_path / "customers.csv"
-    file.write_text(mark + CSV, encoding="utf-8")
+    file.write_text("\ufeff" + CSV, encoding="utf-8")  # as spreadsheets begin it
     proxy_db.insert(*(spend_row(end_user=customer) for customer in MAPPED))
     summary = reconcile(environment(proxy_db, lago, RECONCILE_MAPPING=str(file)), since="2h")
     assert summary.exit_code == 0
@@ -142,8 +141,8 @@ def test_a_file_that_has_changed_is_read_anew(tmp_path: Path) -> None:
 
 def test_a_big_file_is_read_whole(tmp_path: Path) -> None:
     file = tmp_path / "customers.csv"
-    file.write_bytes(HEAD + b"".join(b"customer %d,sub %d\n" % (n, n) for n in range(200_000)))
-    assert len(read_mapping(file)) == 200_000
+    file.write_bytes(HEAD + b"".join(b"customer %d,sub %d\n" % (n, n) for n in range(40_000)))
+    assert len(read_mapping(file)) == 40_000
 
 
 def test_of_a_big_file_a_chunk_takes_its_own_customers(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
@@ -189,23 +188,24 @@ def test_the_operators_table_names_subscriptions(proxy_db: Database, lago: Sandb
         assert_exact(proxy_db, lago, ledger=ledger, subscription=MAPPED.__getitem__)
 
 
-@pytest.mark.parametrize("template", [{}, {"RECONCILE_SUBSCRIPTION": "customer-{id}"}])
 def test_a_table_that_does_not_give_each_customer_one_subscription_is_refused(
-    proxy_db: Database, lago: Sandbox, template: dict[str, str]
+    proxy_db: Database, lago: Sandbox
 ) -> None:
+    """Also where a template would name one."""
     proxy_db.fetch("CREATE TABLE public.subs (customer text, subscription text)")
     proxy_db.fetch("""INSERT INTO public.subs VALUES ('acme', 'sub-1'), ('acme', 'sub-2'), ('globex', 'sub-3'),
                       ('globex', 'sub-3'), ('initech', ''), (repeat('u', 300), NULL), ('v', 'sub-4'), ('v', NULL),
                       ('w', ' '), (NULL, 'sub-5'), ('', NULL)""")
     proxy_db.insert(spend_row(), spend_row(end_user="globex"))
-    environ = environment(proxy_db, lago, RECONCILE_MAPPING="table:public.subs") | template
-    with pytest.raises(SettingsError) as caught:
-        reconcile(environ, since="2h")
-    assert str(caught.value) == (
-        "RECONCILE_MAPPING: the table public.subs in the ledger's database must give each customer one subscription: "
-        f"'acme' has two; 'initech' has an empty one; '{'u' * 100}… (300 characters)' has an empty one; and 2 more; "
-        "mend or delete these rows."
-    )
+    environ = environment(proxy_db, lago, RECONCILE_MAPPING="table:public.subs")
+    for template in ({"RECONCILE_SUBSCRIPTION": "customer-{id}"}, {}):
+        with pytest.raises(SettingsError) as caught:
+            reconcile(environ | template, since="2h")
+        assert str(caught.value) == (
+            "RECONCILE_MAPPING: the table public.subs in the ledger's database must give each customer one "
+            f"subscription: 'acme' has two; 'initech' has an empty one; '{'u' * 100}… (300 characters)' has an empty "
+            "one; and 2 more; mend or delete these rows."
+        )
     assert proxy_db.fetch("SELECT FROM reconciler.event") == []
 
     proxy_db.fetch("DELETE FROM public.subs WHERE customer <> 'globex' AND subscription IS DISTINCT FROM 'sub-1'")
@@ -227,11 +227,11 @@ def test_a_table_that_changes_for_the_worse_within_a_pass_bills_nobody_by_the_te
     assert proxy_db.fetch("SELECT FROM reconciler.event") == []
 
 
-@pytest.mark.parametrize("table", ["public.nowhere", "public.lacking"])
-def test_a_table_that_cannot_serve_is_said(proxy_db: Database, lago: Sandbox, table: str) -> None:
+def test_a_table_that_cannot_serve_is_said(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.fetch("CREATE TABLE public.lacking (customer text)")
-    with pytest.raises(SettingsError, match=rf"^RECONCILE_MAPPING: the table {table} .* lacks .*subscription"):
-        reconcile(environment(proxy_db, lago, RECONCILE_MAPPING=f"table:{table}"), since="2h")
+    for table in ("public.nowhere", "public.lacking"):
+        with pytest.raises(SettingsError, match=rf"^RECONCILE_MAPPING: the table {table} .* lacks .*subscription"):
+            reconcile(environment(proxy_db, lago, RECONCILE_MAPPING=f"table:{table}"), since="2h")
 
 
 def test_unmapped_customers_wait_and_are_billed_once_mapped(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:

@@ -4,56 +4,47 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from reconciler.model.identity import transaction_id
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import CODE, Usage, assert_exact, counted, environment, reconcile
+from tests.support import CODE, Usage, assert_exact, counted, environment, make_metric, reconcile
 
 MINI = "openai/gpt-4o-mini"
 COST = Decimal("0.0000135")
 
 
-def test_failures_are_billed_if_they_cost(proxy_db: Database, lago: Sandbox) -> None:
+def test_failures_that_cost_and_rows_without_a_status_are_billed(proxy_db: Database, lago: Sandbox) -> None:
+    failed = {"end_user": "failed", "status": "failure"}
     proxy_db.insert(
-        spend_row(),
-        spend_row(status="failure"),
-        spend_row(status="failure", spend=0.0, prompt_tokens=8, completion_tokens=0),
+        spend_row(end_user="failed"),
+        spend_row(**failed),
+        spend_row(**failed, spend=0.0, prompt_tokens=8, completion_tokens=0),
+        *(spend_row(status=status, spend=cost) for status, cost in ((None, 1.35e-05), (None, 0.0), ("odd", 1.35e-05))),
     )
     reconcile(environment(proxy_db, lago), since="2h")
-    assert counted(lago) == {("acme", MINI): Usage(20, 40, 2 * COST, 2)}
-    assert_exact(proxy_db, lago)
-
-
-def test_rows_without_a_status_are_billed(proxy_db: Database, lago: Sandbox) -> None:
-    proxy_db.insert(spend_row(status=None), spend_row(status=None, spend=0.0), spend_row(status="odd"))
-    reconcile(environment(proxy_db, lago), since="2h")
-    assert counted(lago) == {("acme", MINI): Usage(30, 60, 2 * COST, 3)}
+    assert counted(lago) == {("failed", MINI): Usage(20, 40, 2 * COST, 2), ("acme", MINI): Usage(30, 60, 2 * COST, 3)}
     assert_exact(proxy_db, lago)
 
 
 def test_usage_that_measures_nothing_makes_no_event(proxy_db: Database, lago: Sandbox) -> None:
-    proxy_db.insert(spend_row(spend=0.0, prompt_tokens=0, completion_tokens=0))
-    summary = reconcile(environment(proxy_db, lago), since="2h")
-    assert (summary.tally.events_planned, lago.events()) == (0, [])
     proxy_db.insert(
-        spend_row(end_user="free", spend=0.0), spend_row(end_user="flat", prompt_tokens=0, completion_tokens=0)
+        spend_row(spend=0.0, prompt_tokens=0, completion_tokens=0),
+        spend_row(end_user="free", spend=0.0),
+        spend_row(end_user="flat", prompt_tokens=0, completion_tokens=0),
     )
-    assert reconcile(environment(proxy_db, lago)).tally.events_planned == 2
+    assert reconcile(environment(proxy_db, lago), since="2h").tally.events_planned == 2
     assert counted(lago) == {("free", MINI): Usage(10, 20, Decimal(0), 1), ("flat", MINI): Usage(0, 0, COST, 1)}
 
 
-@pytest.mark.parametrize(
-    ("setting", "usage"), [("true", Usage(30, 60, 2 * COST, 3)), ("false", Usage(20, 40, 2 * COST, 2))]
-)
-def test_cache_hits_count_their_tokens_unless_told(
-    proxy_db: Database, lago: Sandbox, setting: str, usage: Usage
-) -> None:
+def test_cache_hits_count_their_tokens_unless_told(proxy_db: Database, lago: Sandbox) -> None:
+    """A cache hit that costs is billed in any case."""
     hit = {"cache_hit": "True"}
     proxy_db.insert(spend_row(cache_hit=None), spend_row(spend=0.0, **hit), spend_row(**hit))
-    reconcile(environment(proxy_db, lago, RECONCILE_CACHE_HITS=setting), since="2h")
-    assert counted(lago) == {("acme", MINI): usage}, "a cache hit that costs is billed in any case"
+    for setting, usage in (("true", Usage(30, 60, 2 * COST, 3)), ("false", Usage(20, 40, 2 * COST, 2))):
+        make_metric(lago, setting)
+        mine = {"RECONCILE_METER": setting, "LAGO_API_EVENT_CODE": setting, "RECONCILE_CACHE_HITS": setting}
+        reconcile(environment(proxy_db, lago) | mine, since="2h")
+        assert counted(lago, code=setting) == {("acme", MINI): usage}
 
 
 def test_suspect_rows_count_for_nothing_and_are_counted(proxy_db: Database, lago: Sandbox) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, need_programs, spend_row
 from tests.docs.test_documentation import DOCS, README, TOP, section
-from tests.process import run
 from tests.support import assert_exact, environment, in_the_middle_of_a_month
 
 SETUP = section(README, "Set-up for a real proxy, in five minutes")

@@ -2,32 +2,35 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 
+from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.report import events
 from reconciler.report.events import read
-from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests.conftest import Database, spend_row
-from tests.process import only_object, run, sentences
-from tests.support import BATCH, environment, reconcile
+from tests.commands import run
+from tests.conftest import spend_row
+from tests.process import only_object, sentences
+from tests.support import BATCH, environment, reconcile, world
 
 
-@pytest.fixture
-def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def environ(postgres: EmbeddedPostgres) -> Iterator[dict[str, str]]:
     """The settings of a meter with 60 events, of which Lago called one invalid."""
     now = datetime.now(UTC) - timedelta(minutes=20)
-    proxy_db.insert(
-        *(spend_row(end_user=f"c{n % 10}", startTime=now - timedelta(hours=n), spend=0.5) for n in range(60))
-    )
     refusal = {"status": 422, "code": "validation_errors", "error_details": {"0": {"timestamp": ["invalid_format"]}}}
-    lago.faults({"kind": "status", "status": 422, "body": json.dumps(refusal), "path": BATCH})
-    environ = environment(proxy_db, lago)
-    reconcile(environ, since="5d")
-    return environ
+    with world(postgres) as (source, lago):
+        source.insert(
+            *(spend_row(end_user=f"c{n % 10}", startTime=now - timedelta(hours=n), spend=0.5) for n in range(60))
+        )
+        lago.faults({"kind": "status", "status": 422, "body": json.dumps(refusal), "path": BATCH})
+        environ = environment(source, lago)
+        reconcile(environ, since="5d")
+        yield environ
 
 
 def test_people_see_the_newest_and_are_told_that_there_are_more(environ: dict[str, str]) -> None:

@@ -8,32 +8,16 @@ from typing import Any
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.process import run, sentences
-from tests.support import make_metric
+from tests.process import sentences
+from tests.support import two_meters
 
 
 @pytest.fixture
 def config(proxy_db: Database, ledger: Database, lago: Sandbox, tmp_path: Path) -> str:
     """Two meters that have billed the same rows, of customers and of teams by the hour."""
-    for code in ("customer_usage", "team_usage"):
-        make_metric(lago, code)
-    path = tmp_path / "reconcile.toml"
-    path.write_text(f"""
-database_url = "{proxy_db.url}"
-ledger_url = "{ledger.url}"
-lago_api_base = "{lago.url}"
-lago_api_key = "{lago.api_key}"
-
-[meters.customers]
-lago_api_event_code = "customer_usage"
-
-[meters.teams]
-lago_api_event_code = "team_usage"
-lago_api_charge_by = "team_id"
-window = "1h"
-model_column = "none"
-""")
+    path = two_meters(tmp_path, proxy_db, lago, ledger=ledger, window="1h", model_column="none")
     start = datetime.now(UTC) - timedelta(hours=2)
     proxy_db.insert(
         *(

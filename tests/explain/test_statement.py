@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from reconciler.demo.postgres import EmbeddedPostgres
 from tests.cli.test_eighty_columns import on_terminal
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.frozen.conftest import REASON, frozen, look
 from tests.periods.conftest import Billing
-from tests.process import only_object, run, sentences
-from tests.support import CODE, environment, reconcile
+from tests.process import only_object, sentences
+from tests.support import CODE, environment, reconcile, world
 
 __all__ = ["billing"]
 from tests.periods.conftest import billing
@@ -30,14 +34,13 @@ def at(days: int) -> datetime:
     return NOW - timedelta(days=days, minutes=40)
 
 
-@pytest.fixture
-def environ(proxy_db: Database, billing: Billing, tmp_path: Path) -> dict[str, str]:
+def billed(source: Database, billing: Billing, folder: Path) -> dict[str, str]:
     """The settings of a meter with two days, two models, a late revision, a credit, excluded rows, a mapping."""
     began = f"{datetime.now(UTC) - timedelta(days=10):%Y-%m-%d}"  # no period ends within the tests' days
     billing.subscribe("together", billing_time="anniversary", subscription_at=began)
-    mapping = tmp_path / "mapping.csv"
+    mapping = folder / "mapping.csv"
     mapping.write_text("customer,subscription\nacme,together\nglobex,together\n")
-    proxy_db.insert(
+    source.insert(
         spend_row(startTime=at(2), spend=0.5),
         spend_row(startTime=at(2), spend=1e-7, request_id="first"),
         spend_row(startTime=at(1), spend=0.25, model=OTHER, request_id="lowered"),
@@ -45,16 +48,34 @@ def environ(proxy_db: Database, billing: Billing, tmp_path: Path) -> dict[str, s
         spend_row(startTime=at(1), spend=0, status="failure"),
         spend_row(startTime=at(1), spend=2, end_user="globex"),
         spend_row(startTime=at(1), spend=8, end_user="initech"),
+        spend_row(startTime=at(2), spend=1, api_key="internal", request_id="left out"),
+        spend_row(startTime=at(2), spend=float("nan"), request_id="not a number"),
     )
-    environ = environment(proxy_db, billing.lago, RECONCILE_MAPPING=str(mapping), RECONCILE_EXCLUDE="key:internal")
+    environ = environment(source, billing.lago, RECONCILE_MAPPING=str(mapping), RECONCILE_EXCLUDE="key:internal")
     reconcile(environ, since="4d")
-    proxy_db.insert(spend_row(startTime=at(2), spend=0.125, request_id="late"))
-    proxy_db.fetch("""UPDATE "LiteLLM_SpendLogs" SET spend = 0.2 WHERE request_id = 'lowered'""")
-    look(environ, proxy_db)
+    source.insert(spend_row(startTime=at(2), spend=0.125, request_id="late"))
+    source.fetch("""UPDATE "LiteLLM_SpendLogs" SET spend = 0.2 WHERE request_id = 'lowered'""")
+    look(environ, source)
     [bucket] = frozen(environ)["frozen"]
     assert run(environ, "frozen", "accept", bucket["id"], *REASON).returncode == 0
     reconcile(environ)
     return environ
+
+
+@pytest.fixture
+def changing(proxy_db: Database, billing: Billing, tmp_path: Path) -> dict[str, str]:
+    """Such a meter for a test that changes it."""
+    return billed(proxy_db, billing, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def environ(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Such a meter for tests that change nothing."""
+    with world(postgres) as (source, lago), closing((billing := Billing(lago)).api):
+        environ = billed(source, billing, tmp_path_factory.mktemp("explain"))
+        assert source.fetch("SELECT count(*) FROM reconciler.billed_period") == [(0,)]
+        yield environ
+        assert source.fetch("SELECT count(*) FROM reconciler.billed_period") == [(0,)], "nothing is written"
 
 
 def explained(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -66,7 +87,7 @@ def explained(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[s
     return found
 
 
-def test_source_equals_events_less_credits_per_day_and_model(environ: dict[str, str], proxy_db: Database) -> None:
+def test_source_equals_events_less_credits_per_day_and_model(environ: dict[str, str]) -> None:
     found = explained(environ, "acme")
     lines = {(line["day"], line["model"]): line for line in found["lines"]}
     assert list(lines) == sorted(lines)
@@ -90,7 +111,6 @@ def test_source_equals_events_less_credits_per_day_and_model(environ: dict[str, 
     [counted] = found["counted"]
     assert (counted["subscription"], counted["unit"], counted["why"]) == ("together", "USD", None)
     assert (counted["sent"], counted["own"], counted["counted"]) == ("2.8750001", "0.8750001", "2.8750001")
-    assert proxy_db.fetch("SELECT count(*) FROM reconciler.billed_period") == [(0,)], "nothing is written"
 
     one_day = explained(environ, "acme", "--since", f"{at(2):%Y-%m-%d}", "--until", f"{at(1):%Y-%m-%d}")
     assert one_day["lines"] == [used]
@@ -102,7 +122,7 @@ def test_people_see_cents_and_exact_sums_in_80_columns(environ: dict[str, str], 
     for text in (
         f"{at(2):%Y-%m-%d}  {ONE}", "0.63", "0.25",
         "source 0.8250001 USD, events 0.8750001 USD - credits 0.05 USD = 0.8250001 USD billed. They agree to the last",
-        "Left out by RECONCILE_EXCLUDE or RECONCILE_CACHE_HITS: 1 row, 4 USD.",
+        "Left out by RECONCILE_EXCLUDE or RECONCILE_CACHE_HITS: 2 rows, 5 USD.",
         "Left out since they failed and cost nothing: 1 row.",
         "Credits on record", REASON[1],
         "Lago counts exactly what was sent: 4 events, 2.8750001 USD.",
@@ -125,7 +145,8 @@ def test_people_see_cents_and_exact_sums_in_80_columns(environ: dict[str, str], 
     assert (refused.returncode, "/nowhere/x.csv can't be written" in sentences(refused)[0]) == (1, True)
 
 
-def test_each_difference_says_by_how_much_and_why(environ: dict[str, str], proxy_db: Database) -> None:
+def test_each_difference_says_by_how_much_and_why(changing: dict[str, str], proxy_db: Database) -> None:
+    environ = changing
     proxy_db.insert(spend_row(startTime=datetime.now(UTC), spend=0.0625), spend_row(spend=1))
     proxy_db.insert(spend_row(startTime=at(1), spend=16))
     proxy_db.fetch("""UPDATE "LiteLLM_SpendLogs" SET spend = 0.1 WHERE request_id = 'lowered'""")
@@ -153,9 +174,7 @@ def test_each_difference_says_by_how_much_and_why(environ: dict[str, str], proxy
     assert (unmapped["events"], unmapped["subscriptions"], unmapped["counted"]) == ([], [], [])
 
 
-def test_the_rows_of_one_event_are_told_by_the_rules_of_the_totals(
-    environ: dict[str, str], proxy_db: Database, tmp_path: Path
-) -> None:
+def test_the_rows_of_one_event_are_told_by_the_rules_of_the_totals(environ: dict[str, str], tmp_path: Path) -> None:
     late, first = (each["transaction_id"] for each in explained(environ, "acme")["events"] if each["model"] == ONE)
     found = only_object(run(environ, "explain", "acme", "--event", late[:15], "--json"))
     assert (found["event"]["transaction_id"], found["event"]["revision"]) == (late, 1)
@@ -171,10 +190,6 @@ def test_the_rows_of_one_event_are_told_by_the_rules_of_the_totals(
     assert "Billable: 3 rows, 30 input and 60 output tokens, 0.6250001 USD." in shown
     assert "Which row came with which revision can't be told" in shown
 
-    proxy_db.insert(
-        spend_row(startTime=at(2), spend=1, api_key="internal", request_id="left out"),
-        spend_row(startTime=at(2), spend=float("nan"), request_id="not a number"),
-    )
     path = tmp_path / "rows.csv"
     assert run(environ, "explain", "acme", "--event", first, "--csv", str(path)).returncode == 0
     with path.open() as file:
@@ -187,8 +202,9 @@ def test_the_rows_of_one_event_are_told_by_the_rules_of_the_totals(
 
 
 def test_what_lago_lacks_is_said_and_without_lago_all_else_is_shown(
-    environ: dict[str, str], billing: Billing, proxy_db: Database
+    changing: dict[str, str], billing: Billing, proxy_db: Database
 ) -> None:
+    environ = changing
     proxy_db.fetch("UPDATE reconciler.batch SET answered_at = answered_at - interval '11 minutes'")
     billing.lago.forget(CODE)
     [counted] = explained(environ, "acme")["counted"]

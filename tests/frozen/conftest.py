@@ -2,8 +2,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reconciler.report.summary import Summary
+from tests.commands import run
 from tests.conftest import Database
-from tests.process import only_object, run
+from tests.process import only_object
 from tests.support import let_time_pass, reconcile
 
 REASON = ("--reason", "credited 4 USD in Lago: the rows are globex's")

@@ -6,9 +6,10 @@ from datetime import timedelta
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.frozen.conftest import REASON, frozen, look, moment
-from tests.process import run, sentences
+from tests.process import sentences
 from tests.support import environment, reconcile
 
 CUSTOMERS = {"acme": "4", "globex, inc": "0.25", "initech": "0.0000135"}
@@ -54,7 +55,9 @@ def test_who_which_window_and_how_much_is_listed_and_some_are_accepted(
     assert "credited by hand (buckets)" in status
 
 
-def test_nonsense_is_refused_and_nothing_is_done(proxy_db: Database, environ: dict[str, str]) -> None:
+def test_nonsense_and_a_meter_of_another_database_are_refused_and_nothing_is_done(
+    proxy_db: Database, environ: dict[str, str]
+) -> None:
     ids = [bucket["id"] for bucket in frozen(environ)["frozen"]]
     for arguments, said in (
         (("accept",), "Say which: `reconcile frozen accept ID… --reason TEXT`."),
@@ -69,8 +72,7 @@ def test_nonsense_is_refused_and_nothing_is_done(proxy_db: Database, environ: di
         assert said in sentences(refused)[0]
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.credit") == [(0,)]
 
-
-def test_a_meter_of_another_database_is_not_compared_with_this_one(proxy_db: Database, environ: dict[str, str]) -> None:
+    # A meter of another database is not compared with this one.
     unknown = run(environ, "frozen", "--meter", "west")
     assert (unknown.returncode, sentences(unknown)) == (
         1,

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.frozen.conftest import REASON, frozen, kinds, look, moment
-from tests.process import only_object, run, sentences
+from tests.process import only_object, sentences
 from tests.support import TURN, counted, environment, let_time_pass, reconcile
 
 MODEL = "openai/gpt-4o-mini"
@@ -132,7 +134,7 @@ def test_only_what_is_below_is_credited_and_what_is_above_is_billed(
     assert look(environ, ledger).tally.events_planned == 0
 
 
-def test_an_id_stands_for_the_amounts_that_were_shown(
+def test_a_credit_is_accepted_once_and_for_the_amounts_that_were_shown(
     proxy_db: Database, ledger: Database, environ: dict[str, str]
 ) -> None:
     """Three dollars of new usage between the list and the decision: one would be on record of four credited."""
@@ -146,18 +148,15 @@ def test_an_id_stands_for_the_amounts_that_were_shown(
     assert now["cost"] == "1"
     assert ledger.fetch("SELECT count(*) FROM reconciler.credit") == [(0,)]
 
-
-def test_a_credit_is_accepted_once(environ: dict[str, str], ledger: Database) -> None:
-    """Two people at once, as sure as can be: both wait for the meter's turn."""
-    [bucket] = frozen(environ)["frozen"]
+    # Two people at once, as sure as can be: both wait for the meter's turn.
     with ThreadPoolExecutor(2) as pool:
         with ledger.connect(autocommit=False) as turn:
             turn.execute(TURN.encode())
-            tries = [pool.submit(run, environ, "frozen", "accept", bucket["id"], *REASON) for _ in range(2)]
+            tries = [pool.submit(process.run, environ, "frozen", "accept", now["id"], *REASON) for _ in range(2)]
         codes = sorted(each.result().returncode for each in tries)
     assert codes == [0, 2]
-    assert run(environ, "frozen", "accept", bucket["id"], *REASON).returncode == 2
-    assert ledger.fetch("SELECT count(*), sum(cost) FROM reconciler.credit") == [(1, 4)]
+    assert run(environ, "frozen", "accept", now["id"], *REASON).returncode == 2
+    assert ledger.fetch("SELECT count(*), sum(cost) FROM reconciler.credit") == [(1, 1)]
 
 
 def test_a_credit_is_undone_only_by_a_person_with_a_reason(

@@ -15,10 +15,11 @@ from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LedgerError
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
+from tests.commands import run
 from tests.conftest import Database
 from tests.grants import versions
 from tests.grants.conftest import PASSWORD, ROLE, Psql
-from tests.process import run, sentences
+from tests.process import sentences
 from tests.support import assert_exact, backlog, environment, let_minutes_pass, reconcile
 
 # Whatever of a schema can be told from the catalog, constraints, indexes and comments included.
@@ -132,7 +133,7 @@ def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attem
     assert_exact(proxy_db, clickhouse)
 
 
-@pytest.mark.parametrize("version", ["0001", "0002"])
+@pytest.mark.parametrize("version", ["0001", pytest.param("0002", marks=pytest.mark.proof(seconds=2))])
 def test_a_dba_upgrades_an_earlier_ledger_for_a_role_that_may_not(
     version: str, used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
 ) -> None:

@@ -9,9 +9,10 @@ import pytest
 from reconciler.ledger.store import open_ledger
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
+from tests.commands import run
 from tests.conftest import Database
 from tests.grants import versions
-from tests.process import only_object, run
+from tests.process import only_object
 from tests.support import EVENTS, environment, make_metric, reconcile, states
 
 pytestmark = pytest.mark.no_ledger
@@ -81,9 +82,9 @@ def ids(ledger: Database, where: str, events: str = EVENTS) -> list[str]:
     return [id_ for (id_,) in ledger.fetch(query)]
 
 
-def test_the_used_ledger_has_events_in_every_state(proxy_db: Database, environ: dict[str, str]) -> None:
+def assert_events_in_every_state(ledger: Database) -> None:
     """So that the tests below show something."""
-    found = proxy_db.fetch(
+    found = ledger.fetch(
         """SELECT DISTINCT CASE WHEN conflict THEN 'conflict' WHEN state = 'held' THEN held_for
                                 WHEN rests_until IS NOT NULL THEN 'rests' WHEN leased_until IS NOT NULL THEN 'leased'
                                 WHEN open_since IS NOT NULL THEN 'open' ELSE state END
@@ -101,39 +102,34 @@ def test_the_used_ledger_has_events_in_every_state(proxy_db: Database, environ: 
         "discarded",
     }
     assert {kind for (kind,) in found} == expected
-    assert proxy_db.fetch("SELECT max(revision), count(DISTINCT meter) FROM reconciler.event") == [(2, 2)]
-    assert all(proxy_db.fetch(f"SELECT 1 FROM reconciler.{table}") for table in ("alarm", "look", "run", "lago"))
+    assert ledger.fetch("SELECT max(revision), count(DISTINCT meter) FROM reconciler.event") == [(2, 2)]
+    assert all(ledger.fetch(f"SELECT 1 FROM reconciler.{table}") for table in ("alarm", "look", "run", "lago"))
 
 
 def test_every_event_keeps_its_payload_its_state_and_what_was_decided(
     proxy_db: Database, environ: dict[str, str]
 ) -> None:
-    before = proxy_db.fetch(KNOWN.format(OLD))
-    upgrade(environ)
-    assert proxy_db.fetch(KNOWN.format(EVENTS)) == before
-    assert proxy_db.fetch(UNSOUND) == []
-
-
-@pytest.mark.parametrize("table", ["meter", "terms", "window", "lago", "look", "run", "alarm"])
-def test_what_is_not_about_delivery_stays(table: str, proxy_db: Database, environ: dict[str, str]) -> None:
-    query = f'SELECT to_jsonb(kept) FROM reconciler."{table}" AS kept ORDER BY 1'
-    before = proxy_db.fetch(query)
-    upgrade(environ)
-    renamed, gone = {"acknowledged_extent": "least_extent"}, {"kept_cost"}
-    kept = [{renamed.get(name, name): value for name, value in row.items() if name not in gone} for (row,) in before]
-    after = [row for (row,) in proxy_db.fetch(query)]
-    assert [{name: row[name] for name in old} for row, old in zip(after, kept, strict=True)] == kept
-
-
-def test_a_batch_is_what_lago_takes_in_one_request(proxy_db: Database, environ: dict[str, str]) -> None:
+    """In batches of what Lago takes in one request; and what is not about delivery stays as it is."""
+    assert_events_in_every_state(proxy_db)
     proxy_db.fetch(MANY)
     before = proxy_db.fetch(KNOWN.format(OLD))
+    beside = {table: rows_of(proxy_db, table) for table in ("meter", "terms", "window", "lago", "look", "run", "alarm")}
     upgrade(environ)
     assert proxy_db.fetch(KNOWN.format(EVENTS)) == before
     assert proxy_db.fetch(UNSOUND) == []
     [(largest, count)] = proxy_db.fetch("SELECT max(events), count(*) FROM reconciler.batch")
     assert largest == 100
     assert count < 40, "alike ones share a batch"
+
+    renamed, gone = {"acknowledged_extent": "least_extent"}, {"kept_cost"}
+    for table, rows in beside.items():
+        kept = [{renamed.get(name, name): value for name, value in row.items() if name not in gone} for row in rows]
+        after = rows_of(proxy_db, table)
+        assert [{name: row[name] for name in old} for row, old in zip(after, kept, strict=True)] == kept, table
+
+
+def rows_of(ledger: Database, table: str) -> list[dict[str, Any]]:
+    return [row for (row,) in ledger.fetch(f'SELECT to_jsonb(kept) FROM reconciler."{table}" AS kept ORDER BY 1')]
 
 
 def test_the_next_pass_delivers_exactly_what_was_planned(
@@ -154,11 +150,7 @@ def test_the_next_pass_delivers_exactly_what_was_planned(
     }
     assert done.tally.events_planned == 0
 
-
-def test_a_bucket_s_revisions_go_one_after_the_other(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
-) -> None:
-    reconcile(environ)
+    # A bucket's revisions go one after the other.
     sent: dict[tuple[str, str], list[int]] = {}
     for request in lago.requests():
         for id_ in request.get("ids") or []:

@@ -3,9 +3,10 @@
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database
 from tests.grants.conftest import PASSWORD, ROLE, Psql
-from tests.process import only_object, run, sentences
+from tests.process import only_object, sentences
 from tests.support import environment, reconcile
 from tests.verify.conftest import ONE, leg, verify
 

@@ -12,9 +12,10 @@ from reconciler.passes.run import Pass, Request
 from reconciler.report.progress import Silent
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import window
+from tests.process import only_object
 from tests.support import environment, let_time_pass, reconcile
 
 
@@ -91,11 +92,11 @@ def test_a_changed_setting_is_tried_out_and_not_adopted(proxy_db: Database, lago
 def test_the_command_says_what_it_would_plan(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row(startTime=window(2), spend=0.5))
     environ = environment(proxy_db, lago)
-    said = process.run(environ, "--dry-run", "--since", "1d")
+    said = run(environ, "--dry-run", "--since", "1d")
     assert (said.returncode, said.stderr) == (0, "")
     assert "1 row newly billed, would plan 1 event of 0.50 USD" in said.stdout
-    printed = process.run(environ, "--dry-run", "--since", "1d", "--json")
-    [meter] = process.only_object(printed)["meters"]
+    printed = run(environ, "--dry-run", "--since", "1d", "--json")
+    [meter] = only_object(printed)["meters"]
     assert (meter["dry_run"], meter["rows"], meter["events_planned"], meter["cost_planned"]) == (True, 1, 1, "0.5")
 
 

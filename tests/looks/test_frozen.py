@@ -3,8 +3,6 @@
 from datetime import timedelta
 from decimal import Decimal
 
-import pytest
-
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -16,38 +14,41 @@ def _kinds(done: Summary) -> list[str]:
     return [alarm["kind"] for alarm in done.alarms]
 
 
-@pytest.mark.parametrize(
-    ("change", "due"),
-    [
-        ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 1e-9 WHERE end_user = 'globex'", "2 days"),
-        ("UPDATE \"LiteLLM_SpendLogs\" SET completion_tokens = 19 WHERE end_user = 'globex'", "2 days"),
-        ("UPDATE \"LiteLLM_SpendLogs\" SET spend = 7, prompt_tokens = 0 WHERE end_user = 'globex'", "2 days"),
-        ("DELETE FROM \"LiteLLM_SpendLogs\" WHERE end_user = 'globex'", "61 minutes"),
-    ],
-    ids=["spend lowered", "tokens lowered", "spend raised and tokens lowered", "row deleted"],
-)
+LESS = {
+    "spend lowered": "UPDATE {} SET spend = 1e-9",
+    "tokens lowered": "UPDATE {} SET completion_tokens = 19",
+    "spend raised and tokens lowered": "UPDATE {} SET spend = 7, prompt_tokens = 0",
+    "row deleted": "DELETE FROM {}",
+}
+"""What a customer of that name suffers."""
+
+
 def test_any_measure_below_what_was_billed_freezes_the_bucket_until_it_is_whole(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str], change: str, due: str
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
     moment = window() - timedelta(days=3)
-    row = spend_row(startTime=moment, end_user="globex")
-    proxy_db.insert(row, spend_row(startTime=moment - timedelta(days=1)), spend_row(startTime=moment))
+    hour = timedelta(hours=1)
+    rows = {name: spend_row(startTime=moment - hour * (name == "row deleted"), end_user=name) for name in LESS}
+    proxy_db.insert(*rows.values(), spend_row(startTime=moment - timedelta(days=1)), spend_row(startTime=moment))
     reconcile(environ, since="5d")
     billed = counted(lago)
 
-    proxy_db.fetch(change)
-    let_time_pass(proxy_db, due)
-    frozen = reconcile(environ)
-    assert (frozen.tally.frozen_buckets, frozen.tally.events_planned) == (1, 0)
-    assert (_kinds(frozen), frozen.exit_code) == (["frozen"], 3)
+    for name, change in LESS.items():
+        proxy_db.fetch(change.format('"LiteLLM_SpendLogs"') + " WHERE end_user = %s", name)
+    for due, buckets in (("61 minutes", 1), ("2 days", 4)):
+        let_time_pass(proxy_db, due)
+        frozen = reconcile(environ)
+        assert (frozen.tally.frozen_buckets, frozen.tally.events_planned) == (buckets, 0)
+        assert (_kinds(frozen), frozen.exit_code) == (["frozen"], 3)
     assert counted(lago) == billed
 
     # A pass that does not look there still shows it.
     assert _kinds(reconcile(environ)) == ["frozen"]
 
-    # More usage in the bucket does not thaw it while it is not whole; others go on.
-    proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = %s', row["request_id"])
-    proxy_db.insert(row)
+    # More usage in a bucket is billed once it is whole.
+    for name, row in rows.items():
+        proxy_db.fetch('DELETE FROM "LiteLLM_SpendLogs" WHERE end_user = %s', name)
+        proxy_db.insert(row)
     proxy_db.insert(spend_row(startTime=moment, spend=0.5))
     let_time_pass(proxy_db, "2 days")
     whole = reconcile(environ)

@@ -2,8 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import looked_at, window
@@ -14,35 +12,34 @@ def _revisions(ledger: Database) -> list[int]:
     return [revision for (revision,) in ledger.fetch("SELECT revision FROM reconciler.event ORDER BY revision")]
 
 
-@pytest.mark.parametrize(
-    "late", [timedelta(seconds=1), timedelta(minutes=40), timedelta(hours=1)], ids=["a second", "40 minutes", "an hour"]
-)
-def test_a_row_within_the_look_back_is_found_by_the_next_pass(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str], late: timedelta
+def test_rows_within_the_look_back_are_found_by_the_next_pass(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
-    moment = window(0) - late
-    proxy_db.insert(spend_row(startTime=moment))
+    """As late as a second, 40 minutes and an hour."""
+    moments = [window(0) - late for late in (timedelta(seconds=1), timedelta(minutes=40), timedelta(hours=1))]
+    proxy_db.insert(*(spend_row(startTime=moment) for moment in moments))
     reconcile(environ, since="2d")
 
-    proxy_db.insert(spend_row(startTime=moment, spend=0.1))
+    proxy_db.insert(*(spend_row(startTime=moment, spend=0.1) for moment in moments))
     found = reconcile(environ)
 
-    assert (found.tally.rows, found.tally.events_planned, found.delivered.accepted) == (1, 1, 1)
-    assert _revisions(proxy_db) == [0, 1]
+    assert (found.tally.rows, found.tally.events_planned, found.delivered.accepted) == (3, 3, 3)
+    assert _revisions(proxy_db) == [0, 0, 0, 1, 1, 1]
     assert_exact(proxy_db, lago)
     again = reconcile(environ)
     assert (again.tally.events_planned, again.delivered.accepted) == (0, 0)
 
 
-@pytest.mark.parametrize("late", [timedelta(hours=3), timedelta(days=20)], ids=["three hours", "20 days"])
-def test_an_older_row_is_found_by_the_hourly_probe_and_billed_once(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str], late: timedelta
+def test_older_rows_are_found_by_the_hourly_probe_and_billed_once(
+    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
-    moment = window() - late
-    proxy_db.insert(spend_row(startTime=moment))
+    """Late by three hours and by 20 days; and one for a window that had none."""
+    moments = [window() - timedelta(hours=3), window() - timedelta(days=20)]
+    proxy_db.insert(*(spend_row(startTime=moment) for moment in moments))
     reconcile(environ, since="25d")
 
-    proxy_db.insert(spend_row(startTime=moment + timedelta(seconds=1), spend=0.1))
+    proxy_db.insert(*(spend_row(startTime=moment + timedelta(seconds=1), spend=0.1) for moment in moments))
+    proxy_db.insert(spend_row(startTime=window() - timedelta(days=10)))
     before_it_is_due = reconcile(environ)
     let_time_pass(proxy_db, "61 minutes")
     probed = reconcile(environ)
@@ -50,19 +47,9 @@ def test_an_older_row_is_found_by_the_hourly_probe_and_billed_once(
     probed_again = reconcile(environ)
 
     assert before_it_is_due.tally.events_planned == 0
-    assert (probed.tally.rows, probed.tally.events_planned, probed.delivered.accepted) == (1, 1, 1)
+    assert (probed.tally.rows, probed.tally.events_planned, probed.delivered.accepted) == (3, 3, 3)
     assert probed_again.tally.events_planned == 0
-    assert _revisions(proxy_db) == [0, 1]
-    assert_exact(proxy_db, lago)
-
-
-def test_a_row_for_a_window_that_had_none_is_found_by_the_probe(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
-) -> None:
-    reconcile(environ, since="25d")
-    proxy_db.insert(spend_row(startTime=window() - timedelta(days=20)))
-    let_time_pass(proxy_db, "61 minutes")
-    assert reconcile(environ).delivered.accepted == 1
+    assert _revisions(proxy_db) == [0, 0, 0, 1, 1]
     assert_exact(proxy_db, lago)
 
 

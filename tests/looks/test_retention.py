@@ -19,6 +19,17 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
+def ledger(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Database:
+    """Beside the source, unless a test asks for both places."""
+    return empty_db if getattr(request, "param", "") == "elsewhere" else proxy_db
+
+
+in_both_places = pytest.mark.parametrize(
+    "ledger", ["beside the source", pytest.param("elsewhere", marks=pytest.mark.proof(seconds=2))], indirect=True
+)
+
+
+@pytest.fixture
 def environ(proxy_db: Database, ledger: Database, lago: Sandbox) -> dict[str, str]:
     return environment(proxy_db, lago, ledger=None if ledger is proxy_db else ledger)
 
@@ -59,6 +70,7 @@ def _bill_around_an_edge(database: Database, environ: dict[str, str]) -> datetim
     return edge
 
 
+@in_both_places
 def test_late_rows_on_both_sides_of_the_edge(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -172,6 +184,7 @@ def test_deletes_after_the_mark_freeze_their_buckets_and_no_others(
     assert counted(lago) == billed
 
 
+@in_both_places
 def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -196,6 +209,7 @@ def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
     assert again.exit_code == 3
 
 
+@in_both_places
 def test_a_pass_killed_after_the_chunk_that_moved_the_mark_has_rung(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -273,8 +287,12 @@ OPEN = timedelta(minutes=16)
 
 @pytest.mark.parametrize(
     "left",
-    [None, datetime(2036, 1, 1, tzinfo=UTC), window() + OPEN, datetime(1971, 1, 1, tzinfo=UTC)],
-    ids=["nothing", "a row of the future", "a row of the present", "a row before the start"],
+    [
+        pytest.param(None, id="nothing", marks=pytest.mark.proof(seconds=1)),
+        pytest.param(datetime(2036, 1, 1, tzinfo=UTC), id="a row of the future"),
+        pytest.param(window() + OPEN, id="a row of the present"),
+        pytest.param(datetime(1971, 1, 1, tzinfo=UTC), id="a row before the start", marks=pytest.mark.proof(seconds=1)),
+    ],
 )
 def test_a_row_of_the_future_says_nothing_about_retention(
     proxy_db: Database, lago: Sandbox, left: datetime | None

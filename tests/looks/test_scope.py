@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from reconciler.sandbox import Sandbox
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import WINDOW, looked_at, window
 from tests.support import assert_exact, counted, let_time_pass, reconcile
@@ -24,7 +24,7 @@ def test_a_first_run_starts_with_the_current_window_and_says_how_to_bill_earlier
 ) -> None:
     proxy_db.insert(spend_row(startTime=window()), spend_row(startTime=window() - timedelta(days=3)))
     before = datetime.now(UTC)
-    done = process.run(environ)
+    done = run(environ)
     assert (done.returncode, done.stderr) == (0, "")
     start, watermark = _meter(proxy_db)
     assert before - WINDOW < start <= datetime.now(UTC)

@@ -17,9 +17,10 @@ from reconciler.delivery.telling import ONE_BY_ONE
 from reconciler.model.terms import Stretch
 from reconciler.report.foreseen import takes
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, billing, last_period, long_ago, now
-from tests.process import only_object, run, sentences
+from tests.process import only_object, sentences
 from tests.support import CODE, QUICK, customers, environment, reconcile
 
 __all__ = ["billing"]

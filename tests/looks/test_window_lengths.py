@@ -16,8 +16,8 @@ LENGTHS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta
 def test_usage_is_exact_in_windows_of(proxy_db: Database, lago: Sandbox, environ: dict[str, str], window: str) -> None:
     length, now = LENGTHS[window], datetime.now(UTC)
     rows = [
-        spend_row(startTime=now - timedelta(minutes=7 * number), spend=number * 1.1e-05, end_user=f"c{number % 3}")
-        for number in range(700)
+        spend_row(startTime=now - timedelta(minutes=25 * number), spend=number * 1.1e-05, end_user=f"c{number % 3}")
+        for number in range(200)
     ]
     proxy_db.insert(*rows)
     environ |= {"RECONCILE_WINDOW": window}

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.sandbox import Sandbox
+from tests import sessions
 from tests.conftest import Database, new_database
 
 WINDOW = timedelta(minutes=15)
@@ -48,5 +49,6 @@ def other_lago() -> Iterator[Sandbox]:
 @contextmanager
 def backup(database: Database) -> Iterator[Database]:
     """A copy of the database as it is now."""
+    sessions.close_idle(database.url)  # Postgres copies no database that somebody uses
     with new_database(database.server, database.name) as copy:
         yield copy

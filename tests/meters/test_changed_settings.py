@@ -6,9 +6,10 @@ import pytest
 
 from reconciler.model.errors import MeterChangedError
 from reconciler.sandbox import Sandbox
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
+from tests.process import sentences
 from tests.support import assert_exact, counted, environment, reconcile
 
 
@@ -21,35 +22,32 @@ def _state(ledger: Database) -> list[tuple[Any, ...]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "said"),
-    [
-        ("RECONCILE_MODEL_COLUMN", "model_group", "RECONCILE_MODEL_COLUMN was model, now model_group"),
-        ("RECONCILE_CACHE_HITS", "false", "RECONCILE_CACHE_HITS was True, now False"),
-        ("RECONCILE_WINDOW", "1h", "RECONCILE_WINDOW (seconds) was 900, now 3600"),
-        ("RECONCILE_EXCLUDE", "team:internal", "RECONCILE_EXCLUDE was nothing, now team:internal"),
-        ("LAGO_API_CHARGE_BY", "team_id", "LAGO_API_CHARGE_BY was end_user_id, now team_id"),
-        ("LAGO_API_EVENT_CODE", "llm_tokens", "LAGO_API_EVENT_CODE was openai_tokens, now llm_tokens"),
-    ],
-)
-def test_other_terms_are_refused_with_the_choices(
-    proxy_db: Database, lago: Sandbox, variable: str, value: str, said: str
-) -> None:
+CHANGED = [
+    ("RECONCILE_MODEL_COLUMN", "model_group", "RECONCILE_MODEL_COLUMN was model, now model_group"),
+    ("RECONCILE_CACHE_HITS", "false", "RECONCILE_CACHE_HITS was True, now False"),
+    ("RECONCILE_WINDOW", "1h", "RECONCILE_WINDOW (seconds) was 900, now 3600"),
+    ("RECONCILE_EXCLUDE", "team:internal", "RECONCILE_EXCLUDE was nothing, now team:internal"),
+    ("LAGO_API_CHARGE_BY", "team_id", "LAGO_API_CHARGE_BY was end_user_id, now team_id"),
+    ("LAGO_API_EVENT_CODE", "llm_tokens", "LAGO_API_EVENT_CODE was openai_tokens, now llm_tokens"),
+]
+
+
+def test_other_terms_are_refused_with_the_choices(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(startTime=window(3)))
     reconcile(environ, since="1d")
     proxy_db.insert(spend_row(startTime=window(3)), spend_row(startTime=window(2)))
     before = _state(proxy_db)
 
-    with pytest.raises(MeterChangedError) as refused:
-        reconcile(environ | {variable: value})
-
-    sentence = str(refused.value)
-    assert f"Meter 'default' was billed with other settings: {said}. Nothing was done." in sentence
-    assert "set it back" in sentence
-    assert "run `reconcile --adopt` once" in sentence
-    assert "RECONCILE_METER" in sentence
-    assert refused.value.exit_code == 1
+    for variable, value, said in CHANGED:
+        with pytest.raises(MeterChangedError) as refused:
+            reconcile(environ | {variable: value})
+        sentence = str(refused.value)
+        assert f"Meter 'default' was billed with other settings: {said}. Nothing was done." in sentence
+        assert "set it back" in sentence
+        assert "run `reconcile --adopt` once" in sentence
+        assert "RECONCILE_METER" in sentence
+        assert refused.value.exit_code == 1
     assert _state(proxy_db) == before
     assert len(lago.events()) == 1
 
@@ -65,10 +63,10 @@ def test_another_lago_is_refused(proxy_db: Database, lago: Sandbox, other_lago: 
     environ = environment(proxy_db, other_lago)
     other_lago.clear_requests()
 
-    refused = process.run(environ)
+    refused = run(environ)
 
     assert refused.returncode == 1
-    [sentence] = process.sentences(refused)
+    [sentence] = sentences(refused)
     assert f"LAGO_API_BASE was {lago.url}, now {other_lago.url}" in sentence
     assert "give it its own RECONCILE_METER" in sentence
     assert "if the same database or the same Lago has moved, run `reconcile --adopt` once" in sentence
@@ -82,10 +80,10 @@ def test_another_database_is_refused_by_the_same_ledger(
     reconcile(environment(proxy_db, lago, ledger=ledger), since="1d")
     other_proxy.insert(spend_row(startTime=window(2), spend=9.0))
 
-    refused = process.run(environment(other_proxy, lago, ledger=ledger))
+    refused = run(environment(other_proxy, lago, ledger=ledger))
 
     assert refused.returncode == 1
-    [sentence] = process.sentences(refused)
+    [sentence] = sentences(refused)
     assert f"the source's database was {proxy_db.name}, now {other_proxy.name}" in sentence
     assert "if another proxy or another Lago is meant, give it its own RECONCILE_METER (not 'default')" in sentence
     assert len(lago.events()) == 1

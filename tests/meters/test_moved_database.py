@@ -8,9 +8,10 @@ import pytest
 
 from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import WINDOW, window
+from tests.process import only_object
 from tests.support import CODE, assert_exact, counted, environment, reconcile, used
 
 
@@ -44,8 +45,8 @@ def test_a_ledger_left_behind_is_missed_before_anything_is_sent(
     events = lago.events()
 
     for _ in range(2):
-        stopped = process.run(environ, "--json")
-        [meter] = process.only_object(stopped)["meters"]
+        stopped = run(environ, "--json")
+        [meter] = only_object(stopped)["meters"]
         assert (stopped.returncode, meter["events_accepted"]) == (3, 0)
         assert [alarm["kind"] for alarm in meter["alarms"]] == ["foreign"]
         assert lago.events() == events

@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from reconciler.sandbox import Sandbox
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import backup, window
+from tests.process import only_object
 from tests.support import assert_exact, counted, environment, reconcile
 
 
@@ -26,7 +27,7 @@ def test_a_second_ledger_is_stopped_and_says_the_choices(
     events = lago.events()
 
     second = environment(proxy_db, lago, ledger=other_ledger)
-    stopped = process.run(second, "--since", "1d")
+    stopped = run(second, "--since", "1d")
 
     assert stopped.returncode == 3
     assert lago.events() == events
@@ -38,8 +39,8 @@ def test_a_second_ledger_is_stopped_and_says_the_choices(
 
     # It stays so, also for windows that Lago knows nothing of, until the choice is made.
     proxy_db.insert(spend_row(startTime=window(1), end_user="new"))
-    again = process.run(second, "--json")
-    [meter] = process.only_object(again)["meters"]
+    again = run(second, "--json")
+    [meter] = only_object(again)["meters"]
     assert (again.returncode, meter["events_accepted"]) == (3, 0)
     assert [alarm["kind"] for alarm in meter["alarms"]] == ["foreign"]
     assert lago.events() == events
@@ -77,7 +78,7 @@ def test_a_restored_older_ledger_is_stopped_and_the_newest_goes_on(
         proxy_db.insert(spend_row(startTime=window(1), spend=0.25))
         events = lago.events()
 
-        back = process.run(environment(proxy_db, lago, ledger=restored))
+        back = run(environment(proxy_db, lago, ledger=restored))
         assert back.returncode == 3
         assert "the ledger was lost or restored from a backup" in back.stderr
         assert lago.events() == events

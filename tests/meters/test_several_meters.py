@@ -11,9 +11,10 @@ from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.meters.conftest import window
+from tests.process import only_object, sentences
 from tests.support import (
     BATCH,
     STORES,
@@ -25,6 +26,7 @@ from tests.support import (
     let_time_pass,
     make_metric,
     reconcile,
+    two_meters,
     used,
 )
 
@@ -72,7 +74,7 @@ def test_a_second_name_for_the_same_usage_is_stopped_unless_it_is_meant(proxy_db
     environ = environment(proxy_db, lago)
     reconcile(environ, since="1d")
 
-    stopped = process.run(environ, "--meter", "defualt", "--since", "1d")
+    stopped = run(environ, "--meter", "defualt", "--since", "1d")
     assert stopped.returncode == 1
     assert "Meter 'defualt' would bill what meter 'default' bills already" in stopped.stderr
     assert len(lago.events()) == 1
@@ -80,7 +82,7 @@ def test_a_second_name_for_the_same_usage_is_stopped_unless_it_is_meant(proxy_db
 
     make_metric(lago, "another")
     reconcile(environ | {"RECONCILE_METER": "different", "LAGO_API_EVENT_CODE": "another"}, since="1d", dry_run=True)
-    assert process.run(environ, "--meter", "again", "--since", "1d", "--adopt").returncode == 0
+    assert run(environ, "--meter", "again", "--since", "1d", "--adopt").returncode == 0
     assert len(lago.events()) == 2
 
 
@@ -93,13 +95,13 @@ def test_a_second_proxy_under_the_same_name_is_stopped(
     events = lago.events()
 
     second = environment(other_proxy, lago)
-    stopped = process.run(second, "--since", "1d")
+    stopped = run(second, "--since", "1d")
     assert stopped.returncode == 3
     assert "another ledger or proxy bills under this name" in stopped.stderr
     assert lago.events() == events
 
     # Its own name is one of the choices, and all is well.
-    named = process.run(second | {"RECONCILE_METER": "west"}, "--since", "1d", "--adopt")
+    named = run(second | {"RECONCILE_METER": "west"}, "--since", "1d", "--adopt")
     assert (named.returncode, named.stderr) == (0, "")
     assert counted(lago) == _sum(used(proxy_db), used(other_proxy))
 
@@ -118,7 +120,7 @@ def test_a_second_proxy_under_the_same_name_with_the_same_customers_is_stopped(
     assert_exact(proxy_db, lago)
 
 
-@pytest.mark.parametrize("store", STORES)
+@pytest.mark.parametrize("store", ["postgres", "clickhouse"])
 def test_a_second_proxy_with_all_buckets_of_the_first_and_one_more_sends_nothing(
     proxy_db: Database, other_proxy: Database, store: str
 ) -> None:
@@ -146,25 +148,7 @@ def test_a_second_proxy_with_all_buckets_of_the_first_and_one_more_sends_nothing
 
 
 def _file(folder: Path, proxy: Database, lago: Sandbox) -> str:
-    for code in ("customer_usage", "team_usage"):
-        make_metric(lago, code)
-    path = folder / "reconcile.toml"
-    path.write_text(f"""
-database_url = "{proxy.url}"
-lago_api_base = "{lago.url}"
-lago_api_key = "{lago.api_key}"
-
-[meters.customers]
-lago_api_event_code = "customer_usage"
-
-[meters.teams]
-lago_api_event_code = "team_usage"
-lago_api_charge_by = "team_id"
-window = "1h"
-model_column = "model_group"
-subscription = "team-{{id}}"
-""")
-    return str(path)
+    return str(two_meters(folder, proxy, lago, window="1h", model_column="model_group", subscription="team-{id}"))
 
 
 def test_several_meters_of_one_file_are_billed_each_by_its_own_terms(
@@ -179,9 +163,9 @@ def test_several_meters_of_one_file_are_billed_each_by_its_own_terms(
         )
     )
     config = _file(tmp_path, proxy_db, lago)
-    done = process.run({}, "--config", config, "--since", "2d", "--json")
+    done = run({}, "--config", config, "--since", "2d", "--json")
     assert done.returncode == 0, done.stderr
-    assert [meter["meter"] for meter in process.only_object(done)["meters"]] == ["customers", "teams"]
+    assert [meter["meter"] for meter in only_object(done)["meters"]] == ["customers", "teams"]
 
     customers = used(proxy_db)
     teams = used(
@@ -190,19 +174,19 @@ def test_several_meters_of_one_file_are_billed_each_by_its_own_terms(
     assert counted(lago, code="customer_usage") == customers
     assert counted(lago, code="team_usage") == teams
 
-    status = process.run({}, "status", "--config", config, "--json")
-    assert [meter["meter"] for meter in process.only_object(status)["meters"]] == ["customers", "teams"]
+    status = run({}, "status", "--config", config, "--json")
+    assert [meter["meter"] for meter in only_object(status)["meters"]] == ["customers", "teams"]
 
 
 def test_one_meter_of_a_file_can_be_run_alone(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
     proxy_db.insert(spend_row(startTime=window(8)))
     config = _file(tmp_path, proxy_db, lago)
-    done = process.run({}, "--config", config, "--since", "1d", "--meter", "teams", "--json")
-    assert [meter["meter"] for meter in process.only_object(done)["meters"]] == ["teams"]
+    done = run({}, "--config", config, "--since", "1d", "--meter", "teams", "--json")
+    assert [meter["meter"] for meter in only_object(done)["meters"]] == ["teams"]
     assert {event["code"] for event in lago.events()} == {"team_usage"}
-    unknown = process.run({}, "--config", config, "--meter", "nobody")
+    unknown = run({}, "--config", config, "--meter", "nobody")
     assert unknown.returncode == 2
-    assert process.sentences(unknown) == ["--meter nobody: the settings describe customers, teams."]
+    assert sentences(unknown) == ["--meter nobody: the settings describe customers, teams."]
 
 
 def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
@@ -210,14 +194,14 @@ def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
 ) -> None:
     proxy_db.insert(spend_row(startTime=window(8)))
     config = Path(_file(tmp_path, proxy_db, lago))
-    process.run({}, "--config", str(config), "--since", "2d")
+    run({}, "--config", str(config), "--since", "2d")
     config.write_text(config.read_text().replace("team_usage", "other_usage"))
     proxy_db.insert(spend_row(startTime=window(2)))
 
-    done = process.run({}, "--config", str(config), "--json")
+    done = run({}, "--config", str(config), "--json")
 
     assert done.returncode == 1
-    customers, teams = process.only_object(done)["meters"]
+    customers, teams = only_object(done)["meters"]
     assert (customers["error"], customers["events_accepted"]) == (None, 1)
     assert "LAGO_API_EVENT_CODE was team_usage, now other_usage" in teams["error"]
 
@@ -226,22 +210,8 @@ def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
 def test_a_backlog_of_one_meter_leaves_another_its_share_of_the_time(
     proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:
-    for code in ("customer_usage", "team_usage"):
-        make_metric(lago, code)
-    file = tmp_path / "reconcile.toml"
-    file.write_text(f"""
-database_url = "{proxy_db.url}"
-lago_api_base = "{lago.url}"
-lago_api_key = "{lago.api_key}"
-deadline = "4s"
-
-[meters.large]
-lago_api_event_code = "customer_usage"
-
-[meters.small]
-lago_api_event_code = "team_usage"
-lago_api_charge_by = "team_id"
-""")
+    file = two_meters(tmp_path, proxy_db, lago)
+    file.write_text(f'deadline = "4s"\n{file.read_text()}')
     proxy_db.insert(*(spend_row(model=f"model {number}", team_id="") for number in range(2000)), spend_row())
     lago.faults({"kind": "slow", "seconds": 1, "count": None, "path": BATCH})
     large, small = Pass(load_settings(environ={}, config=file)).run(Request(since=partial(parse_when, "2h")))

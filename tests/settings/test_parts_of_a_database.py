@@ -9,8 +9,9 @@ from reconciler.database.address import Database
 from reconciler.model.errors import SettingsError
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
+from tests.commands import run
 from tests.conftest import Database as Proxy
-from tests.process import run, sentences
+from tests.process import sentences
 from tests.support import environment
 
 PARTS = {"DATABASE_HOST": "db", "DATABASE_USERNAME": "litellm", "DATABASE_PASSWORD": "p", "DATABASE_NAME": "spend"}

@@ -12,8 +12,9 @@ import pytest
 
 from reconciler.sandbox import Sandbox
 from tests import forks
+from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.process import only_object, run, sentences
+from tests.process import only_object, sentences
 from tests.setup.conftest import CODE, Api
 from tests.support import assert_exact, environment
 
@@ -259,6 +260,7 @@ def test_a_period_begins_where_the_customer_is(proxy_db: Database, lago: Sandbox
     assert (began.day, began.hour, began.minute) == (1, 0, 0), "where the month begins first"
 
 
+@pytest.mark.proof(seconds=3)
 def test_a_person_at_a_terminal_is_asked(proxy_db: Database, lago: Sandbox, api: Api) -> None:
     environ = forks.environment() | settings(proxy_db, lago)
     terminal, theirs = os.openpty()

@@ -11,8 +11,9 @@ from reconciler.passes.work import Work
 from reconciler.report.status import Status, exit_code, read_status
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
-from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
+from tests.process import only_object
 from tests.support import environment, reconcile
 
 HOUR = timedelta(hours=1)
@@ -88,18 +89,18 @@ def test_status_exits_with_1_after_a_pass_that_failed_on_a_401_and_with_0_after_
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row())
     lago.faults({"kind": "status", "status": 401, "count": None})
-    assert process.run(environ, "--since", "2h").returncode == 1
-    shown = process.run(environ, "status")
+    assert run(environ, "--since", "2h").returncode == 1
+    shown = run(environ, "status")
     assert shown.returncode == 1
     assert "alarm (behind): 1 pass failed since 20" in shown.stdout
     assert "401" in shown.stdout
-    [alarm] = process.only_object(process.run(environ, "status", "--json"))["meters"][0]["alarms"]
+    [alarm] = only_object(run(environ, "status", "--json"))["meters"][0]["alarms"]
     assert (alarm["id"], alarm["kind"], alarm["cost"]) == (None, "behind", "0.0000135")
 
     # It is a matter of the ledger's, which tells everybody, once it has gone on for an hour.
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.alarm") == [(0,)]
     proxy_db.fetch("UPDATE reconciler.run SET started_at = started_at - interval '2 hours'")
-    assert process.run(environ).returncode == 1
+    assert run(environ).returncode == 1
     assert proxy_db.fetch("SELECT kind, extent FROM reconciler.alarm WHERE cleared_at IS NULL") == [("behind", 1)]
     assert _behind(_status(environ)).startswith("2 passes failed since 20")
 

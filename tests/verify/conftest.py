@@ -69,7 +69,13 @@ def post(lago: Sandbox, path: str, body: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(
+    params=[
+        "postgres",
+        "clickhouse",
+        pytest.param("clickhouse, deduplicating", marks=pytest.mark.proof(seconds=2)),
+    ]
+)
 def stored(request: pytest.FixtureRequest) -> Iterator[tuple[Sandbox, dict[str, str]]]:
     """A Lago of each store, and the settings that it needs."""
     options, more = STORES[request.param]

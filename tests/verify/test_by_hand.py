@@ -11,11 +11,11 @@ from decimal import Decimal
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.docs.test_documentation import DOCS, code_blocks
 from tests.frozen.conftest import REASON, frozen, look, moment
 from tests.periods.conftest import Billing, long_ago
-from tests.process import run
 from tests.support import environment, reconcile
 from tests.verify.conftest import ONE, code, is_open, kinds, leg, verify
 from tests.verify.test_daily_tables import NOON, billed, daily

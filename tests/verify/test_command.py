@@ -3,9 +3,10 @@
 from contextlib import closing
 
 from reconciler.sandbox import Sandbox
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, long_ago
-from tests.process import only_object, run
+from tests.process import only_object
 from tests.support import CODE, environment, reconcile
 
 

@@ -62,16 +62,15 @@ def test_what_the_proxy_lost(
     ]
 
 
-def test_what_the_daily_table_lost_is_no_drift(proxy_db: Database, lago: Sandbox) -> None:
+def test_what_the_daily_table_lost_is_no_drift_and_a_thousandth_is_no_difference(
+    proxy_db: Database, lago: Sandbox
+) -> None:
     environ = billed(proxy_db, lago, {"end_user": "acme", "spend": 0.5}, {"end_user": "globex", "spend": 0.25})
     daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"acme": 0.5})
     found = leg(verify(environ), "a")
     assert (kinds(found), found.reading, found.drifts) == ({"lacking in the daily table": 1}, "above 1", False)
 
-
-def test_within_a_thousandth_is_no_difference(proxy_db: Database, lago: Sandbox) -> None:
-    environ = billed(proxy_db, lago, {"end_user": "acme", "spend": 0.5})
-    daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"acme": 0.5004})
+    daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"globex": 0.2502})
     found = leg(verify(environ), "a")
     assert (kinds(found), found.reading) == ({}, "below 1")
 
@@ -89,18 +88,17 @@ def test_days_that_retention_has_reached_are_not_compared(proxy_db: Database, la
 
 TABLE = '"LiteLLM_DailyEndUserSpend"'
 LEFT_OUT = {
-    f"DROP TABLE {TABLE}": "has no table",
+    "SELECT": "has no rows",
     f"ALTER TABLE {TABLE} RENAME TO t; CREATE VIEW {TABLE} AS TABLE t": "is a view",
-    f"TRUNCATE {TABLE}": "has no rows",
+    f"DROP VIEW {TABLE}": "has no table",
 }
 
 
-@pytest.mark.parametrize(("statement", "why"), LEFT_OUT.items(), ids=LEFT_OUT.values())
-def test_it_is_left_out_and_said(statement: str, why: str, proxy_db: Database, lago: Sandbox) -> None:
+def test_it_is_left_out_and_said(proxy_db: Database, lago: Sandbox) -> None:
     environ = billed(proxy_db, lago, {"end_user": "acme", "spend": 0.5})
-    daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"acme": 0.5})
-    proxy_db.fetch(statement)
-    found = leg(verify(environ), "a")
-    assert found.left_out is not None
-    assert why in found.left_out
-    assert (found.rate, kinds(found)) == (None, {})
+    for statement, why in LEFT_OUT.items():
+        proxy_db.fetch(statement)
+        found = leg(verify(environ), "a")
+        assert found.left_out is not None
+        assert why in found.left_out
+        assert (found.rate, kinds(found)) == (None, {})

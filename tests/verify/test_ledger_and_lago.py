@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from reconciler.sandbox import Sandbox
 from reconciler.verify import ledger_and_lago
 from tests.conftest import Database, spend_row
-from tests.support import CODE, backlog, customers, environment, plan_again, reconcile
+from tests.support import backlog, customers, environment, plan_again, reconcile
 from tests.verify.conftest import ONE, code, is_open, kinds, leg, post, verify
 
 Stored = tuple[Sandbox, dict[str, str]]
@@ -25,12 +24,12 @@ def questions(lago: Sandbox) -> list[str]:
 def test_a_healthy_ledger_is_read_by_pages_once(proxy_db: Database, stored: Stored) -> None:
     lago, more = stored
     environ = environment(proxy_db, lago) | more
-    customers(proxy_db, 1300)
+    customers(proxy_db, 250)
     reconcile(environ, since="2h")
     lago.clear_requests()
     report = verify(environ)
     found = leg(report, "c")
-    assert (found.rate, found.checked, code(report)) == (ONE, "1,300 events", 0)
+    assert (found.rate, found.checked, code(report)) == (ONE, "250 events", 0)
     assert [path.partition("?")[0] for path in questions(lago)].count("events") == 1
     assert report.verified_until == report.until
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.batch WHERE verified_at IS NULL") == [(0,)]
@@ -67,10 +66,6 @@ def payloads(ledger: Database) -> list[dict[str, Any]]:
     return [json.loads(text) for (text,) in ledger.fetch("SELECT payload FROM reconciler.event ORDER BY customer")]
 
 
-def delete(lago: Sandbox, _ledger: Database) -> None:
-    lago.forget(CODE)
-
-
 def change(_lago: Sandbox, ledger: Database) -> None:
     """Lago can't change an event; what differs is what the ledger says that it sent."""
     ledger.fetch(
@@ -86,38 +81,22 @@ def at_another_time(_lago: Sandbox, ledger: Database) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("tamper", "kind", "number", "rate"),
-    [
-        (delete, "missing in Lago", 3, 0),
-        (change, "another event in Lago", 1, 1),
-        (at_another_time, "another event in Lago", 1, 1),
-    ],
-)
-def test_tampering_is_found(
-    tamper: Callable[[Sandbox, Database], None], kind: str, number: int, rate: int, proxy_db: Database, lago: Sandbox
-) -> None:
+@pytest.mark.parametrize("tamper", [change, at_another_time])
+def test_tampering_is_found(tamper: Callable[[Sandbox, Database], None], proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     customers(proxy_db, 3)
     reconcile(environ, since="2h")
-    assert code(verify(environ)) == 0
     tamper(lago, proxy_db)
-    report = verify(environ, since="2h")
-    found = leg(report, "c")
-    assert (kinds(found), found.rate, code(report)) == ({kind: number}, Decimal(rate), 3)
-    assert proxy_db.fetch("SELECT count(*) FROM reconciler.batch WHERE verified_at IS NULL") == [(1,)]
-    assert is_open(report)
-    assert kinds(leg(verify(environ), "c")) == {kind: number}, "it is asked about again until it is as it was sent"
-
-
-def test_a_changed_field_is_named(proxy_db: Database, lago: Sandbox) -> None:
-    environ = environment(proxy_db, lago)
-    customers(proxy_db, 2)
-    reconcile(environ, since="2h")
-    change(lago, proxy_db)
-    [difference] = leg(verify(environ), "c").worst
-    assert difference.customer == "customer 1"
-    assert difference.example.endswith(": properties.requests is 1, was sent as 7")
+    for since in ("2h", None):  # it is asked about again until it is as it was sent
+        report = verify(environ, since=since)
+        found = leg(report, "c")
+        assert (kinds(found), found.rate, code(report)) == ({"another event in Lago": 1}, ONE, 3)
+        assert proxy_db.fetch("SELECT count(*) FROM reconciler.batch WHERE verified_at IS NULL") == [(1,)]
+        assert is_open(report)
+    if tamper is change:
+        [difference] = found.worst
+        assert difference.customer == "customer 1"
+        assert difference.example.endswith(": properties.requests is 1, was sent as 7")
 
 
 def test_an_event_that_clickhouse_holds_twice(proxy_db: Database, stored: Stored) -> None:

@@ -12,9 +12,9 @@ from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from reconciler.verify import ledger_and_lago
 from reconciler.verify.repair import Repair
+from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, held, long_ago, now, planned
-from tests.process import run
 from tests.support import (
     CODE,
     assert_exact,
@@ -96,7 +96,8 @@ def test_what_lago_lacks_is_sent_again_as_it_was(proxy_db: Database, stored: Sto
 def test_what_an_older_lago_deleted_with_its_metric_can_not_be_sent_again(proxy_db: Database, lago: Sandbox) -> None:
     environ = billed(proxy_db, (lago, {}))
     lago.forget(CODE)
-    verify(environ, "2h", repair=True)
+    found = leg(verify(environ, "2h", repair=True), "c")
+    assert (kinds(found), found.rate) == ({"missing in Lago": 3}, Decimal(0))
     reconcile(environ)
     assert states(proxy_db) == {"quarantined": 3}
     [(answer,)] = proxy_db.fetch("SELECT DISTINCT answer FROM reconciler.batch")
@@ -135,6 +136,7 @@ def test_what_lago_holds_otherwise_is_a_conflict(proxy_db: Database, stored: Sto
     assert kinds(found) == {"stands for ours": 1}
 
 
+@pytest.mark.parametrize("stored", ["clickhouse"], indirect=True)
 def test_two_repairs_and_a_pass_at_once(proxy_db: Database, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one has found missing another has had sent since: it is left alone."""
     lago, environ = stored[0], billed(proxy_db, stored)
@@ -196,14 +198,13 @@ def test_where_ids_are_not_refused_each_is_looked_for_at_other_times(
     assert len(clickhouse.events()) == 3
 
 
-@pytest.mark.parametrize("rule", ["hold", "move"])
-def test_what_a_final_invoice_lacks_is_held(rule: str, proxy_db: Database, clickhouse: Sandbox) -> None:
-    """Lost on the way, then the subscription ended. It is not moved: Lago may yet show it where it was."""
+def test_what_a_final_invoice_lacks_is_held(proxy_db: Database, clickhouse: Sandbox) -> None:
+    """Lost on the way, then the subscription ended. No rule moves it: Lago may yet show it where it was."""
     clickhouse.clickhouse(lag=0, losses=[{"external_subscription_id": "acme", "count": 1}])
     billing = Billing(clickhouse)
     with closing(billing.api):
         billing.subscribe(made=long_ago())
-        environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s", RECONCILE_CLOSED_PERIOD=rule)
+        environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s", RECONCILE_CLOSED_PERIOD="move")
         proxy_db.insert(spend_row(spend=0.5))
         reconcile(environ, since="2h")
         proxy_db.insert(spend_row(end_user="globex"))
@@ -214,8 +215,8 @@ def test_what_a_final_invoice_lacks_is_held(rule: str, proxy_db: Database, click
         assert report.mended is not None
         assert (report.mended.again.events, report.mended.late.cost) == (1, Decimal("0.5"))
         clickhouse.clear_requests()
-        for _ in range(2):
-            deliver(environ, proxy_db)
+        for rule in ("move", "hold"):
+            deliver(environ | {"RECONCILE_CLOSED_PERIOD": rule}, proxy_db)
             [(why, cost)] = held(proxy_db)
             assert ("final" in why or "invoice" in why, cost) == (True, Decimal("0.5"))
         assert batches(clickhouse) == []

@@ -10,7 +10,7 @@ from tests.conftest import Database, spend_row
 from tests.support import STORES, assert_exact, environment, let_minutes_pass, reconcile
 from tests.verify.conftest import is_open, verify
 
-ROUNDS = 6
+ROUNDS = 4
 
 
 @pytest.mark.proof(seconds=10)

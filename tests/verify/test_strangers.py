@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import pytest
-
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
@@ -37,31 +35,29 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize(("stranger", "who"), STRANGERS.values(), ids=STRANGERS)
-def test_strangers(stranger: dict[str, Any], who: str, proxy_db: Database, lago: Sandbox) -> None:
+def test_strangers(proxy_db: Database, lago: Sandbox) -> None:
+    """Each beside a customer of its own whom we bill, and one whom we do not know."""
     environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row())
+    proxy_db.insert(*(spend_row(end_user=name) for name in STRANGERS))
     reconcile(environ, since="2h")
-    [(text,)] = proxy_db.fetch("SELECT payload FROM reconciler.event")
-    ours = json.loads(text)
-    place = {"code": ours["code"], "timestamp": ours["timestamp"]}
-    for name in ("acme", "unknown to us"):
-        post(lago, "events", {"event": stranger | place | {"external_subscription_id": name}})
+    events = [json.loads(text) for (text,) in proxy_db.fetch("SELECT payload FROM reconciler.event")]
+    for ours in events:
+        name = ours["external_subscription_id"]
+        stranger, _ = STRANGERS[name]
+        place = {"code": ours["code"], "timestamp": ours["timestamp"]}
+        for whose in (name, f"{name}, unknown to us"):
+            post(lago, "events", {"event": stranger | place | {"external_subscription_id": whose}})
     report = verify(environ)
     found = leg(report, "c")
-    assert kinds(found) == {f"billed twice, by {who}": 1, f"not ours, by {who}": 1}
+    said = {(each.customer, each.kind.name, each.kind.drift) for each in found.worst}
+    assert said == {(name, f"billed twice, by {who}", True) for name, (_, who) in STRANGERS.items()} | {
+        (f"{name}, unknown to us", f"not ours, by {who}", False) for name, (_, who) in STRANGERS.items()
+    }
     assert (found.rate, code(report)) == (ONE, 3)
-    assert [(each.customer, each.kind.drift) for each in found.worst] == [("acme", True), ("unknown to us", False)]
 
-
-def test_our_id_under_another_subscription_is_a_stranger(proxy_db: Database, lago: Sandbox) -> None:
-    environ = environment(proxy_db, lago)
-    proxy_db.insert(spend_row())
-    reconcile(environ, since="2h")
-    [(text,)] = proxy_db.fetch("SELECT payload FROM reconciler.event")
-    post(lago, "events", {"event": json.loads(text) | {"external_subscription_id": "globex"}})
-    found = leg(verify(environ), "c")
-    assert (kinds(found), found.rate) == ({"not ours, by another ledger of this meter": 1}, ONE)
+    # Our id under another subscription is a stranger, too.
+    post(lago, "events", {"event": events[0] | {"external_subscription_id": "globex"}})
+    assert kinds(leg(verify(environ, "2h"), "c"))["not ours, by another ledger of this meter"] == 3
 
 
 def test_our_own_events_that_were_verified_before_are_no_strangers(proxy_db: Database, lago: Sandbox) -> None:

@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-import pytest
-
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
@@ -87,9 +85,9 @@ def test_what_retention_deleted_is_no_loss(proxy_db: Database, lago: Sandbox) ->
     assert proxy_db.fetch("SELECT purge_mark FROM reconciler.meter") == before, "it changes nothing"
 
 
-@pytest.mark.parametrize(("since", "until", "captured"), [("6h", "3h", 2), ("3h", None, 1), (None, "3h", 2)])
-def test_a_span(since: str | None, until: str | None, captured: int, proxy_db: Database, lago: Sandbox) -> None:
+def test_a_span(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(spend=2.0, startTime=hours_ago(5)), spend_row(spend=1.0))
     reconcile(environ, since="6h")
-    assert leg(verify(environ, since, until), "b").sides.expected == captured
+    for since, until, captured in (("6h", "3h", 2), ("3h", None, 1), (None, "3h", 2)):
+        assert leg(verify(environ, since, until, dry_run=True), "b").sides.expected == captured

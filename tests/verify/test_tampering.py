@@ -1,8 +1,9 @@
 """What people and outages do to what Lago holds: each is found and named, and exact after a repair where it can be."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from contextlib import closing
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,146 +12,123 @@ from reconciler.sandbox import Sandbox
 from reconciler.verify.report import Report
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, long_ago
-from tests.support import CODE, STORES, assert_exact, environment, let_minutes_pass, reconcile, states
+from tests.support import STORES, assert_exact, counted, environment, let_minutes_pass, reconcile, states
 from tests.verify.conftest import is_open, post, verify
 from tests.verify.test_strangers import CALLBACK
 
 
-def drifts(report: Report) -> set[str]:
-    """What a person should look at in legs c and d."""
+def drifts(report: Report) -> dict[str, set[str]]:
+    """What a person should look at in legs c and d, by customer."""
     assert report.errors == []
-    return {f"{leg.name}: {kind.name}" for leg in report.legs for kind in leg.sums if kind.drift}
+    found: dict[str, set[str]] = {}
+    for leg in report.legs:
+        for each in leg.worst:
+            if each.kind.drift:
+                found.setdefault(each.customer, set()).add(f"{leg.name}: {each.kind.name}")
+    return found
 
 
 class World:
-    """A customer of 0.5 USD in a Lago, and what tampers with it."""
+    """Customers of 0.5 USD each in a Lago of some store, and what tampers with them: a customer is called by it."""
 
-    def __init__(self, source: Database, billing: Billing, more: dict[str, str]) -> None:
+    def __init__(self, source: Database, billing: Billing, more: dict[str, str], names: Sequence[str]) -> None:
         self.source = source
         self.billing = billing
         self.lago = billing.lago
         self.environ = environment(source, self.lago) | more
-        billing.subscribe(made=long_ago())
-        source.insert(spend_row(spend=0.5))
-
-    def bill(self) -> None:
+        for name in names:
+            billing.subscribe(name, made=long_ago())
+        if "lost" in names:
+            self.lago.clickhouse(losses=[{"external_subscription_id": "lost", "count": 1}])
+        source.insert(*(spend_row(end_user=name, spend=0.5) for name in names))
         reconcile(self.environ, since="2h")
+        for name in names:
+            getattr(self, name)()
 
     def grow_old(self) -> None:
         """Let time pass after which Lago has come to all that it will."""
         for _ in range(4):
             let_minutes_pass(self.source)
 
-    @property
-    def ours(self) -> dict[str, Any]:
-        [(text,)] = self.source.fetch("SELECT payload FROM reconciler.event")
+    def ours(self, customer: str) -> dict[str, Any]:
+        [(text,)] = self.source.fetch("SELECT payload FROM reconciler.event WHERE customer = %s", customer)
         event: dict[str, Any] = json.loads(text)
         return event
 
     def post(self, event: dict[str, Any]) -> None:
         post(self.lago, "events", {"event": event})
 
-    def lose_a_kafka_message(self) -> None:
-        self.lago.clickhouse(losses=[{"external_subscription_id": "acme", "count": 1}])
-        self.source.insert(spend_row(spend=0.25, model="other"))
-        self.bill()
+    def lost(self) -> None:
+        """A message of Kafka's, on the way."""
 
-    def lose_the_event(self) -> None:
-        self.bill()
-        self.lago.forget(CODE)
+    def fine(self) -> None:
+        """Nothing tampers with it."""
 
-    def change(self) -> None:
-        self.bill()
-        self.post(self.ours | {"properties": self.ours["properties"] | {"response_cost": "7"}})
+    def changed(self) -> None:
+        ours = self.ours("changed")
+        self.post(ours | {"properties": ours["properties"] | {"response_cost": "7"}})
 
-    def double(self) -> None:
-        self.bill()
-        self.post(self.ours)
+    def doubled(self) -> None:
+        self.post(self.ours("doubled"))
 
-    def add_a_foreign_event(self) -> None:
-        self.bill()
-        place = {name: self.ours[name] for name in ("code", "timestamp", "external_subscription_id")}
-        self.post(CALLBACK | place)
+    def foreign(self) -> None:
+        """LiteLLM's callback bills as well."""
+        ours = self.ours("foreign")
+        self.post(CALLBACK | {name: ours[name] for name in ("code", "timestamp", "external_subscription_id")})
 
-    def delete_the_metric(self) -> None:
-        self.bill()
-        self.billing.api.delete(f"billable_metrics/{CODE}").raise_for_status()
+    def ended(self) -> None:
+        """Without an invoice."""
+        self.billing.end("ended", on_termination_invoice="skip")
 
-    def terminate_without_an_invoice(self) -> None:
-        self.bill()
-        self.billing.end(on_termination_invoice="skip")
-
-    def pause_the_usage_worker(self) -> None:
-        self.bill()
-        assert self.billing.current()  # Lago has it in its cache
+    def stale(self) -> None:
+        """Lago has the customer's usage in its cache, and its worker is paused."""
+        assert self.billing.current("stale")
         self.lago.worker(paused=True)
-        self.source.insert(spend_row(spend=0.25))
+        self.source.insert(spend_row(end_user="stale", spend=0.25))
         reconcile(self.environ)
 
 
-TAMPERING: list[tuple[Callable[[World], None], str, set[str], set[str], dict[str, int]]] = [
-    (World.lose_a_kafka_message, "clickhouse", {"c: missing in Lago", "d: counts less"}, set(), {"accepted": 2}),
-    (
-        World.lose_a_kafka_message,
-        "clickhouse, deduplicating",
-        {"c: missing in Lago", "d: counts less"},
-        set(),
-        {"accepted": 2},
+TWICE = {"c: twice in Lago", "d: counts more"}
+CALLBACK_S = {"c: billed twice, by LiteLLM's callback", "d: others count, too"}
+LOST = {"c: missing in Lago", "d: counts less"}
+
+# By store: what each suffers, what is found, what is left after a repair, and how events end.
+TAMPERING: dict[str, tuple[dict[str, set[str]], dict[str, set[str]], dict[str, int]]] = {
+    "postgres": (
+        {"foreign": CALLBACK_S, "ended": {"d: in no invoice"}, "stale": {"d: stale"}},
+        {"foreign": CALLBACK_S, "ended": {"d: in no invoice"}, "stale": {"d: stale"}},
+        {"accepted": 4},
     ),
-    (World.lose_the_event, "postgres", {"c: missing in Lago", "d: counts less"}, set(), {"quarantined": 1}),
-    (World.change, "clickhouse", {"c: another event in Lago", "d: counts more"}, set(), {"quarantined": 1}),
-    (
-        World.double,
-        "clickhouse",
-        {"c: twice in Lago", "d: counts more"},
-        {"c: twice in Lago", "d: counts more"},
-        {"accepted": 1},
+    "clickhouse": (
+        {"lost": LOST, "changed": {"c: another event in Lago", "d: counts more"}, "doubled": TWICE},
+        {"doubled": TWICE},
+        {"accepted": 2, "quarantined": 1},
     ),
-    (
-        World.add_a_foreign_event,
-        "postgres",
-        {"c: billed twice, by LiteLLM's callback", "d: others count, too"},
-        {"c: billed twice, by LiteLLM's callback", "d: others count, too"},
-        {"accepted": 1},
-    ),
-    (World.delete_the_metric, "postgres", {"d: no metric"}, {"d: no metric"}, {"accepted": 1}),
-    (World.terminate_without_an_invoice, "postgres", {"d: in no invoice"}, {"d: in no invoice"}, {"accepted": 1}),
-    (World.pause_the_usage_worker, "postgres", {"d: stale"}, {"d: stale"}, {"accepted": 2}),
-]
+    "clickhouse, deduplicating": ({"lost": LOST, "fine": set()}, {}, {"accepted": 2}),
+}
 
 
-@pytest.fixture
-def lago_of(store: str) -> Iterator[tuple[Billing, dict[str, str]]]:
+@pytest.mark.parametrize("store", TAMPERING)
+def test_each_is_found_and_named_and_mended_where_it_can_be(store: str, proxy_db: Database) -> None:
+    suffered, left, ends = TAMPERING[store]
+    found = {name: kinds for name, kinds in suffered.items() if kinds}
     options, more = STORES[store]
-    with Sandbox(**options) as lago:
+    with Sandbox(**options) as lago, closing((billing := Billing(lago)).api):
         if options:
             lago.clickhouse(lag=0)
-        billing = Billing(lago)
-        with closing(billing.api):
-            yield billing, {"RECONCILE_LAG": "0s", **more} if options else more
-
-
-@pytest.mark.parametrize(("tamper", "store", "found", "left", "ends"), TAMPERING)
-def test_each_is_found_and_named_and_mended_where_it_can_be(
-    tamper: Callable[[World], None],
-    store: str,
-    found: set[str],
-    left: set[str],
-    ends: dict[str, int],
-    proxy_db: Database,
-    lago_of: tuple[Billing, dict[str, str]],
-) -> None:
-    world = World(proxy_db, *lago_of)
-    tamper(world)
-    world.grow_old()
-    assert drifts(verify(world.environ, dry_run=True)) == found
-    report = verify(world.environ, repair=True)
-    assert drifts(report) >= {each for each in found if each.startswith("c")}
-    let_minutes_pass(proxy_db)
-    reconcile(world.environ)
-    world.grow_old()
-    report = verify(world.environ, "2h")
-    assert (drifts(report), states(proxy_db)) == (left, ends)
-    if not left and ends.keys() == {"accepted"}:
-        assert not is_open(report)
-        assert_exact(proxy_db, world.lago)
+            more = {"RECONCILE_LAG": "0s", **more}
+        world = World(proxy_db, billing, more, list(suffered))
+        world.grow_old()
+        assert drifts(verify(world.environ, dry_run=True)) == found
+        for name, kinds in drifts(verify(world.environ, repair=True)).items():
+            assert kinds >= {kind for kind in found[name] if kind.startswith("c")}
+        let_minutes_pass(proxy_db)
+        reconcile(world.environ)
+        world.grow_old()
+        report = verify(world.environ, "2h")
+        assert (drifts(report), states(proxy_db)) == (left, ends)
+        if "lost" in suffered:
+            assert counted(lago)["lost", "openai/gpt-4o-mini"].cost == Decimal("0.5")
+        if not left:
+            assert not is_open(report)
+            assert_exact(proxy_db, lago)
