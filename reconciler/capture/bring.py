@@ -5,7 +5,7 @@ In one database nothing leaves it; in two, rows stream across by COPY.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg import sql
@@ -49,6 +49,17 @@ class Bringer:
     def counts(self, connection: Connection, stretch: Stretch) -> None:
         """Fill the temp table `counts`."""
         self._fill(connection, "counts", self._source.counts(), values(stretch))
+
+    def requests(self, connection: Connection, stretch: Stretch, reach: timedelta) -> None:
+        """Add rows to the temp table `requests`, each by itself.
+
+        Args:
+            connection: the ledger's transaction.
+            stretch: whose; no two of one transaction may overlap.
+            reach: after so long a request is taken to have ended, where that can't be read.
+        """
+        read = self._source.requests(self._sight, stretch.terms)
+        self._fill(connection, "requests", read, values(stretch) | {"reach": reach})
 
     def _fill(self, connection: Connection, name: str, read: sql.Composed, values: Mapping[str, Any]) -> None:
         table = identifier("pg_temp", name)

@@ -58,7 +58,7 @@ def tell(settings: Settings, customer: str, wanted: str) -> Told:
 
 
 def _bucket(connection: Connection, event: Event) -> tuple[str, int, Decimal]:
-    """The model of an event's bucket at length, how many events it has, and what is billed of it less credits."""
+    """The model of an event's bucket at length, how many events it has, and what is billed of it, less credits."""
 
     def of(table: Any, *columns: Any) -> Select[Any]:
         known = table.meter == event.meter, table.window_start == event.window_start, table.bucket == event.bucket
@@ -69,7 +69,8 @@ def _bucket(connection: Connection, event: Event) -> tuple[str, int, Decimal]:
         of(billed, func.max(billed.model), func.count(), func.sum(billed.cost))
     ).one()
     credit = connection.scalar(of(credited, func.sum(credited.cost)).where(credited.undone_at.is_(None)))
-    return model, number, total([cost, -(credit or Decimal())])
+    taken = connection.scalar(of(tables.takeover.c, func.sum(tables.takeover.c.cost)))
+    return model, number, total([cost, taken or Decimal(), -(credit or Decimal())])
 
 
 def _rows(source: Source, meter: Meter, event: Event, customer: str, model: str) -> Iterator[SpendRow]:

@@ -199,6 +199,27 @@ class Source:
             totals=self._totals(sight, terms, sql.SQL("(SELECT spent.*) AS one")),
         )
 
+    def requests(self, sight: Sight, terms: Terms) -> sql.Composed:
+        """The statement that lists the rows of a span for a cut-over; its values are `values`, and `reach`.
+
+        Whatever tells requests apart and can't be read is left out.
+        """
+        helpful = {"endTime", "model", "model_group", "call_type"} & sight.columns
+
+        def known(column: str) -> sql.Composable:
+            return identifier("spent", column) if column in helpful else sql.SQL("NULL")
+
+        columns = {*helpful, *self._needed(terms), *(READ_IF_THERE & sight.columns)}
+        return statement("capture/requests").format(
+            columns=sql.SQL(", ").join(map(sql.Identifier, sorted(columns))),
+            spend_logs=self._table,
+            ended=known("endTime"),
+            name=known("model"),
+            group_name=known("model_group"),
+            call_type=known("call_type"),
+            totals=self._totals(sight, terms, sql.SQL("(SELECT spent.*) AS one")),
+        )
+
     def _needed(self, terms: Terms) -> set[str]:
         """The columns that these terms need."""
         needed = {*ALWAYS_READ, terms.customer_column} | ({terms.bucket_column} if terms.bucket_column else set())

@@ -11,6 +11,7 @@ from reconciler import __version__
 from reconciler.cli import alarm, customers, events, frozen, held, ledger, outputs, quarantine
 from reconciler.cli.bill import bill
 from reconciler.cli.close import close
+from reconciler.cli.cutover import cutover
 from reconciler.cli.doctor import doctor
 from reconciler.cli.explain import explain
 from reconciler.cli.move import move
@@ -52,6 +53,7 @@ app.command()(verify)
 app.command()(doctor)
 app.command()(setup)
 app.command()(rebuild)
+app.command()(cutover)
 app.command()(explain)
 app.command()(move)
 app.command()(close)

@@ -60,6 +60,7 @@ class Balance:
         discarded_events: given up by a person, with a reason.
         frozen_buckets: buckets whose source total is below what was billed.
         credited_buckets: credits on record, which a person has accepted for frozen buckets.
+        taken_over_requests: rows that LiteLLM's callback has billed, taken over at a cut-over.
         unmapped_buckets: usage of customers that the operator's mapping lacks.
         unmapped_since: the earliest window that has some.
         unsubscribed_events: sent for names of which Lago knows no subscription, or one that began too late.
@@ -117,6 +118,8 @@ class Balance:
     frozen_cost: Decimal
     credited_buckets: int
     credited_cost: Decimal
+    taken_over_requests: int
+    taken_over_cost: Decimal
     unmapped_buckets: int
     unmapped_cost: Decimal
     unmapped_since: datetime | None

@@ -134,8 +134,11 @@ def adopt(
 
 
 def has_events(connection: Connection, name: str) -> bool:
-    """Whether anything was ever planned for a meter, whatever has become of it."""
-    return connection.scalar(select(tables.event.c.meter).where(tables.event.c.meter == name).limit(1)) is not None
+    """Whether anything was ever planned for a meter, whatever has become of it, or taken over."""
+    return any(
+        connection.scalar(select(table.c.meter).where(table.c.meter == name).limit(1)) is not None
+        for table in (tables.event, tables.takeover)
+    )
 
 
 def start_over(

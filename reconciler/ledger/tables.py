@@ -15,6 +15,7 @@ from sqlalchemy import (
     Sequence,
     Table,
     Text,
+    Uuid,
     false,
     text,
 )
@@ -143,6 +144,57 @@ credit = Table(
     Column("undone_reason", Text),
     CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="credit_measures"),
     comment="What a person has credited in Lago of a frozen bucket: taken off what is billed, and never sent.",
+)
+
+callback_event = Table(
+    "callback_event",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("code", Text, nullable=False),
+    Column("subscription", Text, nullable=False),
+    Column("moment", MOMENT, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("input_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("total_tokens", BigInteger),
+    Column("cost", Numeric),
+    Column("seen_at", MOMENT, nullable=False, server_default=NOW),
+    Column("window_start", MOMENT),
+    Column("bucket", LargeBinary),
+    Index("callback_event_moment", "meter", "moment"),
+    comment="What LiteLLM's own callback has sent to Lago, as Lago shows it, and which bucket it is taken over for.",
+)
+
+takeover = Table(
+    "takeover",
+    metadata,
+    Column("meter", Text, primary_key=True),
+    Column("window_start", MOMENT, primary_key=True),
+    Column("bucket", LargeBinary, primary_key=True),
+    Column("cutover", BigInteger, primary_key=True, autoincrement=False),
+    Column("customer", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cost", Numeric, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    CheckConstraint("least(input_tokens, output_tokens, requests, cost) >= 0", name="takeover_measures"),
+    comment="What LiteLLM's callback has billed of a bucket: part of what is billed, and never sent.",
+)
+
+cutover = Table(
+    "cutover",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("meter", Text, nullable=False),
+    Column("since", MOMENT, nullable=False),
+    Column("until", MOMENT, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("done_at", MOMENT, nullable=False, server_default=NOW),
+    Column("done_by", Text, nullable=False),
+    Column("figures", JSONB, nullable=False),
+    comment="A cut-over from LiteLLM's callback: which windows, and what was found.",
 )
 
 batch_id = Sequence("batch_id", metadata=metadata)

@@ -42,6 +42,7 @@ class Customer(Line):
     Attributes:
         status: of the subscription, as Lago last told: `active`, `ended`, `none`, `not asked`, or `began later` than
             some usage that was sent.
+        taken_over_cost: what LiteLLM's callback has billed, taken over at a cut-over.
         credited_cost: what a person has credited in Lago by hand; the other costs are of events.
     """
 
@@ -58,6 +59,7 @@ class Customer(Line):
     held_cost: Decimal
     quarantined_cost: Decimal
     discarded_cost: Decimal
+    taken_over_cost: Decimal
     credited_cost: Decimal
     first_window: datetime
     last_window: datetime

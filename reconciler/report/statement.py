@@ -42,9 +42,10 @@ class Figures:
 
     Attributes:
         requests: billable rows of the source; likewise its tokens and cost.
-        billed_requests: of events, less credits; likewise its tokens and cost.
+        billed_requests: of events and what was taken over, less credits; likewise its tokens and cost.
         events: how many.
         events_cost: theirs, of which the states' costs are parts.
+        taken_over_cost: what LiteLLM's callback has billed, taken over at a cut-over.
         credited_cost: what a person has credited in Lago by hand.
         unpriced_rows: billable rows of models without a price.
         excluded_rows: left out by RECONCILE_EXCLUDE or RECONCILE_CACHE_HITS.
@@ -63,6 +64,7 @@ class Figures:
     billed_cost: Decimal = field(default_factory=Decimal)
     events: int = 0
     events_cost: Decimal = field(default_factory=Decimal)
+    taken_over_cost: Decimal = field(default_factory=Decimal)
     credited_cost: Decimal = field(default_factory=Decimal)
     accepted_cost: Decimal = field(default_factory=Decimal)
     planned_cost: Decimal = field(default_factory=Decimal)

@@ -97,6 +97,8 @@ class Status:
             "cost_frozen": plain(now.frozen_cost),
             "credited_buckets": now.credited_buckets,
             "cost_credited": plain(now.credited_cost),
+            "requests_taken_over": now.taken_over_requests,
+            "cost_taken_over": plain(now.taken_over_cost),
             "unmapped_buckets": now.unmapped_buckets,
             "cost_unmapped": plain(now.unmapped_cost),
             "events_unsubscribed": now.unsubscribed_events,

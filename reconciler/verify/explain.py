@@ -117,7 +117,11 @@ class Explanation:
             event = tables.event.c
             theirs = event.meter == meter.name, event.customer == customer
             inside = event.window_start >= begin, event.window_start < end
-            subscriptions = connection.scalars(select(event.subscription).where(*theirs, *inside).distinct()).all()
+            subscriptions = set(connection.scalars(select(event.subscription).where(*theirs, *inside).distinct()))
+            taken = tables.takeover.c
+            theirs = taken.meter == meter.name, taken.customer == customer
+            inside = taken.window_start >= begin, taken.window_start < end
+            subscriptions.update(connection.scalars(select(taken.customer).where(*theirs, *inside).limit(1)))
         theirs_in_ledger = events.pages(self._ledger, meter.name, customer=customer, since=begin, until=end)
         return Statement(
             meter=meter.name,

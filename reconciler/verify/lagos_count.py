@@ -132,7 +132,8 @@ class LagosCount:
         elif shown is None:
             kind = counting.NO_CHARGE
         else:
-            ours = added(each for one in afresh if (each := metric.worst(one, sent.count)))
+            of_meters = [each for one in afresh if (each := metric.worst(one, sent.count))]
+            ours = added([*of_meters, sent.taken])  # the callback's names no meter
             kind = counting.judge(metric, sent.count, shown, ours, settled=sent.settled)
         return Compared(metric, kind, period, sent.count, shown or NOTHING)
 

@@ -32,11 +32,13 @@ class Sent:
 
     Attributes:
         count: how many events Lago is to count, and their units.
+        taken: how much of that LiteLLM's callback has sent.
         settled: how many of these were accepted so long ago that Lago's worker has come to them.
         last: when the last of all events was accepted; None if there is none.
     """
 
     count: Count = NOTHING
+    taken: Count = NOTHING
     settled: int = 0
     last: datetime | None = None
 
@@ -90,6 +92,7 @@ class Sums:
             for row in rows:
                 sent = found[row.number - 1]
                 sent.count = added([sent.count, Count(row.events, row.units)])
+                sent.taken = added([sent.taken, Count(row.taken_events, row.taken_units)])
                 sent.settled += row.settled
                 sent.last = max(sent.last or row.answered_at, row.answered_at)
             first += _DAY

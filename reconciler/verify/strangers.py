@@ -11,11 +11,16 @@ from reconciler.lago.shown import amount, is_of, key_of, timestamp_of
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.identity import PREFIX
+from reconciler.verify.cutover.callback import is_callbacks
 from reconciler.verify.findings import Difference, Kind, Leg
 
 DISCARDED = Kind("in Lago though discarded", drift=True, means="A person gave these events up, and Lago bills them.")
 STANDS = Kind(
     "stands for ours", drift=False, means="In conflict with events of ours, which a person has discarded: as decided."
+)
+
+TAKEN_OVER = Kind(
+    "taken over", drift=False, means="LiteLLM's callback has sent them, and a cut-over has counted them as billed."
 )
 
 CALLBACK = "LiteLLM's callback"
@@ -86,11 +91,11 @@ class Strangers:
         }
         found = self._ledger.once("verify/strangers", values)
         shown = []
-        for (event, moment), (_, state, payload, is_billed) in zip(places, found, strict=True):
+        for (event, moment), (_, state, payload, is_billed, is_taken) in zip(places, found, strict=True):
             if state is not None and payload is None:
                 continue
             who = producer(event, self._meter.name)
-            kind = TWICE[who] if is_billed else APART[who]
+            kind = TAKEN_OVER if is_taken else TWICE[who] if is_billed else APART[who]
             if payload is not None:
                 kind = STANDS if differences(loads(payload), event) else DISCARDED
             shown.append(_difference(kind, event, moment))
@@ -110,7 +115,7 @@ def producer(event: Mapping[str, Any], meter: str) -> str:
     properties = properties if isinstance(properties, dict) else {}
     if str(event.get("transaction_id")).startswith(PREFIX):
         return LEDGER if properties.get("meter") == meter else METER
-    return CALLBACK if {"model", "response_cost", "total_tokens"} <= properties.keys() else OTHER
+    return CALLBACK if is_callbacks(event) else OTHER
 
 
 def _difference(kind: Kind, event: Mapping[str, Any], moment: datetime) -> Difference:

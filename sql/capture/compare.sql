@@ -1,7 +1,8 @@
 -- compare: delta = source total - billed, for every bucket of the windows in [since, until) where they differ.
 --
--- Reads   totals, and the meter's events of these windows, whatever their state, less the credits that a person has put
---         on record: the events are the ledger, billed is derived from them and stored nowhere.
+-- Reads   totals, and the meter's events of these windows, whatever their state, with what was taken over of LiteLLM's
+--         callback, less the credits that a person has put on record: these are the ledger, billed is derived from them and
+--         stored nowhere.
 -- Returns delta: one row a differing bucket, with its subscription and its fate:
 --   plan      becomes one more event, whatever retention has deleted: what is above billed is billed
 --   frozen    some measure is below billed: nothing is planned and nothing credited
@@ -21,6 +22,10 @@ WITH entry AS (
     UNION ALL
     SELECT window_start, customer, model, revision, batch, -input_tokens, -output_tokens, -cost, -requests, 0
     FROM reconciler.event
+    WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s
+    UNION ALL
+    SELECT window_start, customer, model, NULL, NULL, -input_tokens, -output_tokens, -cost, -requests, 0
+    FROM reconciler.takeover
     WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s
     UNION ALL
     SELECT window_start, customer, model, NULL, NULL, input_tokens, output_tokens, cost, requests, 0

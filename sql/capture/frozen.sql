@@ -1,7 +1,7 @@
 -- frozen: which buckets of a span are frozen now, and by how much their source totals are below what is billed.
 --
--- Reads   what differs, and the purge mark as it would be now (compared.sql): run it where that is undone. The events and
---         credits of the frozen buckets.
+-- Reads   what differs, and the purge mark as it would be now (compared.sql): run it where that is undone. The events,
+--         credits and what was taken over of the frozen buckets.
 -- Returns one row a bucket, oldest window first. Long names are cut and say so.
 WITH {compared}, frozen AS MATERIALIZED (
     SELECT delta.*,
@@ -24,15 +24,20 @@ SELECT %(meter)s::text AS meter,
        greatest(-frozen.output_tokens, 0) AS output_tokens,
        greatest(-frozen.cost, 0) AS cost,
        greatest(-frozen.requests, 0) AS requests,
-       billed.cost - credited.cost AS billed_cost,
-       billed.cost - credited.cost + frozen.cost AS source_cost,
-       billed.accepted_cost
+       billed.cost + taken.cost - credited.cost AS billed_cost,
+       billed.cost + taken.cost - credited.cost + frozen.cost AS source_cost,
+       billed.accepted_cost + taken.cost AS accepted_cost
 FROM frozen
      CROSS JOIN LATERAL (
-         SELECT sum(event.cost) AS cost, coalesce(sum(event.cost) FILTER (WHERE state = 'accepted'), 0) AS accepted_cost
+         SELECT coalesce(sum(event.cost), 0) AS cost, coalesce(sum(event.cost) FILTER (WHERE state = 'accepted'), 0) AS accepted_cost
          FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
          WHERE event.meter = %(meter)s AND event.window_start = frozen.window_start AND event.bucket = frozen.bucket
      ) AS billed
+     CROSS JOIN LATERAL (
+         SELECT coalesce(sum(takeover.cost), 0) AS cost
+         FROM reconciler.takeover
+         WHERE takeover.meter = %(meter)s AND takeover.window_start = frozen.window_start AND takeover.bucket = frozen.bucket
+     ) AS taken
      CROSS JOIN LATERAL (
          SELECT coalesce(sum(credit.cost), 0) AS cost
          FROM reconciler.credit

@@ -2,8 +2,8 @@
 -- prompts, answers, keys and addresses stay unread. Instead of grant_source.sql.
 --
 -- Who     the table's owner (the proxy's role) or a superuser, in the proxy's database.
--- What    SELECT on the columns below. All three charge-bys and both model columns are among them, and request_id, by
---         which `reconcile explain --event` names rows. api_key is read only by a RECONCILE_EXCLUDE of keys: grant it
+-- What    SELECT on the columns below. All three charge-bys and both model columns are among them; request_id, by
+--         which `reconcile explain --event` names rows; endTime and call_type, by which `reconcile cutover` matches. api_key is read only by a RECONCILE_EXCLUDE of keys: grant it
 --         then. Columns that an older LiteLLM lacks are left out here by themselves. One that is there and not granted
 --         is refused, never guessed.
 -- Call    psql "$DATABASE_URL" -v role=reconciler -v schema=public -f grant_source_columns.sql
@@ -18,7 +18,7 @@ FROM pg_attribute
 WHERE attrelid = (quote_ident(:'schema') || '."LiteLLM_SpendLogs"')::regclass
   AND NOT attisdropped
   AND attname IN ('startTime', 'spend', 'prompt_tokens', 'completion_tokens', 'end_user', 'user', 'team_id',
-                  'model', 'model_group', 'status', 'cache_hit', 'request_id')
+                  'model', 'model_group', 'status', 'cache_hit', 'request_id', 'endTime', 'call_type')
 GROUP BY attrelid
 \gexec
 COMMIT;

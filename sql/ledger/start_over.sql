@@ -1,13 +1,15 @@
--- start_over: makes a meter that has no event what it would be, had it been made with its new settings.
+-- start_over: makes a meter that has billed nothing what it would be, had it been made with its new settings.
 --
--- Reads   reconciler.event: a meter with events is left alone, whoever asks.
+-- Reads   reconciler.event and reconciler.takeover: a meter with any of them is left alone, whoever asks.
 -- Writes  reconciler.meter. Deletes the meter's terms, which the caller states anew, and what looks saw. Backfills
 --         of windows before the start begin again, in whole windows of the new length.
 -- Returns one row if it was done.
 WITH known AS (
     SELECT name, date_bin(%(length)s::interval, start, timestamptz '1970-01-01Z') AS start
     FROM reconciler.meter
-    WHERE name = %(meter)s AND NOT EXISTS (SELECT FROM reconciler.event WHERE event.meter = name)
+    WHERE name = %(meter)s
+      AND NOT EXISTS (SELECT FROM reconciler.event WHERE event.meter = name)
+      AND NOT EXISTS (SELECT FROM reconciler.takeover WHERE takeover.meter = name)
 ), terms_gone AS (
     DELETE FROM reconciler.terms WHERE meter IN (SELECT name FROM known)
 ), windows_gone AS (

@@ -1,6 +1,6 @@
 -- customers: what was billed for each customer from a window on and what has become of it, those with the most cost first.
 --
--- Reads   the events of these windows, of one meter or of all (NULL), their batches and credits, what was sent without a
+-- Reads   the events of these windows, of one meter or of all (NULL), their batches and credits, what was taken over, what was sent without a
 --         subscription, and the mirror: what Lago told of a name when it was last asked. It can leave out all whose
 --         usage a subscription covers.
 -- Returns one row a meter, customer and subscription, at most so many (NULL is all). Long names are cut and say so.
@@ -11,24 +11,32 @@ SELECT billed.meter,
             ELSE concat(left(subscription, 200), '… (', length(subscription), ' characters)') END AS subscription,
        told.status,
        events, requests, input_tokens, output_tokens, cost, planned_cost, held_cost, quarantined_cost, discarded_cost,
-       coalesce(credited_cost, 0) AS credited_cost, first_window, last_window
-FROM (SELECT event.meter,
+       taken_over_cost, coalesce(credited_cost, 0) AS credited_cost, first_window, last_window
+FROM (SELECT meter,
              customer,
              subscription,
-             count(*) AS events,
-             sum(event.requests)::bigint AS requests,
-             sum(event.input_tokens)::bigint AS input_tokens,
-             sum(event.output_tokens)::bigint AS output_tokens,
-             sum(event.cost) AS cost,
-             coalesce(sum(event.cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
-             coalesce(sum(event.cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
-             coalesce(sum(event.cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
-             coalesce(sum(event.cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost,
+             count(*) FILTER (WHERE state <> 'taken over') AS events,
+             coalesce(sum(requests) FILTER (WHERE state <> 'taken over'), 0)::bigint AS requests,
+             coalesce(sum(input_tokens) FILTER (WHERE state <> 'taken over'), 0)::bigint AS input_tokens,
+             coalesce(sum(output_tokens) FILTER (WHERE state <> 'taken over'), 0)::bigint AS output_tokens,
+             coalesce(sum(cost) FILTER (WHERE state <> 'taken over'), 0) AS cost,
+             coalesce(sum(cost) FILTER (WHERE state = 'planned'), 0) AS planned_cost,
+             coalesce(sum(cost) FILTER (WHERE state = 'held'), 0) AS held_cost,
+             coalesce(sum(cost) FILTER (WHERE state = 'quarantined'), 0) AS quarantined_cost,
+             coalesce(sum(cost) FILTER (WHERE state = 'discarded'), 0) AS discarded_cost,
+             coalesce(sum(cost) FILTER (WHERE state = 'taken over'), 0) AS taken_over_cost,
              min(window_start) AS first_window,
              max(window_start) AS last_window
-      FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
-      WHERE (%(meter)s::text IS NULL OR event.meter = %(meter)s::text) AND window_start >= %(since)s
-      GROUP BY event.meter, customer, subscription) AS billed
+      FROM (SELECT event.meter, customer, subscription, state, window_start,
+                   event.requests, event.input_tokens, event.output_tokens, event.cost
+            FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
+            WHERE (%(meter)s::text IS NULL OR event.meter = %(meter)s::text) AND window_start >= %(since)s
+            UNION ALL
+            -- LiteLLM's callback sends to the customer's own name.
+            SELECT meter, customer, customer, 'taken over', window_start, requests, input_tokens, output_tokens, cost
+            FROM reconciler.takeover
+            WHERE (%(meter)s::text IS NULL OR meter = %(meter)s::text) AND window_start >= %(since)s) AS entry
+      GROUP BY meter, customer, subscription) AS billed
      -- What was credited in Lago by hand, where the last event of the bucket went.
      LEFT JOIN (SELECT credit.meter, credit.customer, subscription, sum(credit.cost) AS credited_cost
                 FROM reconciler.credit

@@ -1,8 +1,8 @@
 -- statement: one customer's usage in [since, until) per day (UTC) and model, beside what is billed of it, and why not all is.
 --
 -- Reads   the temp table totals: what the source says; what differs (compared.sql): run it where that is undone. The
---         customer's events and credits of these windows.
--- Returns one row a day and model. Billed is of events, less credits. Rows that are not billed are counted by their verdict
+--         customer's events and credits of these windows, and what was taken over of LiteLLM's callback.
+-- Returns one row a day and model. Billed is of events and what was taken over, less credits. Rows that are not billed are counted by their verdict
 --         (totals.sql). Arrays say by fate how many buckets differ, and by how much: source - billed. Fates are those of
 --         compare.sql, and of what would be planned:
 --   unsettled  in windows that are not settled yet
@@ -18,6 +18,10 @@ WITH {compared}, entry AS (
     SELECT window_start, model, state, 1, 0, 0, 0, 0, event.input_tokens, event.output_tokens, event.cost, event.requests
     FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
     WHERE event.meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s AND customer = %(customer)s
+    UNION ALL
+    SELECT window_start, model, 'taken over', 0, 0, 0, 0, 0, input_tokens, output_tokens, cost, requests
+    FROM reconciler.takeover
+    WHERE meter = %(meter)s AND window_start >= %(since)s AND window_start < %(until)s AND customer = %(customer)s
     UNION ALL
     SELECT window_start, model, 'credit', 0, 0, 0, 0, 0, -input_tokens, -output_tokens, -cost, -requests
     FROM reconciler.credit
@@ -35,7 +39,8 @@ WITH {compared}, entry AS (
            sum(billed_output_tokens)::bigint AS billed_output_tokens,
            sum(billed_cost) AS billed_cost,
            sum(events)::bigint AS events,
-           coalesce(sum(billed_cost) FILTER (WHERE kind <> 'credit'), 0) AS events_cost,
+           coalesce(sum(billed_cost) FILTER (WHERE kind NOT IN ('credit', 'taken over')), 0) AS events_cost,
+           coalesce(sum(billed_cost) FILTER (WHERE kind = 'taken over'), 0) AS taken_over_cost,
            coalesce(-sum(billed_cost) FILTER (WHERE kind = 'credit'), 0) AS credited_cost,
            coalesce(sum(billed_cost) FILTER (WHERE kind = 'accepted'), 0) AS accepted_cost,
            coalesce(sum(billed_cost) FILTER (WHERE kind = 'planned'), 0) AS planned_cost,
@@ -65,7 +70,7 @@ SELECT day,
        CASE WHEN length(model) <= 200 THEN model
             ELSE concat(left(model, 200), '… (', length(model), ' characters)') END AS model,
        requests, input_tokens, output_tokens, cost, billed_requests, billed_input_tokens, billed_output_tokens, billed_cost,
-       events, events_cost, credited_cost, accepted_cost, planned_cost, held_cost, quarantined_cost, discarded_cost,
+       events, events_cost, taken_over_cost, credited_cost, accepted_cost, planned_cost, held_cost, quarantined_cost, discarded_cost,
        unpriced_rows, excluded_rows, excluded_cost, failed_rows, suspect_rows,
        coalesce(fates, '{{}}') AS fates,
        coalesce(buckets, '{{}}') AS buckets,

@@ -3,8 +3,9 @@
 -- Reads   arrays: the window that each lies in, its subscription and id; and of those under this meter's name the key that
 --         their properties say, else NULL.
 -- Returns of each, by its number from 1 on: the state of the event that this ledger has under that id and subscription
---         (NULL: none), its payload if it was discarded, and whether the ledger bills the subscription in that window.
-SELECT held.number, known.state, known.payload, billed.subscription IS NOT NULL AS is_billed
+--         (NULL: none), its payload if it was discarded, whether the ledger bills the subscription in that window, and
+--         whether it is one of LiteLLM's callback that was taken over.
+SELECT held.number, known.state, known.payload, billed.subscription IS NOT NULL AS is_billed, taken.id IS NOT NULL AS is_taken
 FROM unnest(%(windows)s::timestamptz[], %(subscriptions)s::text[], %(ids)s::text[], %(key_starts)s::timestamptz[],
             %(buckets)s::bytea[], %(revisions)s::int[])
          WITH ORDINALITY AS held (window_start, subscription, transaction_id, key_start, bucket, revision, number)
@@ -17,8 +18,18 @@ FROM unnest(%(windows)s::timestamptz[], %(subscriptions)s::text[], %(ids)s::text
                           AND (held.subscription IS NULL OR held.subscription = event.subscription)
                           AND starts_with(event.payload, '{"transaction_id":"' || held.transaction_id || '"')
                         LIMIT 1) AS known ON true
-     LEFT JOIN (SELECT DISTINCT window_start, subscription
+     LEFT JOIN (SELECT window_start, subscription
                 FROM reconciler.event
+                WHERE meter = %(meter)s AND window_start = ANY(%(windows)s::timestamptz[])
+                UNION
+                SELECT window_start, customer
+                FROM reconciler.takeover
                 WHERE meter = %(meter)s AND window_start = ANY(%(windows)s::timestamptz[])) AS billed
           USING (window_start, subscription)
+     LEFT JOIN reconciler.callback_event AS taken
+          ON taken.meter = %(meter)s
+             AND taken.id = CASE WHEN held.transaction_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                                 THEN held.transaction_id::uuid END
+             AND taken.subscription = held.subscription
+             AND taken.bucket IS NOT NULL
 ORDER BY held.number

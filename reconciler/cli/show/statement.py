@@ -92,6 +92,8 @@ def _line(line: Line) -> Row:
 def _sums(one: Statement) -> Iterator[str]:
     of = one.figures
     events, credits_ = f"events {plain(of.events_cost)} USD", f"credits {plain(of.credited_cost)} USD"
+    if of.taken_over_cost:
+        events += f" + taken over of LiteLLM's callback {plain(of.taken_over_cost)} USD"
     source = f"source {plain(of.cost)} USD, {events} - {credits_} = {plain(of.billed_cost)} USD billed"
     if of.differences:
         by = (

@@ -51,6 +51,7 @@ def _usage(now: Status) -> Iterator[Row]:
         ("discarded", state.discarded_events, state.discarded_cost, False),
         ("frozen (buckets)", state.frozen_buckets, state.frozen_cost, True),
         ("credited by hand (buckets)", state.credited_buckets, state.credited_cost, False),
+        ("taken over (rows)", state.taken_over_requests, state.taken_over_cost, False),
         ("unmapped (buckets)", state.unmapped_buckets, state.unmapped_cost, True),
         ("sent without a subscription", state.unsubscribed_events, state.unsubscribed_cost, True),
         ("unattributed (rows)", state.unattributed_rows, state.unattributed_cost, False),

@@ -1,8 +1,8 @@
--- balance/unbilled: a meter's usage that can't be billed, and what a person has credited.
+-- balance/unbilled: a meter's usage that can't be billed, what a person has credited, what LiteLLM's callback has billed.
 --
--- Reads   the windows looked at, by the index of those that have some; the credits. What is unattributed counts from %(horizon)s on.
+-- Reads   the windows looked at, by the index of those that have some; the credits, what was taken over. What is unattributed counts from %(horizon)s on.
 -- Returns one row.
-SELECT left_unbilled.*, credited.*, unattributed.*
+SELECT left_unbilled.*, credited.*, taken.*, unattributed.*
 FROM -- What can't be billed stays in view for all time, for no look comes to windows older than the horizon again.
      -- What is missing in windows that retention has reached is its doing: a bucket frozen there is so no more.
      (SELECT coalesce(sum(frozen_buckets) FILTER (WHERE is_left), 0)::bigint AS frozen_buckets,
@@ -24,6 +24,10 @@ FROM -- What can't be billed stays in view for all time, for no look comes to wi
              coalesce(sum(cost), 0) AS credited_cost
       FROM reconciler.credit
       WHERE meter = %(meter)s AND undone_at IS NULL) AS credited,
+     (SELECT coalesce(sum(requests), 0)::bigint AS taken_over_requests,
+             coalesce(sum(cost), 0) AS taken_over_cost
+      FROM reconciler.takeover
+      WHERE meter = %(meter)s) AS taken,
      (SELECT coalesce(sum(unattributed_rows), 0)::bigint AS unattributed_rows,
              coalesce(sum(unattributed_cost), 0) AS unattributed_cost
       FROM reconciler."window"

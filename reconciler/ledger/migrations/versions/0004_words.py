@@ -146,6 +146,60 @@ ALTER TABLE reconciler.meter
     ADD COLUMN placed_at TIMESTAMP WITH TIME ZONE;
 """
 
+_CUTOVER = """
+CREATE TABLE reconciler.callback_event (
+    meter TEXT NOT NULL,
+    id UUID NOT NULL,
+    code TEXT NOT NULL,
+    subscription TEXT NOT NULL,
+    moment TIMESTAMP WITH TIME ZONE NOT NULL,
+    model TEXT NOT NULL,
+    input_tokens BIGINT,
+    output_tokens BIGINT,
+    total_tokens BIGINT,
+    cost NUMERIC,
+    seen_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    window_start TIMESTAMP WITH TIME ZONE,
+    bucket BYTEA,
+    PRIMARY KEY (meter, id)
+);
+
+CREATE INDEX callback_event_moment ON reconciler.callback_event (meter, moment);
+
+COMMENT ON TABLE reconciler.callback_event IS 'What LiteLLM''s own callback has sent to Lago, as Lago shows it, and which bucket it is taken over for.';
+
+CREATE TABLE reconciler.takeover (
+    meter TEXT NOT NULL,
+    window_start TIMESTAMP WITH TIME ZONE NOT NULL,
+    bucket BYTEA NOT NULL,
+    cutover BIGINT NOT NULL,
+    customer TEXT NOT NULL,
+    model TEXT NOT NULL,
+    input_tokens BIGINT NOT NULL,
+    output_tokens BIGINT NOT NULL,
+    cost NUMERIC NOT NULL,
+    requests BIGINT NOT NULL,
+    PRIMARY KEY (meter, window_start, bucket, cutover),
+    CONSTRAINT takeover_measures CHECK (least(input_tokens, output_tokens, requests, cost) >= 0)
+);
+
+COMMENT ON TABLE reconciler.takeover IS 'What LiteLLM''s callback has billed of a bucket: part of what is billed, and never sent.';
+
+CREATE TABLE reconciler.cutover (
+    id BIGINT GENERATED ALWAYS AS IDENTITY,
+    meter TEXT NOT NULL,
+    since TIMESTAMP WITH TIME ZONE NOT NULL,
+    until TIMESTAMP WITH TIME ZONE NOT NULL,
+    code TEXT NOT NULL,
+    done_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    done_by TEXT NOT NULL,
+    figures JSONB NOT NULL,
+    PRIMARY KEY (id)
+);
+
+COMMENT ON TABLE reconciler.cutover IS 'A cut-over from LiteLLM''s callback: which windows, and what was found.';
+"""
+
 
 _MOVES = """
 -- Usage that is moved to another subscription is taken back first: by an event with measures below zero.
@@ -169,3 +223,4 @@ def upgrade() -> None:
     op.execute(_MOVES)
     op.execute(_CLOSED)
     op.execute(_OLDER_LEDGERS)
+    op.execute(_CUTOVER)
