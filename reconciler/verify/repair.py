@@ -5,9 +5,9 @@ next pass's gate and senders do the rest as with any batch. So whatever happens 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from reconciler.database.postgres import execute
