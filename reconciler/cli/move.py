@@ -7,7 +7,7 @@ import typer
 
 from reconciler.cli import terminal
 from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of, warn
-from reconciler.model.errors import ReconcileError
+from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.report.move import Found, Made
@@ -41,41 +41,34 @@ def move(
     The next pass sends them.
     """
     with plainly():
-        from datetime import UTC, datetime
-
         from reconciler.cli.show import move as show
-        from reconciler.model.errors import UsageError
-        from reconciler.model.when import parse_when
+        from reconciler.model.when import when
         from reconciler.passes.move import Move
         from reconciler.report.log import configure
 
         configure()
-        for when in (since, until):
-            if when is not None:
-                parse_when(when, datetime.now(UTC))
-        if not dry_run and not reason.strip():
-            raise UsageError("This needs a reason, such as --reason 'acme was mapped to globex by mistake'.")
         found: Found | None = None
         made: Made | None = None
         try:
+            begin, end = when(since), when(until)
+            assert begin is not None
+            if not dry_run and not reason.strip():
+                raise UsageError("This needs a reason, such as --reason 'acme was mapped to globex by mistake'.")
             settings = settings_of(config or given_config(context), meter or given_meter(context))
             warn(settings)
             work = Move(settings, customer, to)
             try:
-                found = work.look(
-                    lambda now: parse_when(since, now),
-                    (lambda now: parse_when(until, now)) if until is not None else None,
-                    dry_run=dry_run,
-                )
+                found = work.look(begin, end, dry_run=dry_run)
                 if not as_json:
                     show.found(found)
+                show.left(found)
                 wanted = bool(found.moving) and not dry_run
                 if wanted and (yes or _agrees(found, as_json=as_json)):
                     made = work.make(reason)
             finally:
                 work.close()
         except ReconcileError as error:
-            if as_json:
+            if as_json:  # a program gets its object whatever happens
                 _print_json(found, made, error.exit_code, str(error))
             raise
         declined = wanted and made is None
@@ -84,7 +77,6 @@ def move(
             _print_json(found, made, code, DECLINED if declined else None)
         elif made is not None:
             show.made(made)
-        show.left(found)
         if declined:
             terminal.complain(DECLINED)
         raise typer.Exit(code)

@@ -1,11 +1,16 @@
 """`reconcile move`: what it shows, asks for and refuses."""
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from tests import forks
 from tests.conftest import Database, spend_row
 from tests.move.conftest import OTHER, REASON, Billing, Mapping, at, billing, everything
 from tests.process import only_object, run, sentences
@@ -42,7 +47,8 @@ def test_it_shows_everything_first_and_does_nothing_unless_a_person_agrees(
 
     done = run(billed, *MOVE, "--reason", REASON)
     assert (done.returncode, "Nothing was moved" in sentences(done)[0]) == (1, True)
-    assert run(billed, *MOVE, "--reason", REASON, "--json").returncode == 1
+    for arguments, code in ((MOVE, 2), ((*MOVE, "--reason", REASON), 1)):
+        assert only_object(run(billed, *arguments, "--json"))["exit_code"] == code
     assert everything(proxy_db) == before[0]
 
     mapping.write(acme="acme")
@@ -58,6 +64,31 @@ def test_it_shows_everything_first_and_does_nothing_unless_a_person_agrees(
         Decimal("-0.5"),
         Decimal("-0.25"),
     ]
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize(("says", "code"), [("n", 1), ("y", 0)])
+def test_a_person_is_asked_once_all_was_shown(says: str, code: int, proxy_db: Database, billed: dict[str, str]) -> None:
+    keyboard, side = pty.openpty()
+    os.write(keyboard, f"{says}\n".encode())
+    done = subprocess.run(
+        [sys.executable, "-m", "reconciler", *MOVE, "--reason", REASON],
+        env=forks.environment() | billed,
+        stdin=side,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    for each in (keyboard, side):
+        os.close(each)
+    shown, asked, after = done.stdout.partition("Move these 0.75 USD? [y/N]:")
+    assert (done.returncode, bool(asked)) == (code, True), done.stdout
+    assert "2 events of 0.75 USD" in shown
+    assert "Usage to come still goes to 'globex'" in shown
+    assert ("4 events planned" if code == 0 else "Nothing was moved") in after
+    assert states(proxy_db) == ({"accepted": 2, "planned": 4} if code == 0 else {"accepted": 2})
 
 
 def test_what_makes_no_sense_is_refused(proxy_db: Database, billing: Billing, billed: dict[str, str]) -> None:
