@@ -165,7 +165,7 @@ class Move:
     def _ask(self, chosen: _Chosen) -> None:
         """Ask Lago what it will count of a move, and note it."""
         found = chosen.found
-        with self._ledger.transaction() as connection:
+        with self._ledger.transaction(planning=True) as connection:
             meter = meters.load(connection, found.meter)
             moments = chosen.misplaced.moments(connection)
             mapped = subscriptions_of(connection, chosen.wanted, [self._customer])[self._customer]

@@ -17,9 +17,9 @@ from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.conftest import Database
 from tests.periods.conftest import Billing, billing, now
-from tests.support import CODE, EVENTS, QUICK, counted, environment
+from tests.support import EVENTS, QUICK, counted, environment
 
-__all__ = ["billing"]
+__all__ = ["Billing", "billing"]
 
 OTHER = "anthropic/claude"
 REASON = "acme was mapped to globex by mistake"
@@ -86,6 +86,3 @@ def counts(lago: Sandbox) -> dict[tuple[str, str], Any]:
 def everything(ledger: Database) -> list[tuple[Any, ...]]:
     """All events, and what is known of them."""
     return ledger.fetch(f"SELECT * FROM {EVENTS} ORDER BY window_start, bucket, revision")
-
-
-__all__ += ["CODE", "Billing"]
