@@ -31,7 +31,10 @@ OTHER = "another producer"
 CURES = {
     CALLBACK: "take `lago` out of the proxy's litellm_settings and restart it.",
     METER: "give one of the two meters another event code.",
-    LEDGER: "point RECONCILE_LEDGER_URL at the newest ledger, or give the other proxy its own RECONCILE_METER.",
+    LEDGER: (
+        "point RECONCILE_LEDGER_URL at the newest ledger; if it is lost, run `reconcile rebuild`; or give the other "
+        "proxy its own RECONCILE_METER."
+    ),
     OTHER: "find out who sends them.",
 }
 """What to do where they bill twice, by who does it."""

@@ -170,6 +170,7 @@ def test_a_second_ledger_or_meter_on_the_same_rows_is_found(billed: dict[str, st
     assert code == 1
     assert "a pass ran there at" in checks["another ledger"]["says"]
     assert "another ledger of this meter" in checks["other events"]["says"]
+    assert "`reconcile rebuild`" in checks["other events"]["cure"]
 
     code, checks = doctor(billed, "--meter", "second")
     assert (code, checks["twins"]["mark"]) == (1, "bad")

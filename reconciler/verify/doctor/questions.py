@@ -180,7 +180,7 @@ QUESTIONS = (
     Question(
         "Lago", "other events", ("permissions", "schema", "rights"),
         "did another meter, ledger or producer send events of the code?",
-        "its own event code or meter for each; `reconcile verify` lists them",
+        "its own event code or meter for each; `reconcile rebuild` for a lost ledger; `reconcile verify` lists them",
     ),
 )  # fmt: skip
 """All that is asked, in order; docs/doctor.md has the same table."""
