@@ -87,7 +87,7 @@ class EndedPeriods:
             span, kind = spans[name], counting.CANT_BE_ASKED
             try:
                 if span.customer:
-                    billed[name] = list(self._billed(name, span.customer))
+                    billed[name] = list(self._billed(name, span.customer, span.since))
                     continue
                 if span.status == "none":
                     kind = counting.NO_SUBSCRIPTION
@@ -114,12 +114,18 @@ class EndedPeriods:
             if again or not is_billed:
                 yield name
 
-    def _billed(self, name: str, customer: str) -> Iterator[Billed]:
-        """The billed periods of a subscription that end after the first moment looked at."""
+    def _billed(self, name: str, customer: str, present_since: datetime | None) -> Iterator[Billed]:
+        """The billed periods of a subscription that end after the first moment looked at.
+
+        An end hides its milliseconds; what lies behind the begin of the present period is not before it.
+        """
         for usage in self._lago.past_usage(customer, name):
             since, until = lagos_time(usage.get("from_datetime")), lagos_time(usage.get("to_datetime"))
             if since and until and until >= self._since:
-                yield Billed(Period(name, since, until + _SECOND), usage)
+                end = until + _SECOND
+                if present_since is not None and until <= present_since:
+                    end = min(end, present_since)
+                yield Billed(Period(name, since, end), usage)
 
     def _compare(
         self, billed: Mapping[str, list[Billed]], sent: Mapping[str, Sent], spans: Mapping[str, Span]

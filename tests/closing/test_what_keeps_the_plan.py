@@ -12,7 +12,7 @@ from reconciler.sandbox import Sandbox
 from tests.closing.conftest import Billing, Clock, close, closed
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import long_ago
-from tests.support import BATCH, assert_exact, environment, reconcile
+from tests.support import BATCH, assert_exact, environment, let_minutes_pass, reconcile
 
 MINUTE = timedelta(minutes=1)
 
@@ -36,6 +36,7 @@ def test_a_lago_that_is_away_to_the_end(
     assert [(each.state, each.cost) for each in found.left] == [("planned", Decimal(4))]
     assert (found.outcome, found.exit_code) == ("not closed", 1)
     billing.lago.clear_faults()
+    let_minutes_pass(proxy_db)
     assert closed(environ).exit_code == 0  # what was planned is sent, and only once
     clock.reset()
     reconcile(environ)

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
+from hashlib import sha256
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from reconciler.capture.seen import subscriptions_of
 from reconciler.capture.source import Sight, Source
+from reconciler.database.postgres import execute
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.ledger import changes, meters, tables
@@ -40,13 +43,14 @@ class Subject:
 class Subjects:
     """Finds them. It asks Lago for each subscription once."""
 
-    def __init__(self, source: Source, sight: Sight, ledger: Ledger, lago: Lago) -> None:
-        """Ask nothing yet."""
+    def __init__(self, source: Source, sight: Sight, ledger: Ledger, lago: Lago, *, horizon: timedelta) -> None:
+        """Ask nothing yet; a customer who has used something within the horizon is known."""
         self._source = source
         self.sight = sight
         """What the source looks like now."""
         self._ledger = ledger
         self._lago = lago
+        self._since = sight.now - horizon
         self._asked: dict[str, bool] = {}
 
     def of(self, wanted: Sequence[MeterSettings], customer: str, *, is_dry: bool = False) -> list[Subject]:
@@ -91,17 +95,14 @@ class Subjects:
         self._source.check(self.sight, wanted.terms)
         with self._ledger.transaction() as connection:
             closed.subscription = subscriptions_of(connection, wanted, [customer])[customer]
-            event = tables.event.c
-            theirs = event.meter == wanted.name, event.customer == customer
-            is_billed = connection.scalar(select(event.meter).where(*theirs).limit(1)) is not None
         if closed.subscription is None:
             lacks = f"RECONCILE_MAPPING lacks the customer {brief(customer, 200)!r} of meter {wanted.name!r}"
-            if is_billed:
+            if self._has_used(wanted.name, customer):
                 raise ReconcileError(f"{lacks}: what it uses is not billed. Add it, and run this again.")
             closed.nothing = lacks
         elif not self._is_active(closed, closed.subscription):
             name = f"{brief(closed.subscription, 200)!r}"
-            if is_billed:
+            if self._has_used(wanted.name, customer):
                 raise ReconcileError(
                     f"Lago has no active subscription {name}, so no plan of it can change or end. Nothing was closed; "
                     "passes bill what is used, as ever."
@@ -109,6 +110,19 @@ class Subjects:
             closed.nothing = (
                 f"meter {wanted.name!r} has billed nothing of the customer, and Lago has no active subscription {name}"
             )
+
+    def _has_used(self, meter: str, customer: str) -> bool:
+        """Whether a look has seen usage of the customer within the horizon, billed or unmapped."""
+        event, unbilled = tables.event.c, tables.unbilled.c
+        billed = event.meter == meter, event.window_start >= self._since, event.customer == customer
+        unmapped = (
+            unbilled.meter == meter,
+            unbilled.why == "unmapped",
+            unbilled.id == sha256(customer.encode()).digest(),
+        )
+        with self._ledger.transaction() as connection:
+            found = select(exists().where(*billed) | exists().where(*unmapped))
+            return bool(connection.scalar(found))
 
     def _is_active(self, closed: Closed, subscription: str) -> bool:
         """Whether Lago has an active one; what can't be known may be so."""
@@ -124,13 +138,12 @@ class Subjects:
 
     def _unknown(self, found: Sequence[Subject], customer: str) -> str:
         """That there is no such customer, and who may be meant."""
-        event = tables.event.c
         names: set[str] = set()
         with self._ledger.transaction() as connection:
             for subject in found:
-                some = select(event.customer).where(event.meter == subject.wanted.name).distinct().limit(10_000)
-                names.update(connection.scalars(some))
-        like = alike(customer, [name for name in names if len(name) <= 200])
+                values = {"meter": subject.wanted.name, "since": self._since}
+                names.update(name for (name,) in execute(connection, "report/names", values))
+        like = alike(customer, names)
         guess = (
             f"did you mean {' or '.join(map(repr, like))}?" if like else "`reconcile customers` lists who was billed."
         )
