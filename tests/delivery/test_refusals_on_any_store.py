@@ -17,7 +17,6 @@ from tests.conftest import Database
 from tests.support import (
     BATCH,
     EVENTS,
-    LAGOS_400,
     LAGOS_404,
     QUICK,
     STORES,
@@ -108,19 +107,6 @@ def test_one_event_that_is_refused_without_a_name_is_found_and_stops_no_other(
     assert customer == "customer 7"
     assert "413" in answer
     assert_exact(proxy_db, any_lago, where="end_user <> 'customer 7'", undelivered=1)
-
-
-def test_a_lago_that_refuses_everything_for_a_while_gets_it_all_afterwards(
-    proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
-) -> None:
-    customers(proxy_db, 12)
-    any_lago.faults({"kind": "status", "status": 400, "body": LAGOS_400, "count": None, "path": BATCH})
-    with pytest.raises(LagoError, match=r"400.*All events stay planned"):
-        reconcile(environ, since="2h")
-    any_lago.clear_faults()
-    let_minutes_pass(proxy_db)
-    assert reconcile(environ).delivered.accepted == 12
-    assert_exact(proxy_db, any_lago)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.lago.answers import (
@@ -166,6 +166,7 @@ anything = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.integers(100, 599), anything.map(json.dumps).map(str.encode) | st.binary())
 def test_nothing_but_our_ids_is_a_yes_and_nothing_makes_it_stumble(status: int, content: bytes) -> None:
     assert not isinstance(read_answer(status, {}, content, IDS), Accepted)

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.lago.pace import LONGEST_WAIT, Pace
@@ -174,6 +174,7 @@ def test_retry_after_may_be_a_date() -> None:
 HEADERS = ["retry-after", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"]
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(st.sampled_from(HEADERS), st.text()))
 def test_no_header_makes_it_wait_for_ever(headers: dict[str, str]) -> None:
     time = Time()
