@@ -4,6 +4,7 @@ import io
 import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -78,7 +79,7 @@ def test_the_callbacks_events_beside_ours_are_double_billing(billed: dict[str, s
     [ours] = lago.events()
     at = datetime.fromisoformat(ours["timestamp"]) - timedelta(minutes=3)
     properties = {"model": "gpt-4o-mini", "response_cost": 0.1, "total_tokens": 30, "prompt_tokens": 10}
-    sent = {"transaction_id": "a-random-id", "external_subscription_id": "acme", "code": CODE}
+    sent = {"transaction_id": str(uuid4()), "external_subscription_id": "acme", "code": CODE}
     httpx.post(
         f"{lago.url}/api/v1/events",
         headers={"Authorization": f"Bearer {lago.api_key}"},
