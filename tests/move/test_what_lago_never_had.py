@@ -60,6 +60,7 @@ def test_it_is_redirected_and_keeps_its_id(
     assert verify(environ, since="9d").exit_code == 0
 
 
+@pytest.mark.proof
 def test_a_bucket_of_which_lago_has_a_part_goes_both_ways(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:
@@ -150,6 +151,7 @@ def _unsubscribed(environ: dict[str, str]) -> list[str]:
     return [each.customer for each in found]
 
 
+@pytest.mark.proof
 def test_usage_that_waited_for_a_subscription_of_the_wrong_name_waits_no_more(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:
