@@ -12,8 +12,9 @@ import pytest
 from reconciler.cli.show.doctor import page
 from reconciler.ledger.tables import metadata
 from reconciler.sandbox import Sandbox
+from reconciler.settings.load import load_settings
 from reconciler.verify.doctor.check import Check, Mark
-from reconciler.verify.doctor.run import Examination
+from reconciler.verify.doctor.run import Examination, examine
 from tests.conftest import Database, spend_row
 from tests.process import only_object, run
 from tests.support import BATCH, CODE, environment, in_the_middle_of_a_month, reconcile
@@ -21,16 +22,16 @@ from tests.support import BATCH, CODE, environment, in_the_middle_of_a_month, re
 NOWHERE = "127.0.0.1:1"
 
 
-def doctor(environ: dict[str, str], *arguments: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit code, and each check by its name: of several with one name the worst."""
-    done = run(environ, "doctor", "--json", *arguments)
-    assert done.stderr == ""
-    found = only_object(done)
-    assert found["exit_code"] == done.returncode
+def doctor(environ: dict[str, str], *, meter: str | None = None) -> tuple[int, dict[str, dict[str, Any]]]:
+    """What it finds, in this process: the exit code, and each check by its name, of several with one name the worst."""
+    return found(examine(load_settings(environ=environ, overrides={"meter": meter})).as_json())
+
+
+def found(told: dict[str, Any]) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The same of the one object that a program gets."""
     order = ["good", "not asked", "look", "bad"]
-    return done.returncode, {
-        check["check"]: check for check in sorted(found["checks"], key=lambda each: order.index(each["mark"]))
-    }
+    checks = sorted(told["checks"], key=lambda each: order.index(each["mark"]))
+    return told["exit_code"], {check["check"]: check for check in checks}
 
 
 def marks(checks: dict[str, dict[str, Any]], *but: str) -> set[str]:
@@ -157,7 +158,9 @@ def test_what_is_away_keeps_no_other_from_being_asked(billed: dict[str, str], la
     assert "a-key-of-nobody" not in str(checks)
 
     del billed["LAGO_API_KEY"]
-    code, checks = doctor(billed)
+    done = run(billed, "doctor", "--json")
+    code, checks = found(only_object(done))
+    assert (done.returncode, done.stderr) == (code, "")
     assert (code, checks["settings"]["mark"], checks["passes"]["mark"]) == (1, "bad", "good")
     assert checks["Lago"]["says"] == "not asked, since 'settings' failed."
 
@@ -173,7 +176,7 @@ def test_a_second_ledger_or_meter_on_the_same_rows_is_found(billed: dict[str, st
     assert "another ledger of this meter" in checks["other events"]["says"]
     assert "`reconcile rebuild`" in checks["other events"]["cure"]
 
-    code, checks = doctor(billed, "--meter", "second")
+    code, checks = doctor(billed, meter="second")
     assert (code, checks["twins"]["mark"]) == (1, "bad")
     assert "Meter 'default' bills the same rows" in checks["twins"]["says"]
 

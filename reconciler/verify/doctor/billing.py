@@ -105,7 +105,12 @@ def foreign(meter: str, found: Arrived | Untold) -> Iterator[Check]:
     if callback:
         yield _callback(meter, callback, among)
     else:
-        yield Check("callback", Mark.GOOD, f"None of its events in the last three hours{among}.", meter=meter)
+        yield Check(
+            "callback",
+            Mark.GOOD,
+            f"No event of it that this ledger does not know, in the last three hours{among}.",
+            meter=meter,
+        )
     if not found.is_compared:
         return
     bad = [each for each in others if each.is_twice or each.who == LEDGER]
@@ -134,7 +139,8 @@ def _callback(meter: str, found: Sequence[Foreign], among: str) -> Check:
         "callback",
         Mark.BAD if is_twice else Mark.LOOK,
         f"{count(number, 'event')} of LiteLLM's callback in the last three hours{among}, {means}{_last(last)}.",
-        "Take `lago` out of the proxy's litellm_settings and restart it, unless that was done since.",
+        "Take `lago` out of the proxy's litellm_settings and restart it, unless that was done since; then "
+        "`reconcile cutover` takes over what it has billed.",
         meter,
     )
 

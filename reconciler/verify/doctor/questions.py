@@ -175,7 +175,7 @@ QUESTIONS = (
     Question(
         "Lago", "callback", ("permissions",),
         "did events of LiteLLM's own callback arrive in the last three hours? Then usage is billed twice",
-        "take `lago` out of the proxy's `litellm_settings`, and restart it",
+        "take `lago` out of the proxy's `litellm_settings`, restart it, and `reconcile cutover`",
     ),
     Question(
         "Lago", "other events", ("permissions", "schema", "rights"),
