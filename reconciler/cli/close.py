@@ -63,9 +63,9 @@ def close(
 
 
 def _duration(text: str | None) -> "timedelta | None":
-    from reconciler.model.durations import parse_duration
+    from reconciler.settings.values import pause
 
     try:
-        return None if text is None else parse_duration(text)
+        return None if text is None else pause(text)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--timeout: {error}.") from None

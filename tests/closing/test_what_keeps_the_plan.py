@@ -6,7 +6,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from typer.testing import CliRunner
 
+from reconciler.cli import app
 from reconciler.model.errors import ReconcileError, UsageError
 from reconciler.sandbox import Sandbox
 from tests.closing.conftest import Billing, Clock, close, closed
@@ -92,3 +94,11 @@ def test_a_clickhouse_that_does_not_show_it_yet(proxy_db: Database, clickhouse_b
         closed(environ, limit="2")
     lago.release()
     assert closed(environ).exit_code == 0
+
+
+@pytest.mark.parametrize(("timeout", "words"), [("soon", "is not a duration"), ("9999d", "is out of range")])
+def test_a_time_that_makes_no_sense(timeout: str, words: str) -> None:
+    done = CliRunner().invoke(app, ["close", "acme", "--timeout", timeout])
+    assert done.exit_code == 2
+    assert "--timeout: " in done.stderr
+    assert words in done.stderr
