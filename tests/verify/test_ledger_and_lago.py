@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.sandbox import Sandbox
-from reconciler.verify import ledger_and_lago
+from reconciler.verify import ledger_and_lago, pages, slices
 from tests.conftest import Database, spend_row
 from tests.support import backlog, customers, environment, plan_again, reconcile
 from tests.verify.conftest import ONE, code, is_open, kinds, leg, post, verify
@@ -20,16 +20,24 @@ def questions(lago: Sandbox) -> list[str]:
     return [each["path"].removeprefix("/api/v1/") for each in lago.requests() if each["method"] == "GET"]
 
 
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of 100 events instead of 1,000: it takes less usage to fill some."""
+    for module in (pages, slices):
+        monkeypatch.setattr(module, "PAGE", 100)
+
+
 @pytest.mark.proof
+@pytest.mark.usefixtures("small_pages")
 def test_a_healthy_ledger_is_read_by_pages_once(proxy_db: Database, stored: Stored) -> None:
     lago, more = stored
     environ = environment(proxy_db, lago) | more
-    customers(proxy_db, 250)
+    customers(proxy_db, 130)
     reconcile(environ, since="2h")
     lago.clear_requests()
     report = verify(environ)
     found = leg(report, "c")
-    assert (found.rate, found.checked, code(report)) == (ONE, "250 events", 0)
+    assert (found.rate, found.checked, code(report)) == (ONE, "130 events", 0)
     assert [path.partition("?")[0] for path in questions(lago)].count("events") == 1
     assert report.verified_until == report.until
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.batch WHERE verified_at IS NULL") == [(0,)]
@@ -177,11 +185,11 @@ def test_a_moved_event_is_read_where_it_was_moved(proxy_db: Database, lago: Sand
     assert (leg(report, "c").rate, kinds(leg(report, "c")), code(report)) == (ONE, {}, 0)
 
 
-@pytest.mark.proof
+@pytest.mark.usefixtures("small_pages")
 def test_few_late_events_are_asked_for_one_by_one(proxy_db: Database, lago: Sandbox) -> None:
-    """Their windows hold thousands that are verified already."""
+    """Their windows hold pages of those that are verified already."""
     environ = environment(proxy_db, lago)
-    customers(proxy_db, 2500)
+    customers(proxy_db, 250)
     reconcile(environ, since="2h")
     verify(environ)
     proxy_db.insert(spend_row(end_user="late"))
