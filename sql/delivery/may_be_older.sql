@@ -10,5 +10,5 @@ FROM reconciler.meter,
      (SELECT concat_ws(' ', (SELECT system_identifier FROM pg_control_system()),
                             (SELECT oid FROM pg_database WHERE datname = current_database()),
                             'reconciler.event'::regclass::oid,
-                            left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)) AS place) AS here
+                            (SELECT timeline_id FROM pg_control_checkpoint())) AS place) AS here
 WHERE meter.name = %(meter)s

@@ -49,6 +49,11 @@ class Staged:
                 rows.write_row([getattr(event, column) for column in _COLUMNS])
         cursor(connection).execute("ANALYZE pg_temp.held")
 
+    @staticmethod
+    def take_from(connection: Connection) -> None:
+        """Drop that table again: a dry run has one transaction for all meters."""
+        cursor(connection).execute("DROP TABLE pg_temp.held")
+
     def _events(self) -> Iterator[Taken]:
         self._file.seek(0)
         decoder = msgspec.json.Decoder(Taken)

@@ -72,6 +72,7 @@ class Taking:
             for day in execute(connection, "rebuild/days").fetchall():
                 self._take_in(connection, day[0], found)
             execute(connection, "rebuild/let_go", {"meter": name})
+            staged.take_from(connection)
             self._see_retention(connection)
             meter = meters.load(connection, name)
         assert meter is not None
