@@ -52,7 +52,7 @@ class History:
 
     def run(self) -> None:
         restores = self.chance.random() < 0.5
-        passes = self.chance.choice((1, 1, 1, 2))
+        passes = self.chance.choice((1, 1, 1, 1, 2))
         dumped = self.chance.randrange(passes) if restores else None
         for number in range(passes):
             self.use()
@@ -62,7 +62,7 @@ class History:
                 self.use()
         self.lose()
         self.use()
-        if self.chance.random() < 0.25:  # cron's pass comes first
+        if self.chance.random() < 0.2:  # cron's pass comes first
             self.bill(dies=self.chance.random() < 0.3, since=self.chance.random() < 0.5)
         let_minutes_pass(self.source) if self.has_ledger else None
         if self.chance.random() < 0.15:
