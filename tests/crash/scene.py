@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 
 from reconciler.sandbox import Sandbox
+from tests import sessions
 from tests.conftest import Database
 from tests.crash.steps import Steps, counted, crash
 from tests.support import EVENTS, assert_exact, end_leases, environment, make_metric, reconcile
@@ -37,6 +38,7 @@ class Scene:
 
     def keep(self, *faults: Mapping[str, Any], lost: int = 0) -> None:
         """Remember how all stands now; the faults will be Lago's next ones each time, and so many events lost there."""
+        sessions.close_idle(self.ledger.url)
         self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self._kept, self.ledger.name)
         if self._has_ledger():
             accepted = self.ledger.fetch(f"SELECT payload FROM {EVENTS} WHERE state = 'accepted'")
