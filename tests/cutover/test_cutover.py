@@ -58,6 +58,24 @@ def test_what_the_callback_missed_is_billed_and_nothing_twice(
     assert reconcile(environ, since=since()).tally.events_planned == 0
     assert proxy_db.fetch("SELECT count(*), sum(requests) FROM reconciler.takeover") == [(2, 4)]
 
+    # A rebuilt ledger has our events, and what was taken over no more.
+    proxy_db.fetch("TRUNCATE reconciler.takeover, reconciler.cutover, reconciler.callback_event")
+    assert found(cut_over(environ)) == found(seen)
+    assert reconcile(environ, since=since()).tally.events_planned == 0
+
+
+def test_a_ledger_that_fails_on_the_way_has_recorded_nothing_and_the_next_run_does_it(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    proxy_db.insert(row := row_at(MINUTE))
+    send(lago, event_of(row))
+    proxy_db.fetch("ALTER TABLE reconciler.callback_event ADD CONSTRAINT broken CHECK (bucket IS NULL)")
+    with pytest.raises(LedgerError, match="broken"):
+        cut_over(environ)
+    assert proxy_db.fetch("SELECT count(*) FROM reconciler.takeover") == [(0,)]
+    proxy_db.fetch("ALTER TABLE reconciler.callback_event DROP CONSTRAINT broken")
+    assert found(cut_over(environ)) == {"taken over": (1, QUARTER)}
+
 
 def test_a_late_row_of_an_event_that_had_none_is_taken_over_by_the_next_run(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
