@@ -89,6 +89,7 @@ def test_a_late_row_of_an_event_that_had_none_is_taken_over_by_the_next_run(
     assert reconcile(environ, since=since()).tally.events_planned == 0
 
 
+@pytest.mark.proof
 def test_a_late_row_that_a_pass_has_billed_is_said_to_be_billed_doubly(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -175,6 +176,7 @@ def test_charge_by_and_a_code_of_its_own(proxy_db: Database, lago: Sandbox) -> N
         cut_over(environ, code="litelm")
 
 
+@pytest.mark.proof
 def test_a_ledger_elsewhere_and_a_clickhouse(proxy_db: Database, empty_db: Database) -> None:
     with Sandbox(store="clickhouse") as lago:
         lago.clickhouse(lag=0)
@@ -233,6 +235,7 @@ def test_a_meter_that_is_not_there_yet(proxy_db: Database, lago: Sandbox) -> Non
         cut_over(environment(proxy_db, lago))
 
 
+@pytest.mark.proof
 def test_all_that_sums_knows_what_was_taken_over(
     billing: Billing, environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
