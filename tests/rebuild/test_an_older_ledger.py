@@ -12,7 +12,7 @@ from tests.rebuild.conftest import rebuild, taken
 from tests.support import CODE, STORES, assert_exact, environment, reconcile, states
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=["postgres", *(pytest.param(store, marks=pytest.mark.proof) for store in [*STORES][1:])])
 def older(request: pytest.FixtureRequest, proxy_db: Database, empty_db: Database) -> Iterator["Older"]:
     """On each store: a ledger as it was before a late row was billed, in a window about which it has asked."""
     options, more = STORES[request.param]
@@ -61,6 +61,7 @@ def test_it_stops_in_a_window_that_it_has_delivered_for_and_is_rebuilt(older: Ol
     assert_exact(older.source, older.lago, ledger=older.ledger)
 
 
+@pytest.mark.proof
 def test_rebuilt_at_once_it_goes_on_without_a_word(older: Older) -> None:
     assert taken(rebuild(older.environ)) == {"added": 1, "known": 2}
     assert reconcile(older.environ).delivered.accepted == 2
