@@ -12,6 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from typing import Any
 
 from reconciler.lago.shown import exact, key_of, timestamp_of
+from reconciler.lago.subscriptions import storable
 from reconciler.model import windows
 from reconciler.model.durations import iso_duration
 from reconciler.model.identity import transaction_id
@@ -91,7 +92,7 @@ def read(event: Mapping[str, Any], meter: str, *, template: str) -> Taken | None
     measures = _measures(properties)
     shown = event.get("external_subscription_id")
     subscription = shown if isinstance(shown, str) and shown else template.replace("{id}", customer)
-    if charge_by is None or measures is None or not _is_text(subscription):
+    if charge_by is None or measures is None or not storable(subscription):
         return None
     taken = {"transaction_id": event["transaction_id"]}
     taken["external_subscription_id" if shown else "external_customer_id"] = subscription
@@ -174,8 +175,3 @@ def _stamp(moment: datetime) -> str:
     """A time as events have it: seconds, with three decimals."""
     milliseconds = (moment - _EPOCH) // timedelta(milliseconds=1)
     return f"{milliseconds // 1000}.{milliseconds % 1000:03}"
-
-
-def _is_text(name: str) -> bool:
-    """Whether the ledger can hold a name: no NUL, no half of a surrogate pair."""
-    return "\x00" not in name and name.encode("utf-8", "replace").decode() == name

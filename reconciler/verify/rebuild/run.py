@@ -57,13 +57,7 @@ class Rebuild:
         self._codes = codes
         self._ledger = open_ledger(settings)
         self._source = open_source(settings, self._ledger)
-        self._lago = Lago(
-            settings.lago_api_base,
-            settings.read_key(),
-            limits=settings.limits,
-            rate=settings.rate,
-            stays="The ledger stays as it is",
-        )
+        self._lago = Lago.of(settings, stays="The ledger stays as it is")
         self._read: list[_Read] = []
 
     def close(self) -> None:

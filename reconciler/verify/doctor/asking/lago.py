@@ -60,14 +60,7 @@ class AskLago:
         self._ledger = ledger
         self._source = source
         self._ending = Ending()
-        self._lago = Lago(
-            settings.lago_api_base,
-            settings.read_key(),
-            limits=settings.limits,
-            rate=settings.rate,
-            ending=self._ending,
-            stays="The doctor changes nothing",
-        )
+        self._lago = Lago.of(settings, self._ending, stays="The doctor changes nothing")
 
     def close(self) -> None:
         """Close the connections."""
