@@ -202,9 +202,10 @@ class Sender:
             payloads = [batch.payloads[place] for place in places]
             verdicts = self._readback.verdicts(payloads, duplicates=are_duplicates)
         except (LagoError, EndedError):
-            if are_duplicates:
-                self._go_again(batch, "Lago was not asked to the end what it holds of its duplicates")
-            self.outbox.give_back(batch, None)
+            words = "Lago was not asked to the end what it holds of its duplicates" if are_duplicates else None
+            if words:
+                self._go_again(batch, words)
+            self.outbox.give_back(batch, words)
             raise
 
         meter = self.outbox.meter
