@@ -116,7 +116,7 @@ def test_what_waits_behind_a_conflict_is_not_released(proxy_db: Database, billin
     proxy_db.insert(row)
     reconcile(environ, since="2h")
     proxy_db.fetch("""UPDATE reconciler.event SET payload = replace(payload, '"0.25"', '"0.5"')""")
-    proxy_db.fetch("UPDATE reconciler.batch SET state = 'planned'")
+    proxy_db.fetch("UPDATE reconciler.batch SET state = 'planned', open_since = attempted_at")
     proxy_db.insert(spend_row(spend=0.125, startTime=row["startTime"]))
     reconcile_while_undecided(environ, proxy_db)
     [behind] = held(environ).values()
