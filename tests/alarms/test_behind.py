@@ -96,6 +96,7 @@ def test_what_was_never_tried_rings_too(proxy_db: Database, lago: Sandbox) -> No
     assert "(no try has failed)" in message
 
 
+@pytest.mark.proof
 def test_passes_that_never_finish_or_find_another_one_running_ring_after_an_hour(
     proxy_db: Database, lago: Sandbox
 ) -> None:

@@ -27,6 +27,7 @@ def mapping(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.proof
 def test_unmapped_usage_of_a_backfill_stays_an_alarm_until_it_is_billed(
     proxy_db: Database, lago: Sandbox, mapping: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_unmapped_usage_that_retention_reaches_stays_an_alarm(proxy_db: Database
         assert (done.balance.unmapped_buckets, done.balance.unmapped_cost) == (1, Decimal("0.5"))
 
 
+@pytest.mark.proof
 def test_unmapped_usage_that_retention_has_left_is_billed_once_it_is_mapped(
     proxy_db: Database, lago: Sandbox, mapping: Path
 ) -> None:

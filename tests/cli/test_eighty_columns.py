@@ -72,6 +72,7 @@ def _read(terminal: int) -> Iterator[bytes]:
             return
 
 
+@pytest.mark.proof
 def test_each_value_is_whole_in_every_list(environ: dict[str, str]) -> None:
     usd = {"accepted": "1,234,567.50", "quarantined": "0.0000135", "held": "45.25", "frozen": "7,654,321.75"}
     events = json.loads(run(environ, "events", "--json").stdout)["events"]

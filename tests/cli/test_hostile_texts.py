@@ -102,6 +102,7 @@ def assert_named(shown: str, texts: list[str]) -> None:
     assert [name for name in names(texts) if name not in shown] == []
 
 
+@pytest.mark.proof
 def test_hostile_texts_are_only_text_in_every_command(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:

@@ -40,6 +40,7 @@ def run_on_terminal(environ: dict[str, str], *arguments: str) -> tuple[int, str,
     return process.returncode, out, drawn.decode()
 
 
+@pytest.mark.proof
 def test_bars_are_drawn_on_a_terminal_and_cleaned_away(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:

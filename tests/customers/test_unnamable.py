@@ -16,6 +16,7 @@ SEEN, LARGE = 90_000_000, 5_000_000
 """Bytes: what was seen in the field, and somewhat more than an event can hold."""
 
 
+@pytest.mark.proof
 def test_a_name_of_many_megabytes_is_suspect(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row(team_id="t"), spend_row(team_id="huge"), spend_row(model="huge"))
     for column, size in (("team_id", SEEN), ("model", LARGE)):

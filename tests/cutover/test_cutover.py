@@ -64,6 +64,7 @@ def test_what_the_callback_missed_is_billed_and_nothing_twice(
     assert reconcile(environ, since=since()).tally.events_planned == 0
 
 
+@pytest.mark.proof
 def test_a_ledger_that_fails_on_the_way_has_recorded_nothing_and_the_next_run_does_it(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -270,6 +271,7 @@ def test_all_that_sums_knows_what_was_taken_over(
     assert json.loads(run(environ, "frozen", "--json").stdout)["frozen"] == []
 
 
+@pytest.mark.proof
 def test_the_command(environ: dict[str, str], proxy_db: Database, lago: Sandbox) -> None:
     row, lost = row_at(MINUTE), row_at(2 * MINUTE, call_type="anthropic_messages", spend=0.5)
     proxy_db.insert(row, lost)

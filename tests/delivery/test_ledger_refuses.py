@@ -1,5 +1,7 @@
 """The ledger fails in the middle of a delivery: all threads end, in one clear sentence, and the next pass is exact."""
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
@@ -91,6 +93,7 @@ def test_a_batch_that_it_does_not_give_out_ends_the_pass_before_anything_is_sent
     exact_again(environ, proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_later_batch_that_it_does_not_give_out_ends_the_senders_too(proxy_db: Database, lago: Sandbox) -> None:
     environ = backlog(proxy_db, lago, 900)
     lago.faults({"kind": "slow", "seconds": 0.25, "count": None, "path": BATCH})

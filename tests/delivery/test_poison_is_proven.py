@@ -100,6 +100,7 @@ def test_without_deduplication_a_lago_that_fails_in_a_row_ends_the_pass(proxy_db
         assert states(proxy_db) == {"planned": 100}
 
 
+@pytest.mark.proof
 def test_an_event_that_a_gateway_refuses_stops_no_other_rests_and_is_quarantined_after_many_times(
     proxy_db: Database, lago: Sandbox
 ) -> None:

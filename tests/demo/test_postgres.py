@@ -102,6 +102,7 @@ def test_a_missing_wheel_says_how_to_install_it() -> None:
         wheel_folder("no_such_package")
 
 
+@pytest.mark.proof
 def test_a_hidden_virtualenv_works_for_root_and_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     if not module.unprivileged():
         pytest.skip("only root has to become somebody else")

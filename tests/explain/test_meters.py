@@ -36,6 +36,7 @@ def statements(config: str, *arguments: str) -> dict[str, dict[str, Any]]:
     return {each["meter"]: each for each in json.loads(done.stdout)["meters"]}
 
 
+@pytest.mark.proof
 def test_each_meter_that_knows_the_customer_tells_by_its_own_terms(config: str, proxy_db: Database) -> None:
     [acme] = statements(config, "acme").values()
     assert [(line["model"], line["cost"]) for line in acme["lines"]] == [

@@ -87,6 +87,7 @@ def explained(environ: dict[str, str], *arguments: str, code: int = 0) -> dict[s
     return found
 
 
+@pytest.mark.proof
 def test_source_equals_events_less_credits_per_day_and_model(environ: dict[str, str]) -> None:
     found = explained(environ, "acme")
     lines = {(line["day"], line["model"]): line for line in found["lines"]}
@@ -117,6 +118,7 @@ def test_source_equals_events_less_credits_per_day_and_model(environ: dict[str, 
     assert len(one_day["events"]) == 2
 
 
+@pytest.mark.proof
 def test_people_see_cents_and_exact_sums_in_80_columns(environ: dict[str, str], tmp_path: Path) -> None:
     shown = on_terminal(environ, "explain", "acme")
     for text in (
@@ -145,6 +147,7 @@ def test_people_see_cents_and_exact_sums_in_80_columns(environ: dict[str, str], 
     assert (refused.returncode, "/nowhere/x.csv can't be written" in sentences(refused)[0]) == (1, True)
 
 
+@pytest.mark.proof
 def test_each_difference_says_by_how_much_and_why(changing: dict[str, str], proxy_db: Database) -> None:
     environ = changing
     proxy_db.insert(spend_row(startTime=datetime.now(UTC), spend=0.0625), spend_row(spend=1))
@@ -201,6 +204,7 @@ def test_the_rows_of_one_event_are_told_by_the_rules_of_the_totals(environ: dict
     assert (refused.returncode, "No event of this customer has an id" in sentences(refused)[0]) == (2, True)
 
 
+@pytest.mark.proof
 def test_what_lago_lacks_is_said_and_without_lago_all_else_is_shown(
     changing: dict[str, str], billing: Billing, proxy_db: Database
 ) -> None:

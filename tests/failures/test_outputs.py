@@ -95,6 +95,7 @@ def test_an_output_that_nobody_wants_breaks_nothing(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_report_that_can_not_be_written_ends_in_one_sentence_and_one_that_nobody_reads_in_none(
     environ: dict[str, str], tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_what_an_encoding_lacks_is_escaped(environ: dict[str, str], lago: Sandbo
     assert "Traceback" not in err.read_text()
 
 
+@pytest.mark.proof
 def test_a_poor_environment_breaks_nothing(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:

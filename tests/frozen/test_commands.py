@@ -31,6 +31,7 @@ def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
     return environ
 
 
+@pytest.mark.proof
 def test_who_which_window_and_how_much_is_listed_and_some_are_accepted(
     proxy_db: Database, environ: dict[str, str]
 ) -> None:

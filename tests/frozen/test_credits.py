@@ -101,6 +101,7 @@ def _source(proxy_db: Database) -> Decimal:
     return Decimal(cost)
 
 
+@pytest.mark.proof
 def test_rows_that_come_back_after_a_credit_are_billed_again(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -115,6 +116,7 @@ def test_rows_that_come_back_after_a_credit_are_billed_again(
     assert counted(lago)["acme", MODEL].cost == Decimal("9.0000135")
 
 
+@pytest.mark.proof
 def test_only_what_is_below_is_credited_and_what_is_above_is_billed(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -134,6 +136,7 @@ def test_only_what_is_below_is_credited_and_what_is_above_is_billed(
     assert look(environ, ledger).tally.events_planned == 0
 
 
+@pytest.mark.proof
 def test_a_credit_is_accepted_once_and_for_the_amounts_that_were_shown(
     proxy_db: Database, ledger: Database, environ: dict[str, str]
 ) -> None:
@@ -159,6 +162,7 @@ def test_a_credit_is_accepted_once_and_for_the_amounts_that_were_shown(
     assert ledger.fetch("SELECT count(*), sum(cost) FROM reconciler.credit") == [(1, 1)]
 
 
+@pytest.mark.proof
 def test_a_credit_is_undone_only_by_a_person_with_a_reason(
     ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

@@ -15,6 +15,7 @@ def marks(environ: dict[str, str]) -> dict[str, str]:
     return {each["check"]: each["says"] for each in checks if each["station"] != "Lago" and each["mark"] != "good"}
 
 
+@pytest.mark.proof
 @pytest.mark.no_ledger
 def test_the_least_role_is_enough_for_the_doctor(used_db: Database, lago: Sandbox, psql: Psql) -> None:
     environ = environment(used_db, lago) | {"DATABASE_URL": used_db.url_of(ROLE, PASSWORD)}

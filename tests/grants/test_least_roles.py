@@ -65,6 +65,7 @@ def test_select_on_the_table_is_all_that_a_source_needs(
         connection.execute("CREATE TEMP TABLE mine ()")
 
 
+@pytest.mark.proof
 def test_select_on_the_columns_used_is_enough(
     used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
 ) -> None:
@@ -96,6 +97,7 @@ def test_one_database_needs_both(used_db: Database, lago: Sandbox, psql: Psql) -
     ]
 
 
+@pytest.mark.proof
 def test_a_role_of_the_tables_alone_starts_a_meter_over_and_keeps_credits(
     used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
 ) -> None:

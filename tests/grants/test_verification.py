@@ -13,6 +13,7 @@ from tests.verify.conftest import ONE, leg, verify
 pytestmark = pytest.mark.no_ledger
 
 
+@pytest.mark.proof
 def test_the_least_role_verifies_and_reads_the_daily_table_once_that_is_granted(
     used_db: Database, lago: Sandbox, psql: Psql
 ) -> None:

@@ -144,6 +144,7 @@ def broken(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.proof
 def test_settings_of_openssl_that_leave_nothing_are_told_in_a_sentence_and_no_file_is_no_trouble(
     proxy_db: Database, lago: Sandbox, broken: str
 ) -> None:

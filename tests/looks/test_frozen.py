@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -23,6 +25,7 @@ LESS = {
 """What a customer of that name suffers."""
 
 
+@pytest.mark.proof
 def test_any_measure_below_what_was_billed_freezes_the_bucket_until_it_is_whole(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

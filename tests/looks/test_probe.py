@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import sql
 
 from reconciler.capture.source import Source, values
@@ -84,6 +85,7 @@ def _others_gone(connection: psycopg.Connection[Any]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.proof
 def test_a_probe_that_finds_nothing_reads_no_row(proxy_db: Database, environ: dict[str, str]) -> None:
     _fill(proxy_db)
     reconcile(environ, since="21d")

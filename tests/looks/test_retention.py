@@ -70,6 +70,7 @@ def _bill_around_an_edge(database: Database, environ: dict[str, str]) -> datetim
     return edge
 
 
+@pytest.mark.proof
 @in_both_places
 def test_late_rows_on_both_sides_of_the_edge(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]

@@ -16,6 +16,7 @@ def _cost(lago: Sandbox) -> Decimal:
     return sum((usage.cost for usage in counted(lago).values()), Decimal())
 
 
+@pytest.mark.proof
 def test_a_second_ledger_is_stopped_and_says_the_choices(
     proxy_db: Database, ledger: Database, other_ledger: Database, lago: Sandbox
 ) -> None:
@@ -49,6 +50,7 @@ def test_a_second_ledger_is_stopped_and_says_the_choices(
     assert_exact(proxy_db, lago, ledger=ledger)
 
 
+@pytest.mark.proof
 def test_a_lost_ledger_whose_events_come_out_the_same_goes_on_exactly(
     proxy_db: Database, ledger: Database, other_ledger: Database, lago: Sandbox
 ) -> None:
@@ -64,6 +66,7 @@ def test_a_lost_ledger_whose_events_come_out_the_same_goes_on_exactly(
     assert_exact(proxy_db, lago, ledger=other_ledger)
 
 
+@pytest.mark.proof
 def test_a_restored_older_ledger_is_stopped_and_the_newest_goes_on(
     proxy_db: Database, ledger: Database, lago: Sandbox
 ) -> None:

@@ -44,6 +44,7 @@ def _sum(one: Usages, other: Usages) -> Usages:
     return total
 
 
+@pytest.mark.proof
 def test_two_proxies_under_two_names_are_exact_side_by_side(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_second_proxy_under_the_same_name_with_the_same_customers_is_stopped(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("store", ["postgres", "clickhouse"])
 def test_a_second_proxy_with_all_buckets_of_the_first_and_one_more_sends_nothing(
     proxy_db: Database, other_proxy: Database, store: str

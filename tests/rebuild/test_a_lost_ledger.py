@@ -149,6 +149,7 @@ def test_a_metric_that_overwrites_what_was_sent_hides_it(proxy_db: Database, lag
         rebuild(environ)
 
 
+@pytest.mark.proof
 def test_two_meters_are_made_and_a_program_has_to_agree(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
     environ = environment(proxy_db, lago)
     del environ["LAGO_API_EVENT_CODE"]

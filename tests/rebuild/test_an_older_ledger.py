@@ -40,6 +40,7 @@ class Older:
         self.environ = environ
 
 
+@pytest.mark.proof
 def test_it_stops_in_a_window_that_it_has_delivered_for_and_is_rebuilt(older: Older) -> None:
     events = older.lago.events()
     for _ in range(2):
@@ -68,6 +69,7 @@ def test_rebuilt_at_once_it_goes_on_without_a_word(older: Older) -> None:
     assert_exact(older.source, older.lago, ledger=older.ledger)
 
 
+@pytest.mark.proof
 def test_an_older_state_in_its_place_is_noticed_by_what_lago_calls_a_duplicate(
     proxy_db: Database, lago: Sandbox
 ) -> None:

@@ -109,6 +109,7 @@ def test_a_purge_mark_is_shown(proxy_db: Database, environ: dict[str, str]) -> N
     assert "2026-11-01 12:15 UTC" in run(environ, "status").stdout
 
 
+@pytest.mark.proof
 def test_one_meter_can_be_chosen_and_an_unknown_one_is_told(environ: dict[str, str]) -> None:
     for meter in ("east", "west"):
         reconcile(environ | {"RECONCILE_METER": meter}, adopt=True)

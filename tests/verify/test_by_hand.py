@@ -37,6 +37,7 @@ def test_leg_a(proxy_db: Database, lago: Sandbox) -> None:
     assert of_day == [sides.expected, sides.found] == [Decimal("1.25"), Decimal("0.75")]
 
 
+@pytest.mark.proof
 def test_leg_b_and_c_with_a_credit_on_record(proxy_db: Database, lago: Sandbox) -> None:
     """Rows were moved away, the customer was credited, and that was put on record: no drift."""
     environ = environment(proxy_db, lago)

@@ -61,6 +61,7 @@ def test_a_healthy_meter_takes_one_question_a_subscription(
     assert sorted(asked) == sorted(["organizations", "events", f"billable_metrics/{CODE}", *usage])
 
 
+@pytest.mark.proof
 def test_a_worker_that_lost_its_queue(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
@@ -155,6 +156,7 @@ def test_a_subscription_that_began_later(proxy_db: Database, billing: Billing) -
     assert found.sides.found == Decimal("0.2")
 
 
+@pytest.mark.proof
 def test_an_ended_subscription_is_verified_by_its_invoice_once(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
@@ -173,6 +175,7 @@ def test_an_ended_subscription_is_verified_by_its_invoice_once(proxy_db: Databas
     assert worst(leg(verify(environ), "d")) == [("billed less", "acme", Decimal("0.5"))]
 
 
+@pytest.mark.proof
 def test_a_month_that_is_over(proxy_db: Database, billing: Billing) -> None:
     """Its draft has what was sent in time; what comes later is in it once it is final."""
     billing.grace(40)

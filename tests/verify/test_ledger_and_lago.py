@@ -48,6 +48,7 @@ def test_a_healthy_ledger_is_read_by_pages_once(proxy_db: Database, stored: Stor
     assert "events" not in {path.partition("?")[0] for path in questions(lago)}
 
 
+@pytest.mark.proof
 def test_a_window_that_steps_share_is_read_once(
     proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +139,7 @@ def test_what_clickhouse_may_not_show_yet_is_not_asked_for(proxy_db: Database, c
     assert is_open(report)
 
 
+@pytest.mark.proof
 def test_what_was_sent_in_doubt_comes_first(proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_and_lago, "STEP", 1)
     environ = environment(proxy_db, lago)
@@ -152,6 +154,7 @@ def test_what_was_sent_in_doubt_comes_first(proxy_db: Database, lago: Sandbox, m
     assert [sorted(places).index(place) for place in places] == [2, 0, 1]
 
 
+@pytest.mark.proof
 def test_a_run_that_was_cut_off_goes_on(proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ledger_and_lago, "STEP", 1)
     environ = environment(proxy_db, lago)
@@ -185,6 +188,7 @@ def test_a_moved_event_is_read_where_it_was_moved(proxy_db: Database, lago: Sand
     assert (leg(report, "c").rate, kinds(leg(report, "c")), code(report)) == (ONE, {}, 0)
 
 
+@pytest.mark.proof
 @pytest.mark.usefixtures("small_pages")
 def test_few_late_events_are_asked_for_one_by_one(proxy_db: Database, lago: Sandbox) -> None:
     """Their windows hold pages of those that are verified already."""

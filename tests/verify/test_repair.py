@@ -104,6 +104,7 @@ def test_what_an_older_lago_deleted_with_its_metric_can_not_be_sent_again(proxy_
     assert answer.startswith("422 value_already_exist, yet Lago shows no such event")
 
 
+@pytest.mark.proof
 def test_what_lago_holds_otherwise_is_a_conflict(proxy_db: Database, stored: Stored) -> None:
     """It rings, stops its bucket, and is sent by no retry as long as Lago holds the other one."""
     lago, environ = stored[0], billed(proxy_db, stored)
@@ -156,6 +157,7 @@ def test_two_repairs_and_a_pass_at_once(proxy_db: Database, stored: Stored, monk
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_messages_that_clickhouse_was_late_with_are_not_sent_again(proxy_db: Database, clickhouse: Sandbox) -> None:
     """Where a copy would count twice, they wait until Lago shows what it took later, and are read back once more."""
     environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s")
@@ -198,6 +200,7 @@ def test_where_ids_are_not_refused_each_is_looked_for_at_other_times(
     assert len(clickhouse.events()) == 3
 
 
+@pytest.mark.proof
 def test_what_a_final_invoice_lacks_is_held(proxy_db: Database, clickhouse: Sandbox) -> None:
     """Lost on the way, then the subscription ended. No rule moves it: Lago may yet show it where it was."""
     clickhouse.clickhouse(lag=0, losses=[{"external_subscription_id": "acme", "count": 1}])
@@ -244,6 +247,7 @@ def test_what_lagos_postgres_lacks_of_a_final_invoice_can_be_moved(proxy_db: Dat
         assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_it_says_what_it_does_and_what_it_leaves(proxy_db: Database, lago: Sandbox) -> None:
     environ = billed(proxy_db, (lago, {}))
     ours = payloads(proxy_db)

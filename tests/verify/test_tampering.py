@@ -108,6 +108,7 @@ TAMPERING: dict[str, tuple[dict[str, set[str]], dict[str, set[str]], dict[str, i
 }
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("store", TAMPERING)
 def test_each_is_found_and_named_and_mended_where_it_can_be(store: str, proxy_db: Database) -> None:
     suffered, left, ends = TAMPERING[store]
