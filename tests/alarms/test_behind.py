@@ -63,6 +63,7 @@ def throttled(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
     return environ
 
 
+@pytest.mark.proof
 def test_a_lago_that_always_asks_to_wait_rings_after_an_hour(
     throttled: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:

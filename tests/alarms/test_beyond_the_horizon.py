@@ -57,6 +57,7 @@ def test_suspect_rows_of_a_backfill_stay_an_alarm(proxy_db: Database, lago: Sand
         assert done.exit_code == 3
 
 
+@pytest.mark.proof
 def test_unmapped_usage_that_retention_reaches_stays_an_alarm(proxy_db: Database, lago: Sandbox, mapping: Path) -> None:
     """What is deleted can't be billed any more: a person has to know what it was."""
     environ = environment(proxy_db, lago, RECONCILE_MAPPING=str(mapping))

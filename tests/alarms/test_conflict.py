@@ -61,6 +61,7 @@ def _post(lago: Sandbox, event: dict[str, Any]) -> None:
     ).raise_for_status()
 
 
+@pytest.mark.proof
 def test_another_event_under_our_id_blocks_its_bucket_alone(proxy_db: Database, lago: Sandbox) -> None:
     environ, moment = environment(proxy_db, lago), _moment()
     proxy_db.insert(spend_row(startTime=moment))
@@ -149,6 +150,7 @@ def test_a_revision_on_its_way_when_its_bucket_is_held_is_accepted_if_lago_took_
     assert len(lago.events()) == (0 if taken else 1), "another customer's alone"
 
 
+@pytest.mark.proof
 def test_an_equal_event_under_our_id_is_taken_as_accepted(proxy_db: Database, lago: Sandbox) -> None:
     """Also where it writes numbers as text, and text as numbers."""
     numbers = {"response_cost": 0.0000135, "requests": "1"}

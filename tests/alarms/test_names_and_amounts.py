@@ -6,6 +6,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import QUICK, environment, reconcile
@@ -53,6 +55,7 @@ def test_unmapped_customers_are_named_with_the_most_first_and_exact(
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.unbilled") == [(0,)]
 
 
+@pytest.mark.proof
 def test_of_very_many_stuck_events_those_that_cost_most_are_named(proxy_db: Database, lago: Sandbox) -> None:
     """More batches than a sentence is worth summing: here of one event each."""
     limits = replace(QUICK, batch=1)

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
+
 from reconciler.ledger.balance import balance
 from reconciler.ledger.kinds.source import EMPTY, local_time
 from reconciler.ledger.store import open_ledger
@@ -25,6 +27,7 @@ def _message(done: Summary, kind: str) -> str:
     return str(message)
 
 
+@pytest.mark.proof
 def test_a_table_that_never_had_a_row_is_said(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, ledger=ledger)
     first = reconcile(environ)
@@ -112,6 +115,7 @@ def _remember(ledger: Database, clock: datetime, newest: datetime) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.proof
 def test_rows_with_tokens_and_no_cost_are_shown_and_billed(proxy_db: Database, ledger: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, ledger=ledger, RECONCILE_EXCLUDE="customer:internal")
     free = {"spend": 0.0, "model": "openai/unpriced"}

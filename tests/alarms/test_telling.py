@@ -44,6 +44,7 @@ def _mend(database: Database) -> None:
     database.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 0, prompt_tokens = 0, completion_tokens = 0')
 
 
+@pytest.mark.proof
 def test_a_ringing_is_told_once_again_when_it_rings_anew_and_once_when_it_is_over(
     proxy_db: Database, environ: dict[str, str], told: Path
 ) -> None:

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.commands import run
@@ -71,6 +73,7 @@ def test_it_is_sent_shown_and_after_an_hour_an_alarm_until_a_subscription_reache
     assert "Of 1 of them there is one now that began later than their usage." in alarm["message"]
 
 
+@pytest.mark.proof
 def test_each_event_is_noted_once_however_often_it_is_tried(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(*(spend_row(end_user=f"customer {number}", spend=1.0) for number in range(3)))

@@ -90,6 +90,7 @@ def test_the_stand_in_prints_its_variables_serves_and_ends_well(proxy_db: Databa
     assert (out, err) == ("", "")
 
 
+@pytest.mark.proof
 def test_the_stand_in_can_be_a_clickhouse() -> None:
     options = ("--port", "0", "--store", "clickhouse", "--no-deduplication", "--lag", "1.5")
     process = start({}, "sandbox", *options)

@@ -122,6 +122,7 @@ def test_a_price_is_an_event_for_each_kind_of_token(start: Start, lago: Sandbox)
     assert cents == {"input": Decimal("0.00015"), "output": Decimal("0.0012")}
 
 
+@pytest.mark.proof
 def test_a_wrapped_client_is_billed_by_what_the_provider_answered(sdk: LagoSDK, lago: Sandbox) -> None:
     openai: Any = importlib.import_module("openai")
 

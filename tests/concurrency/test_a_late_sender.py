@@ -91,6 +91,7 @@ def test_a_late_refusal_does_not_quarantine_what_another_s_try_got_in(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_late_failure_does_not_free_what_another_is_sending(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:

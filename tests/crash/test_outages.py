@@ -56,6 +56,7 @@ def test_an_outage_that_begins_in_mid_delivery_quarantines_nothing(proxy_db: Dat
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_lago_that_goes_away_in_mid_delivery_loses_nothing(proxy_db: Database, tmp_path: Path) -> None:
     with Sandbox(tmp_path / "lago") as lago:
         environ = environment(proxy_db, lago, RECONCILE_CONNECTIONS="4")

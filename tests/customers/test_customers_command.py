@@ -76,6 +76,7 @@ def test_a_reader_that_pauses_keeps_no_transaction_open(
         next(report.customers(settings, None, long_ago(), unsubscribed=False, limit=None))
 
 
+@pytest.mark.proof
 def test_usage_without_a_customer_is_told_by_day_and_model(
     proxy_db: Database, ledger: Database, billing: Billing
 ) -> None:

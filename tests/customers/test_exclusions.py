@@ -4,6 +4,8 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from reconciler.capture.source import open_source, values
 from reconciler.database.postgres import cursor
 from reconciler.ledger.store import open_ledger
@@ -68,6 +70,7 @@ def totals(environ: dict[str, str]) -> Usages:
     }
 
 
+@pytest.mark.proof
 def test_leaves_out_exactly_what_it_names(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(*(spend_row(**row) for row in ROWS))
     for exclude, left_out in EXCLUSIONS.items():

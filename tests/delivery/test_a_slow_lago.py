@@ -17,6 +17,7 @@ LIMITS = replace(QUICK, batch=5, request=2.0)
 PASSES = 3  # of two connections each
 
 
+@pytest.mark.proof
 def test_nothing_times_out_repeats_or_starves(proxy_db: Database, lago: Sandbox) -> None:
     now = datetime.now(UTC)
     for name, count, age in (("old", 50, timedelta(hours=3)), ("fresh", 10, timedelta(minutes=20))):

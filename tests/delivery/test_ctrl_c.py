@@ -100,6 +100,7 @@ def test_a_pass_whose_lago_hangs_ends_within_a_request_s_deadline(proxy_db: Data
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_what_was_on_the_wire_counts_as_perhaps_sent_and_is_read_back(proxy_db: Database, clickhouse: Sandbox) -> None:
     """After an outage one batch goes first, and is interrupted when Lago has it and its answer is not read."""
     environ = environment(proxy_db, clickhouse)

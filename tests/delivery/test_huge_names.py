@@ -63,6 +63,7 @@ def test_names_that_lago_can_not_take_are_quarantined_before_they_are_sent_in_bo
     assert peak < usual + 50
 
 
+@pytest.mark.proof
 def test_names_that_clickhouse_takes_go_alone(proxy_db: Database, clickhouse: Sandbox) -> None:
     huge(proxy_db, 12)
     proxy_db.insert(spend_row(end_user="one"), spend_row(end_user="two"))

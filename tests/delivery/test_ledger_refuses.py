@@ -40,6 +40,7 @@ def exact_again(environ: dict[str, str], source: Database, lago: Sandbox) -> Non
     assert_exact(source, lago)
 
 
+@pytest.mark.proof
 def test_answers_that_it_does_not_take_end_the_pass_before_more_is_sent(proxy_db: Database, lago: Sandbox) -> None:
     environ = backlog(proxy_db, lago, 400)
     lago.faults({"kind": "slow", "seconds": 0.3, "count": None, "path": BATCH})

@@ -38,6 +38,7 @@ def as_after_many_rounds(ledger: Database) -> None:
     ledger.fetch("UPDATE reconciler.batch SET proof = 60 WHERE proof > 0 AND proof < 60")
 
 
+@pytest.mark.proof
 def test_a_lago_that_refuses_whatever_it_is_sent_empties_nothing_into_quarantine(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_gateway_that_dislikes_a_name_in_an_address_stops_no_other(proxy_db: D
     assert proxy_db.fetch("SELECT away_since FROM reconciler.lago") == [(None,)]
 
 
+@pytest.mark.proof
 def test_more_poison_than_a_batch_holds_keeps_nothing_new_from_a_lago_that_was_away(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -145,6 +147,7 @@ def test_more_poison_than_a_batch_holds_keeps_nothing_new_from_a_lago_that_was_a
     assert waiting in ([("arsenic",)], [("arsenic",), ("customer 0",)]), "the first was put in a batch with poison"
 
 
+@pytest.mark.proof
 def test_poison_that_is_the_last_thing_left_is_quarantined_as_new_usage_is_accepted(
     proxy_db: Database, lago: Sandbox
 ) -> None:

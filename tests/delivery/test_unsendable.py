@@ -3,6 +3,8 @@
 import random
 import string
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.process import invoke
@@ -46,6 +48,7 @@ def test_text_that_only_looks_like_a_nul_is_sent(proxy_db: Database, lago: Sandb
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_person_can_have_it_sent_all_the_same(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     name = "".join(random.Random(1).choices(string.ascii_letters, k=2622))  # Postgres can't make it shorter

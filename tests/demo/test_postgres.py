@@ -54,6 +54,7 @@ def test_passwords_count_over_tcp(proxy_db: Database) -> None:
         psycopg.connect(proxy_db.url_of("reader", "wrong"))
 
 
+@pytest.mark.proof
 def test_a_given_directory_is_kept_and_a_wrong_setting_is_explained() -> None:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

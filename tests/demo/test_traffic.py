@@ -45,6 +45,7 @@ def test_every_hard_case_is_there(rows: list[SpendRow]) -> None:
     assert len({row["request_id"] for row in rows}) == 5000
 
 
+@pytest.mark.proof
 def test_what_is_written_is_what_was_made_in_an_old_schema_too(
     empty_db: Database, proxy_db: Database, rows: list[SpendRow]
 ) -> None:

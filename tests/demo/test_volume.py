@@ -22,6 +22,7 @@ SELECT count(*) FROM (
 """
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("kind", "least", "most"), [("busy", 1, 2100), ("sparse", 2100, 2500)])
 def test_same_seed_same_rows(proxy_db: Database, kind: Kind, least: int, most: int) -> None:
     with new_database(proxy_db.server, "litellm_template") as again:

@@ -138,6 +138,7 @@ def test_a_spend_table_that_is_not_as_it_should_be(proxy_db: Database, lago: San
         assert (checks[name]["mark"], said in checks[name]["says"]) == ("look", True), checks[name]
 
 
+@pytest.mark.proof
 def test_what_is_away_keeps_no_other_from_being_asked(billed: dict[str, str], lago: Sandbox) -> None:
     code, checks = doctor(billed | {"DATABASE_URL": f"postgresql://r:secret-password@{NOWHERE}/litellm"})
     assert code == 1

@@ -87,6 +87,7 @@ def _hostile(*databases: Database) -> Iterator[None]:
             alter(database, "RESET ALL")
 
 
+@pytest.mark.proof
 @pytest.mark.no_ledger
 def test_settings_and_functions_planted_by_the_databases_owner_change_nothing(
     proxy_db: Database, empty_db: Database, lago: Sandbox

@@ -51,6 +51,7 @@ def test_a_page_of_html_with_200(used_db: Database, lago: Sandbox, fails: Fails)
     assert_exact(used_db, lago)
 
 
+@pytest.mark.proof
 def test_a_page_of_html_to_events_that_were_sent(used_db: Database, lago: Sandbox, fails: Fails) -> None:
     environ = environment(used_db, lago)
     lago.faults({"kind": "html", "count": None, "method": "POST"})
@@ -97,6 +98,7 @@ def other_server() -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.proof
 def test_an_address_that_is_another_server(used_db: Database, lago: Sandbox, fails: Fails, other_server: str) -> None:
     sentence = fails(environment(used_db, lago, LAGO_API_BASE=other_server), "--since", "1d")
     assert "404" in sentence

@@ -56,6 +56,7 @@ def test_who_which_window_and_how_much_is_listed_and_some_are_accepted(
     assert "credited by hand (buckets)" in status
 
 
+@pytest.mark.proof
 def test_nonsense_and_a_meter_of_another_database_are_refused_and_nothing_is_done(
     proxy_db: Database, environ: dict[str, str]
 ) -> None:

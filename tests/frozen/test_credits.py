@@ -190,6 +190,7 @@ def test_a_credit_is_undone_only_by_a_person_with_a_reason(
     assert ledger.fetch("SELECT number, undone_at IS NULL FROM reconciler.credit ORDER BY 1") == [(0, False), (1, True)]
 
 
+@pytest.mark.proof
 def test_a_bucket_whose_rows_are_all_gone_is_credited_to_nothing(
     proxy_db: Database, ledger: Database, environ: dict[str, str]
 ) -> None:
@@ -200,6 +201,7 @@ def test_a_bucket_whose_rows_are_all_gone_is_credited_to_nothing(
     assert (done.tally.events_planned, done.tally.frozen_buckets, kinds(done)) == (0, 0, [])
 
 
+@pytest.mark.proof
 def test_what_retention_deletes_is_no_frozen_bucket_and_no_credit(
     proxy_db: Database, ledger: Database, environ: dict[str, str]
 ) -> None:

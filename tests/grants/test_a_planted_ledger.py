@@ -44,6 +44,7 @@ def test_a_pass_makes_no_ledger_in_a_schema_of_the_proxys_role(used_db: Database
     assert used_db.fetch("SELECT to_regclass('reconciler.event')") == [(None,)]
 
 
+@pytest.mark.proof
 def test_tables_of_a_dba_are_used_unless_he_owns_the_spend_table(
     used_db: Database, lago: Sandbox, psql: Psql, environ: dict[str, str]
 ) -> None:

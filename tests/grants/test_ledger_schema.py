@@ -65,6 +65,7 @@ def test_migrations_make_exactly_the_tables_that_the_program_uses(empty_db: Data
     engine.dispose()
 
 
+@pytest.mark.proof
 def test_a_dba_makes_the_same_ledger_and_the_role_needs_no_create(
     used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
 ) -> None:
@@ -111,6 +112,7 @@ def test_the_command_says_what_it_did(empty_db: Database, lago: Sandbox) -> None
     assert second.stdout == f"The ledger is already at version {schema.HEAD}.\n"
 
 
+@pytest.mark.proof
 def test_a_ledger_of_an_earlier_version_is_upgraded_by_a_pass_and_its_open_attempts_stay_open(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:

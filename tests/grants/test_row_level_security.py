@@ -52,6 +52,7 @@ def test_row_level_security_is_refused_until_the_role_bypasses_it(granted: Datab
     assert_exact(granted, lago)
 
 
+@pytest.mark.proof
 @pytest.mark.no_ledger
 @pytest.mark.parametrize("where", ["one database", "two databases"])
 def test_with_the_ledger_elsewhere_dry_runs_and_verification_are_refused_too(

@@ -162,6 +162,7 @@ def test_the_next_pass_delivers_exactly_what_was_planned(
     assert all(revisions == sorted(revisions) for revisions in sent.values())
 
 
+@pytest.mark.proof
 def test_quarantined_events_can_be_decided_about(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
     reconcile(environ)
     listed: list[dict[str, Any]] = only_object(run(environ, "quarantine", "--json"))["quarantined"]

@@ -110,6 +110,7 @@ def test_nothing_is_done_unless_all_that_is_asked_for_is_there(environ: dict[str
     assert decisions(proxy_db) == before
 
 
+@pytest.mark.proof
 def test_what_waits_behind_a_conflict_is_not_released(proxy_db: Database, billing: Billing) -> None:
     environ = environment(proxy_db, billing.lago)
     row = spend_row(spend=0.25)

@@ -52,6 +52,7 @@ def test_before_the_first_pass_it_counts_and_makes_no_ledger(
     assert {request["method"] for request in lago.requests()} == {"GET"}
 
 
+@pytest.mark.proof
 def test_on_a_ledger_with_all_to_do_it_counts_and_writes_nothing(
     proxy_db: Database, ledger: Database, lago: Sandbox
 ) -> None:

@@ -60,6 +60,7 @@ def test_any_measure_below_what_was_billed_freezes_the_bucket_until_it_is_whole(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_frozen_bucket_keeps_what_came_late_until_it_is_whole(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.looks.conftest import looked_at, window
@@ -53,6 +55,7 @@ def test_older_rows_are_found_by_the_hourly_probe_and_billed_once(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_row_whose_spend_is_updated_from_zero_is_found_by_the_deep_look(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -74,6 +77,7 @@ def test_a_row_whose_spend_is_updated_from_zero_is_found_by_the_deep_look(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_an_insert_that_a_delete_hides_from_the_count_is_found_by_the_deep_look(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

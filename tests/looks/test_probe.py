@@ -101,6 +101,7 @@ def test_a_probe_that_finds_nothing_reads_no_row(proxy_db: Database, environ: di
     assert _rows_read(proxy_db) - before < 20
 
 
+@pytest.mark.proof
 def test_only_windows_that_differ_are_summed_again(proxy_db: Database, lago: Sandbox, environ: dict[str, str]) -> None:
     late = [window() - timedelta(days=days) for days in (3, 11)]
     proxy_db.insert(*(spend_row(startTime=window() - timedelta(days=days)) for days in range(1, 15)))

@@ -126,6 +126,7 @@ def test_late_rows_on_both_sides_of_the_edge(
     assert _billed(lago) == billed + Decimal("7.5")
 
 
+@pytest.mark.proof
 def test_late_usage_is_billed_or_reported_though_retention_has_deleted_more_in_its_window(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -149,6 +150,7 @@ def test_late_usage_is_billed_or_reported_though_retention_has_deleted_more_in_i
     assert _billed(lago) == billed + 5
 
 
+@pytest.mark.proof
 def test_retention_that_goes_on_rings_once(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -185,6 +187,7 @@ def test_deletes_after_the_mark_freeze_their_buckets_and_no_others(
     assert counted(lago) == billed
 
 
+@pytest.mark.proof
 @in_both_places
 def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
@@ -253,6 +256,7 @@ def test_what_is_left_in_the_mark_s_window_is_billed_even_if_no_pass_had_seen_it
     assert "can't be billed; what is left is" in messages["overtaken"]
 
 
+@pytest.mark.proof
 def test_what_retention_deletes_while_another_database_s_rows_are_read_is_known_for_deleted(
     proxy_db: Database, empty_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
@@ -82,6 +84,7 @@ def test_a_first_since_that_makes_the_meter_sets_its_start_and_no_window_is_look
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_later_since_adds_windows_and_moves_neither_start_nor_watermark(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

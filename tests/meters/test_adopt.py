@@ -111,6 +111,7 @@ def test_after_adopting_the_new_settings_are_the_meters_and_the_old_are_refused(
         reconcile(environ)
 
 
+@pytest.mark.proof
 def test_a_change_that_has_not_begun_can_be_taken_back_or_replaced(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(startTime=window(2)))
@@ -155,6 +156,7 @@ def test_retention_after_a_change_of_length_purges_by_each_window_s_own(proxy_db
     assert billed >= 12
 
 
+@pytest.mark.proof
 def test_a_start_chosen_later_is_a_boundary_of_the_windows_that_were_there(proxy_db: Database, lago: Sandbox) -> None:
     hourly = environment(proxy_db, lago, RECONCILE_WINDOW="1h")
     long_ago = datetime.now(UTC) - timedelta(days=4)

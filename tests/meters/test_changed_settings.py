@@ -32,6 +32,7 @@ CHANGED = [
 ]
 
 
+@pytest.mark.proof
 def test_other_terms_are_refused_with_the_choices(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(startTime=window(3)))
@@ -97,6 +98,7 @@ def test_another_schema_of_the_same_database_is_refused(proxy_db: Database, lago
         reconcile(environment(proxy_db, lago) | {"DATABASE_URL": f"{proxy_db.url}?schema=other"})
 
 
+@pytest.mark.proof
 def test_a_source_that_moved_is_adopted_and_billing_goes_on(
     proxy_db: Database, other_proxy: Database, ledger: Database, lago: Sandbox
 ) -> None:

@@ -37,6 +37,7 @@ def _questions(lago: Sandbox) -> int:
     return sum(each["method"] == "GET" and each["path"].startswith("/api/v1/events?") for each in lago.requests())
 
 
+@pytest.mark.proof
 def test_a_ledger_left_behind_is_missed_before_anything_is_sent(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -57,6 +58,7 @@ def test_a_ledger_left_behind_is_missed_before_anything_is_sent(
     assert "give it its own RECONCILE_METER" in said
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("gap", [1, 0], ids=["a gap", "no gap"])
 def test_it_bills_on_from_where_the_old_ledger_ended(
     proxy_db: Database, other_proxy: Database, lago: Sandbox, gap: int
@@ -72,6 +74,7 @@ def test_it_bills_on_from_where_the_old_ledger_ended(
     assert counted(lago) == used(other_proxy)
 
 
+@pytest.mark.proof
 def test_a_ledger_that_plans_all_of_it_again_goes_on_exactly(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -81,6 +84,7 @@ def test_a_ledger_that_plans_all_of_it_again_goes_on_exactly(
     assert_exact(other_proxy, lago)
 
 
+@pytest.mark.proof
 def test_a_ledger_that_is_brought_back_goes_on_exactly(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -90,6 +94,7 @@ def test_a_ledger_that_is_brought_back_goes_on_exactly(
     assert_exact(other_proxy, lago, ledger=proxy_db)
 
 
+@pytest.mark.proof
 def test_a_lago_that_is_away_is_asked_again_before_anything_is_sent(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -106,6 +111,7 @@ def test_a_lago_that_is_away_is_asked_again_before_anything_is_sent(
     assert lago.events() == events
 
 
+@pytest.mark.proof
 def test_a_first_run_beside_the_callback_asks_once_and_goes_on(proxy_db: Database, lago: Sandbox) -> None:
     callback = {"transaction_id": "a-uuid", "external_subscription_id": "acme", "code": CODE}
     httpx.post(

@@ -69,6 +69,7 @@ def test_two_proxies_under_two_names_are_exact_side_by_side(
     assert Counter(event["properties"]["meter"] for event in lago.events()) == {"east": 9, "west": 9}
 
 
+@pytest.mark.proof
 def test_a_second_name_for_the_same_usage_is_stopped_unless_it_is_meant(proxy_db: Database, lago: Sandbox) -> None:
     """As `--meter` with a slip of the pen would make it: Lago can't tell that it is the same usage."""
     proxy_db.insert(spend_row(startTime=window(2), spend=0.5))
@@ -87,6 +88,7 @@ def test_a_second_name_for_the_same_usage_is_stopped_unless_it_is_meant(proxy_db
     assert len(lago.events()) == 2
 
 
+@pytest.mark.proof
 def test_a_second_proxy_under_the_same_name_is_stopped(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -107,6 +109,7 @@ def test_a_second_proxy_under_the_same_name_is_stopped(
     assert counted(lago) == _sum(used(proxy_db), used(other_proxy))
 
 
+@pytest.mark.proof
 def test_a_second_proxy_under_the_same_name_with_the_same_customers_is_stopped(
     proxy_db: Database, other_proxy: Database, lago: Sandbox
 ) -> None:
@@ -191,6 +194,7 @@ def test_one_meter_of_a_file_can_be_run_alone(proxy_db: Database, lago: Sandbox,
     assert sentences(unknown) == ["--meter nobody: the settings describe customers, teams."]
 
 
+@pytest.mark.proof
 def test_a_meter_that_is_refused_keeps_no_other_from_its_pass(
     proxy_db: Database, lago: Sandbox, tmp_path: Path
 ) -> None:

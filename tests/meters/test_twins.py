@@ -144,6 +144,7 @@ def test_one_organization_by_two_addresses_is_one(proxy_db: Database, lago: Sand
     assert_exact(proxy_db, lago, undelivered=0)
 
 
+@pytest.mark.proof
 def test_two_organizations_at_one_address_are_declared_once(proxy_db: Database) -> None:
     """The key alone tells them apart, and Lago is asked about it only when there is something to send."""
     with Sandbox(other_api_keys=[OTHER_KEY]) as lago:
@@ -163,6 +164,7 @@ def test_two_organizations_at_one_address_are_declared_once(proxy_db: Database) 
             reconcile(environ | {"RECONCILE_METER": "b"}, adopt=True)
 
 
+@pytest.mark.proof
 def test_a_meter_that_takes_over_a_code_is_refused_only_where_the_other_billed_by_it(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -206,6 +208,7 @@ def _billed_by(lago: Sandbox) -> dict[str, int]:
     return Counter(event["properties"]["meter"] for event in lago.events())
 
 
+@pytest.mark.proof
 def test_a_meter_declared_once_is_not_asked_about_again(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row(startTime=window(2)))
     environ = environment(proxy_db, lago)

@@ -56,6 +56,7 @@ def test_new_settings_hold_from_the_start_on_where_nothing_was_billed(
     assert reconcile(environ | BY_USER).adopted == []
 
 
+@pytest.mark.proof
 def test_a_first_run_by_the_wrong_customer_then_adopt_since_bills_by_the_new_one(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -71,6 +72,7 @@ def test_a_first_run_by_the_wrong_customer_then_adopt_since_bills_by_the_new_one
     assert_exact(proxy_db, lago, customer="user")
 
 
+@pytest.mark.proof
 def test_another_length_of_window_leaves_no_half_open_window_and_no_backfill_behind(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -96,6 +98,7 @@ def test_another_length_of_window_leaves_no_half_open_window_and_no_backfill_beh
     assert reconcile(changed).exit_code == 0
 
 
+@pytest.mark.proof
 def test_another_database_is_taken_too(
     proxy_db: Database, other_proxy: Database, ledger: Database, lago: Sandbox
 ) -> None:
@@ -121,6 +124,7 @@ def test_what_is_planned_and_not_sent_is_billed_already(proxy_db: Database, lago
     assert lago.events() == []
 
 
+@pytest.mark.proof
 def test_adopt_with_since_is_refused_with_the_two_commands(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(startTime=window(3), user="u-1"))

@@ -61,6 +61,7 @@ def test_more_invoices_than_a_page_since_the_last_pass_make_all_be_asked_for_aga
     assert reconcile(environ).delivered.held == 2
 
 
+@pytest.mark.proof
 def test_passes_that_learn_of_the_same_names_at_once_do_not_lock_each_other_out(
     proxy_db: Database, billing: Billing
 ) -> None:

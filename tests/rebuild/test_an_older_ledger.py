@@ -91,6 +91,7 @@ def test_an_older_state_in_its_place_is_noticed_by_what_lago_calls_a_duplicate(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_on_any_store_it_is_noticed_after_an_hour(proxy_db: Database, clickhouse: Sandbox) -> None:
     """A store that takes what it has calls nothing a duplicate."""
     clickhouse.clickhouse(lag=0)

@@ -57,6 +57,7 @@ def test_leg_b_and_c_with_a_credit_on_record(proxy_db: Database, lago: Sandbox) 
     assert query(proxy_db, "c", 2) == leg(report, "c").sides.found == Decimal("4.000011")
 
 
+@pytest.mark.proof
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="needs curl and jq")
 def test_what_lago_holds_and_counts(proxy_db: Database, lago: Sandbox) -> None:
     billing = Billing(lago)

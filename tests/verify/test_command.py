@@ -2,6 +2,8 @@
 
 from contextlib import closing
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
@@ -10,6 +12,7 @@ from tests.process import only_object
 from tests.support import CODE, environment, reconcile
 
 
+@pytest.mark.proof
 def test_a_verified_meter_and_one_that_drifts(proxy_db: Database, lago: Sandbox) -> None:
     billing = Billing(lago)
     with closing(billing.api):

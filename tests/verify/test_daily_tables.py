@@ -62,6 +62,7 @@ def test_what_the_proxy_lost(
     ]
 
 
+@pytest.mark.proof
 def test_what_the_daily_table_lost_is_no_drift_and_a_thousandth_is_no_difference(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -75,6 +76,7 @@ def test_what_the_daily_table_lost_is_no_drift_and_a_thousandth_is_no_difference
     assert (kinds(found), found.reading) == ({}, "below 1")
 
 
+@pytest.mark.proof
 def test_days_that_retention_has_reached_are_not_compared(proxy_db: Database, lago: Sandbox) -> None:
     environ = billed(proxy_db, lago, {"end_user": "acme", "spend": 0.5})
     daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"acme": 0.5})
@@ -94,6 +96,7 @@ LEFT_OUT = {
 }
 
 
+@pytest.mark.proof
 def test_it_is_left_out_and_said(proxy_db: Database, lago: Sandbox) -> None:
     environ = billed(proxy_db, lago, {"end_user": "acme", "spend": 0.5})
     for statement, why in LEFT_OUT.items():

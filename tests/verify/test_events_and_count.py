@@ -80,6 +80,7 @@ def test_a_worker_that_lost_its_queue(proxy_db: Database, billing: Billing) -> N
     assert verify(environ).exit_code == 0
 
 
+@pytest.mark.proof
 def test_events_of_others_count_too(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)
@@ -92,6 +93,7 @@ def test_events_of_others_count_too(proxy_db: Database, billing: Billing) -> Non
     assert (worst(found), found.reading) == ([("others count, too", "acme", Decimal("-0.25"))], "above 1")
 
 
+@pytest.mark.proof
 def test_events_that_are_gone_are_not_counted(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
     used(proxy_db, acme=0.1)

@@ -93,6 +93,7 @@ def test_what_lago_lacks_is_sent_again_as_it_was(proxy_db: Database, stored: Sto
     assert (leg(report, "c").checked, leg(report, "c").rate, is_open(report)) == ("3 events", ONE, False)
 
 
+@pytest.mark.proof
 def test_what_an_older_lago_deleted_with_its_metric_can_not_be_sent_again(proxy_db: Database, lago: Sandbox) -> None:
     environ = billed(proxy_db, (lago, {}))
     lago.forget(CODE)
@@ -137,6 +138,7 @@ def test_what_lago_holds_otherwise_is_a_conflict(proxy_db: Database, stored: Sto
     assert kinds(found) == {"stands for ours": 1}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("stored", ["clickhouse"], indirect=True)
 def test_two_repairs_and_a_pass_at_once(proxy_db: Database, stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     """What one has found missing another has had sent since: it is left alone."""
@@ -182,6 +184,7 @@ def test_messages_that_clickhouse_was_late_with_are_not_sent_again(proxy_db: Dat
     assert_exact(proxy_db, clickhouse)
 
 
+@pytest.mark.proof
 def test_where_ids_are_not_refused_each_is_looked_for_at_other_times(
     proxy_db: Database, clickhouse: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +231,7 @@ def test_what_a_final_invoice_lacks_is_held(proxy_db: Database, clickhouse: Sand
         assert_exact(proxy_db, clickhouse)
 
 
+@pytest.mark.proof
 def test_what_lagos_postgres_lacks_of_a_final_invoice_can_be_moved(proxy_db: Database, lago: Sandbox) -> None:
     """As after a backup was restored: it certainly has it nowhere."""
     billing = Billing(lago)

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
@@ -35,6 +37,7 @@ STRANGERS = {
 }
 
 
+@pytest.mark.proof
 def test_strangers(proxy_db: Database, lago: Sandbox) -> None:
     """Each beside a customer of its own whom we bill, and one whom we do not know."""
     environ = environment(proxy_db, lago)
@@ -60,6 +63,7 @@ def test_strangers(proxy_db: Database, lago: Sandbox) -> None:
     assert kinds(leg(verify(environ, "2h"), "c"))["not ours, by another ledger of this meter"] == 3
 
 
+@pytest.mark.proof
 def test_our_own_events_that_were_verified_before_are_no_strangers(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(), spend_row(end_user="globex"))

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
@@ -28,6 +30,7 @@ def test_what_is_billed_is_captured_to_the_last_decimal(proxy_db: Database, ledg
     assert report.verified_until == report.until
 
 
+@pytest.mark.proof
 def test_a_late_row_is_not_billed_yet(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(spend=2.0, startTime=hours_ago(5)))
@@ -85,6 +88,7 @@ def test_what_retention_deleted_is_no_loss(proxy_db: Database, lago: Sandbox) ->
     assert proxy_db.fetch("SELECT purge_mark FROM reconciler.meter") == before, "it changes nothing"
 
 
+@pytest.mark.proof
 def test_a_span(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(spend=2.0, startTime=hours_ago(5)), spend_row(spend=1.0))
