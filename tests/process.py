@@ -8,11 +8,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-from typer.testing import CliRunner
-
-from reconciler.cli import app, main
+from reconciler.cli import main
 from tests import forks
 
 
@@ -48,15 +45,6 @@ def _run(environ: Mapping[str, str], arguments: tuple[str, ...], out: Path, err:
     os.environ.update(environ)
     sys.argv = ["reconcile", *arguments]
     main()
-
-
-def invoke(environ: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end in this process: the same for what it says and does, and quicker still."""
-    with patch.dict(os.environ, forks.environment() | dict(environ), clear=True):
-        done = CliRunner().invoke(app, arguments)
-    if done.exception and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return subprocess.CompletedProcess(["reconcile", *arguments], done.exit_code, done.stdout, done.stderr)
 
 
 def sentences(finished: "subprocess.CompletedProcess[str]") -> list[str]:

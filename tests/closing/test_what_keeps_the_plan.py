@@ -6,11 +6,10 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from typer.testing import CliRunner
 
-from reconciler.cli import app
 from reconciler.model.errors import ReconcileError, UsageError
 from reconciler.sandbox import Sandbox
+from tests import commands
 from tests.closing.conftest import Billing, Clock, close, closed
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import long_ago
@@ -98,7 +97,7 @@ def test_a_clickhouse_that_does_not_show_it_yet(proxy_db: Database, clickhouse_b
 
 @pytest.mark.parametrize(("timeout", "words"), [("soon", "is not a duration"), ("9999d", "is out of range")])
 def test_a_time_that_makes_no_sense(timeout: str, words: str) -> None:
-    done = CliRunner().invoke(app, ["close", "acme", "--timeout", timeout])
-    assert done.exit_code == 2
+    done = commands.run({}, "close", "acme", "--timeout", timeout)
+    assert done.returncode == 2
     assert "--timeout: " in done.stderr
     assert words in done.stderr

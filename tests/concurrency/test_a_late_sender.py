@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests import commands
 from tests.conftest import Database
 from tests.crash.runner import Reconcile
-from tests.process import invoke
 from tests.support import BATCH, EVENTS, assert_exact, backlog, batches, end_leases, let_minutes_pass, reconcile, states
 
 INVALID = {
@@ -124,6 +124,6 @@ def test_a_late_acceptance_changes_nothing_and_a_retry_finds_the_event_in_lago(
     assert "Traceback" not in said
     assert code == 3
     assert states(proxy_db) == {"quarantined": 1}
-    assert invoke(environ, "quarantine", "retry", "--all").returncode == 0
+    assert commands.run(environ, "quarantine", "retry", "--all").returncode == 0
     assert reconcile(environ).delivered.accepted == 1
     assert_exact(proxy_db, lago)

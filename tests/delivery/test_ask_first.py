@@ -13,7 +13,7 @@ from reconciler.ledger.batches import Part
 from reconciler.ledger.outbox import split_off
 from reconciler.model import windows
 from reconciler.sandbox import Sandbox
-from tests import process
+from tests import commands
 from tests.conftest import Database, spend_row
 from tests.support import BATCH, CODE, STORES, assert_exact, batches, compute_cost, customers, environment, reconcile
 
@@ -80,7 +80,7 @@ def test_a_conflict_that_a_person_lets_go_again_stops_nothing_else(proxy_db: Dat
     reconcile(environ, since="3h")
     proxy_db.fetch("""UPDATE reconciler.event SET payload = replace(payload, '"0.25"', '"0.5"')""")
     proxy_db.fetch("UPDATE reconciler.batch SET state = 'quarantined', conflict = true")
-    assert process.invoke(environ, "quarantine", "retry", "--all").returncode == 0
+    assert commands.run(environ, "quarantine", "retry", "--all").returncode == 0
     # New windows on both sides are asked about in one go.
     proxy_db.insert(*(spend_row(startTime=now - timedelta(minutes=minutes)) for minutes in (54, 19)))
     done = reconcile(environ)

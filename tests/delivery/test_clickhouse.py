@@ -9,8 +9,8 @@ import pytest
 from reconciler.ledger.outbox import LOST
 from reconciler.model.errors import LagoError
 from reconciler.sandbox import Sandbox
+from tests import commands
 from tests.conftest import Database, spend_row
-from tests.process import invoke
 from tests.support import (
     BATCH,
     EVENTS,
@@ -58,7 +58,7 @@ def test_which_store_lago_has_is_asked_recorded_and_shown(proxy_db: Database, pl
     proxy_db.insert(spend_row())
     reconcile(environ, since="2h")
     assert proxy_db.fetch("SELECT base, store FROM reconciler.lago") == [(plain.url, "clickhouse")]
-    shown = invoke(environ, "status")
+    shown = commands.run(environ, "status")
     assert "clickhouse: accepted is on its way, not yet seen there" in shown.stdout
 
 
@@ -67,7 +67,7 @@ def test_status_shows_that_what_postgres_accepted_is_stored(proxy_db: Database, 
     proxy_db.insert(spend_row())
     reconcile(environ, since="2h")
     assert proxy_db.fetch("SELECT base, store FROM reconciler.lago") == [(lago.url, "postgres")]
-    assert "postgres: accepted is stored" in invoke(environ, "status").stdout
+    assert "postgres: accepted is stored" in commands.run(environ, "status").stdout
 
 
 def test_a_lago_that_is_too_old_to_say_counts_as_unknown(proxy_db: Database, lago: Sandbox) -> None:

@@ -6,8 +6,8 @@ import string
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests import commands
 from tests.conftest import Database, spend_row
-from tests.process import invoke
 from tests.support import EVENTS, assert_exact, batches, environment, reconcile, reconcile_while_undecided
 
 COUNTS_0 = "not sent: it holds 1,000,000,000,000 or more of something: from there on Lago's ClickHouse counts 0"
@@ -54,7 +54,7 @@ def test_a_person_can_have_it_sent_all_the_same(proxy_db: Database, lago: Sandbo
     name = "".join(random.Random(1).choices(string.ascii_letters, k=2622))  # Postgres can't make it shorter
     proxy_db.insert(spend_row(), spend_row(end_user=name))
     reconcile(environ, since="2h")
-    assert invoke(environ, "quarantine", "retry", "--all").returncode == 0
+    assert commands.run(environ, "quarantine", "retry", "--all").returncode == 0
     proxy_db.insert(spend_row(model="another"))
     reconcile_while_undecided(environ, proxy_db)
     [(answer,)] = proxy_db.fetch(f"SELECT answer FROM {EVENTS} WHERE state = 'quarantined'")

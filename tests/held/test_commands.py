@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests import commands
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, last_period, long_ago
-from tests.process import invoke, only_object, run, sentences
+from tests.process import only_object, run, sentences
 from tests.support import EVENTS, environment, reconcile, reconcile_while_undecided
 
 
@@ -28,7 +29,7 @@ def environ(proxy_db: Database, billing: Billing) -> dict[str, str]:
 
 def held(environ: dict[str, str]) -> dict[str, dict[str, Any]]:
     """The held events, by their customers."""
-    return {event["customer"]: event for event in only_object(invoke(environ, "held", "--json"))["held"]}
+    return {event["customer"]: event for event in only_object(commands.run(environ, "held", "--json"))["held"]}
 
 
 def decisions(ledger: Database) -> list[tuple[Any, ...]]:
@@ -39,12 +40,12 @@ def test_they_are_listed_with_who_how_much_and_why(environ: dict[str, str]) -> N
     found = held(environ)
     assert {name: event["cost"] for name, event in found.items()} == {"acme": "0.5", "globex": "0.25"}
     assert {event["held_for"] for event in found.values()} == {"closed period"}
-    shown = invoke(environ, "held", "list").stdout
+    shown = commands.run(environ, "held", "list").stdout
     assert "2 events, 0.75 USD. `reconcile events show ID` says more of one." in shown
     for event in found.values():
         assert event["transaction_id"] in shown
         assert event["answer"] in shown
-    assert invoke(environ, "held", "--csv").stdout.count("\n") == 3
+    assert commands.run(environ, "held", "--csv").stdout.count("\n") == 3
     assert "2 events held (0.75 USD): `reconcile held`" in run(environ).stdout
 
 
@@ -52,13 +53,13 @@ def test_what_is_moved_is_billed_in_the_present_period(
     environ: dict[str, str], proxy_db: Database, billing: Billing
 ) -> None:
     acme = held(environ)["acme"]["transaction_id"]
-    moved = invoke(environ, "held", "release", "--move", acme, "--reason", "agreed with acme")
+    moved = commands.run(environ, "held", "release", "--move", acme, "--reason", "agreed with acme")
     assert (moved.returncode, moved.stderr) == (0, "")
     assert moved.stdout == "1 event moved to the present period; the next pass sends it.\n"
     assert decisions(proxy_db) == [("acme", "planned", "agreed with acme", True), ("globex", "held", None, False)]
     assert reconcile(environ).delivered.accepted == 1
     assert (billing.current(), billing.current("globex")) == (Decimal("0.5"), Decimal(0))
-    assert invoke(environ, "held", "release", "--move", "--all").returncode == 0
+    assert commands.run(environ, "held", "release", "--move", "--all").returncode == 0
     reconcile(environ)
     assert billing.current("globex") == Decimal("0.25")
     assert held(environ) == {}
@@ -66,7 +67,7 @@ def test_what_is_moved_is_billed_in_the_present_period(
 
 def test_without_a_present_period_they_stay_held(environ: dict[str, str], proxy_db: Database, billing: Billing) -> None:
     billing.end("acme")
-    moved = invoke(environ, "held", "release", "--move", "--all")
+    moved = commands.run(environ, "held", "release", "--move", "--all")
     assert moved.returncode == 0
     assert moved.stdout.splitlines() == [
         "1 event moved to the present period; the next pass sends it.",
@@ -77,7 +78,7 @@ def test_without_a_present_period_they_stay_held(environ: dict[str, str], proxy_
 
 def test_what_is_released_goes_as_it_is(environ: dict[str, str], proxy_db: Database, billing: Billing) -> None:
     before = proxy_db.fetch("SELECT customer, payload FROM reconciler.event ORDER BY 1")
-    assert "2 events go with the next pass as they are" in invoke(environ, "held", "release", "--all").stdout
+    assert "2 events go with the next pass as they are" in commands.run(environ, "held", "release", "--all").stdout
     assert reconcile(environ).delivered.accepted == 2
     assert proxy_db.fetch("SELECT customer, payload FROM reconciler.event ORDER BY 1") == before
     assert {(state, reason) for _, state, reason, _ in decisions(proxy_db)} == {("accepted", "sent all the same")}
@@ -86,7 +87,7 @@ def test_what_is_released_goes_as_it_is(environ: dict[str, str], proxy_db: Datab
 
 def test_what_is_discarded_is_never_sent_and_its_alarm_is_over(environ: dict[str, str], proxy_db: Database) -> None:
     ids = [event["transaction_id"][:20] for event in held(environ).values()]
-    done = invoke(environ, "held", "discard", *ids, "--reason", "invoiced by hand")
+    done = commands.run(environ, "held", "discard", *ids, "--reason", "invoiced by hand")
     assert (done.returncode, done.stdout) == (0, "2 events discarded: invoiced by hand\n")
     again = reconcile(environ)
     assert (again.exit_code, again.tally.events_planned) == (0, 0), "what is discarded counts as billed"
@@ -104,7 +105,7 @@ def test_nothing_is_done_unless_all_that_is_asked_for_is_there(environ: dict[str
         ("discard", "--reason", "x"): "Say which",
         ("discard", acme): "needs a reason",
     }.items():
-        refused = invoke(environ, "held", *arguments)
+        refused = commands.run(environ, "held", *arguments)
         assert refused.returncode == 2, arguments
         assert said in sentences(refused)[0]
     assert decisions(proxy_db) == before
@@ -121,8 +122,8 @@ def test_what_waits_behind_a_conflict_is_not_released(proxy_db: Database, billin
     proxy_db.insert(spend_row(spend=0.125, startTime=row["startTime"]))
     reconcile_while_undecided(environ, proxy_db)
     [behind] = held(environ).values()
-    refused = invoke(environ, "held", "release", behind["transaction_id"])
+    refused = commands.run(environ, "held", "release", behind["transaction_id"])
     assert refused.returncode == 2
     assert "behind a conflict" in sentences(refused)[0]
-    assert "0 events go" in invoke(environ, "held", "release", "--all").stdout
+    assert "0 events go" in commands.run(environ, "held", "release", "--all").stdout
     assert [event["held_for"] for event in held(environ).values()] == ["conflict"]

@@ -4,8 +4,8 @@ import pytest
 
 from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
+from tests import commands
 from tests.conftest import Database, spend_row
-from tests.process import invoke
 from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile
 
 
@@ -28,7 +28,7 @@ def test_a_retry_reads_back_what_may_have_been_stored(proxy_db: Database, clickh
     clickhouse.clear_faults()
     clickhouse.clear_requests()
 
-    assert invoke(environ, "quarantine", "retry", "--all").returncode == 0
+    assert commands.run(environ, "quarantine", "retry", "--all").returncode == 0
 
     assert reconcile(environ).delivered.accepted == 0, "what may have been sent can't be seen yet"
     assert clickhouse.release() == 2

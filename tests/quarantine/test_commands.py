@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from reconciler.sandbox import Sandbox
+from tests import commands
 from tests.conftest import Database, spend_row
-from tests.process import invoke, only_object, sentences
+from tests.process import only_object, sentences
 from tests.support import BATCH, EVENTS, assert_exact, environment, reconcile
 
 
@@ -24,7 +25,7 @@ def environ(proxy_db: Database, lago: Sandbox) -> dict[str, str]:
 
 
 def quarantined(environ: dict[str, str]) -> list[dict[str, Any]]:
-    listed = invoke(environ, "quarantine", "--json")
+    listed = commands.run(environ, "quarantine", "--json")
     assert listed.returncode == 0
     found: list[dict[str, Any]] = only_object(listed)["quarantined"]
     return found
@@ -40,25 +41,25 @@ def test_it_lists_them_for_people_and_for_programs_and_an_empty_list_says_so(
     found = quarantined(environ)
     assert [event["cost"] for event in found] == ["0.25", "0.25"]
     assert {event["answer"] for event in found} == {"422 {'timestamp': ['invalid_format']}"}
-    shown = invoke(environ, "quarantine")
+    shown = commands.run(environ, "quarantine")
     assert shown.returncode == 0
     assert "2 events, 0.50 USD" in shown.stdout
     for event in found:
         assert event["transaction_id"][:10] in shown.stdout
         assert event["customer"] in shown.stdout
-    assert len(only_object(invoke(environ, "quarantine", "--json", "--meter", "default"))["quarantined"]) == 2
-    assert invoke(environ, "quarantine", "list").stdout == shown.stdout
+    assert len(only_object(commands.run(environ, "quarantine", "--json", "--meter", "default"))["quarantined"]) == 2
+    assert commands.run(environ, "quarantine", "list").stdout == shown.stdout
     proxy_db.fetch("UPDATE reconciler.batch SET state = 'accepted'")
-    assert invoke(environ, "quarantine", "list").stdout == "No event is quarantined.\n"
+    assert commands.run(environ, "quarantine", "list").stdout == "No event is quarantined.\n"
 
 
 def test_show_has_all_of_one_by_the_beginning_of_its_id(environ: dict[str, str]) -> None:
     [event, _] = quarantined(environ)
-    shown = invoke(environ, "quarantine", "show", event["transaction_id"][:16])
+    shown = commands.run(environ, "quarantine", "show", event["transaction_id"][:16])
     assert shown.returncode == 0
     assert event["transaction_id"] in shown.stdout
     assert event["answer"] in shown.stdout
-    as_json = only_object(invoke(environ, "quarantine", "show", event["transaction_id"], "--json"))
+    as_json = only_object(commands.run(environ, "quarantine", "show", event["transaction_id"], "--json"))
     assert event.items() <= as_json.items()
     assert as_json["event"]["properties"]["response_cost"] == "0.25"
 
@@ -68,11 +69,14 @@ def test_retry_sends_the_same_bytes_with_the_next_pass(
 ) -> None:
     [event, other] = quarantined(environ)
     before = dict(proxy_db.fetch("SELECT customer, payload FROM reconciler.event"))
-    done = invoke(environ, "quarantine", "retry", event["transaction_id"])
+    done = commands.run(environ, "quarantine", "retry", event["transaction_id"])
     assert (done.returncode, done.stdout) == (0, "1 event planned again; the next pass sends it.\n")
     assert reconcile(environ).delivered.accepted == 1
     assert states(proxy_db)[other["customer"]] == "quarantined"
-    assert invoke(environ, "quarantine", "retry", "--all").stdout == "1 event planned again; the next pass sends it.\n"
+    assert (
+        commands.run(environ, "quarantine", "retry", "--all").stdout
+        == "1 event planned again; the next pass sends it.\n"
+    )
     assert reconcile(environ).exit_code == 0
     assert_exact(proxy_db, lago)
     assert dict(proxy_db.fetch("SELECT customer, payload FROM reconciler.event")) == before
@@ -80,7 +84,7 @@ def test_retry_sends_the_same_bytes_with_the_next_pass(
 
 def test_discard_keeps_the_reason_and_clears_the_alarm(environ: dict[str, str], proxy_db: Database) -> None:
     ids = [event["transaction_id"] for event in quarantined(environ)]
-    done = invoke(environ, "quarantine", "discard", *ids, "--reason", "a test customer")
+    done = commands.run(environ, "quarantine", "discard", *ids, "--reason", "a test customer")
     assert (done.returncode, done.stdout) == (0, "2 events discarded: a test customer\n")
     kept = proxy_db.fetch(
         f"SELECT DISTINCT state, reason, decided_at IS NOT NULL FROM {EVENTS} WHERE state <> 'accepted'"
@@ -105,7 +109,7 @@ def test_what_is_asked_for_must_be_there_and_nothing_is_done_otherwise(
         ("discard", event["transaction_id"]): "needs a reason",
         ("discard", event["transaction_id"], "--reason", "  "): "needs a reason",
     }.items():
-        refused = invoke(environ, "quarantine", *arguments)
+        refused = commands.run(environ, "quarantine", *arguments)
         assert refused.returncode == 2, arguments
         assert said in refused.stderr
     assert states(proxy_db) == before
@@ -113,7 +117,7 @@ def test_what_is_asked_for_must_be_there_and_nothing_is_done_otherwise(
 
 @pytest.mark.no_ledger
 def test_without_a_ledger_it_says_what_to_do(proxy_db: Database, lago: Sandbox) -> None:
-    refused = invoke(environment(proxy_db, lago), "quarantine")
+    refused = commands.run(environment(proxy_db, lago), "quarantine")
     assert refused.returncode == 1
     assert sentences(refused) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
 
@@ -134,13 +138,13 @@ def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db
         (0, "quarantined", None),
         (1, "held", "conflict"),
     ]
-    [event] = only_object(invoke(environ, "quarantine", "--json"))["quarantined"]
+    [event] = only_object(commands.run(environ, "quarantine", "--json"))["quarantined"]
     assert event["conflict"]
     if decision == "retry":
         proxy_db.fetch(change.format("""'"0.5"', '"0.25"'"""))  # the cause is mended
-        assert invoke(environ, "quarantine", "retry", "--all").returncode == 0
+        assert commands.run(environ, "quarantine", "retry", "--all").returncode == 0
     else:
-        assert invoke(environ, "quarantine", "discard", "r1_", "--reason", "Lago's stands").returncode == 0
+        assert commands.run(environ, "quarantine", "discard", "r1_", "--reason", "Lago's stands").returncode == 0
     done = reconcile(environ)
     assert done.exit_code == 0
     assert sorted(event["properties"]["response_cost"] for event in lago.events()) == ["0.125", "0.25"]
@@ -150,10 +154,10 @@ def test_a_huge_customer_is_shown_in_brief(proxy_db: Database, lago: Sandbox) ->
     environ = environment(proxy_db, lago, LAGO_API_CHARGE_BY="user_id")
     proxy_db.insert(spend_row(), spend_row(user="x" * 1_000_000))
     reconcile(environ, since="2h")
-    shown = invoke(environ, "quarantine")
+    shown = commands.run(environ, "quarantine")
     assert "1 event, 0.0000135 USD" in shown.stdout
     assert len(shown.stdout) < 10_000
     assert len(json.dumps(quarantined(environ))) < 10_000
-    assert len(invoke(environ, "quarantine", "show", "r1_").stdout) < 20_000
-    whole = only_object(invoke(environ, "quarantine", "show", "r1_", "--json"))["event"]
+    assert len(commands.run(environ, "quarantine", "show", "r1_").stdout) < 20_000
+    whole = only_object(commands.run(environ, "quarantine", "show", "r1_", "--json"))["event"]
     assert whole["properties"]["customer"] == "x" * 1_000_000
