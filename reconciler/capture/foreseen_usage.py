@@ -1,7 +1,7 @@
 """Whose usage a pass would plan, for a dry run: by subscription and model."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import dict_row
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.model.terms import Stretch
-from reconciler.report.usage import Slice, Usage
+from reconciler.report.usage import Slice, Usage, asked, in_slices
 
 
 class ForeseenUsage:
@@ -42,15 +42,12 @@ class ForeseenUsage:
         Raises:
             NoTurnError: another pass has the meter's turn.
         """
-        found = [Usage() for _ in slices]
-        names, since, until = (list(each) for each in zip(*slices, strict=True)) if slices else ([], [], [])
-        given = {"names": names, "slices_since": since, "slices_until": until}
-        for seen in self._seen:
-            if any(one.since < seen.until and seen.since < one.until for one in slices):
-                for _, rows in self._chunks.compared(
-                    self._comparison, "capture/foreseen_slices", seen, dict_row, given
-                ):
-                    for row in rows:
-                        number = row.pop("number") - 1
-                        found[number] = found[number].and_(Usage(**row))
-        return found
+        name, given = "capture/foreseen_slices", asked(slices)
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for seen in self._seen:
+                if any(one.since < seen.until and seen.since < one.until for one in slices):
+                    for _, found in self._chunks.compared(self._comparison, name, seen, dict_row, given):
+                        yield from found
+
+        return in_slices(slices, rows())

@@ -17,7 +17,7 @@ from reconciler.database.postgres import cursor, execute
 from reconciler.database.statements import statement
 from reconciler.model import windows
 from reconciler.model.terms import Stretch
-from reconciler.report.usage import Slice, Usage, Used
+from reconciler.report.usage import Slice, Usage, Used, asked, in_slices
 from reconciler.settings.meter import MeterSettings
 
 
@@ -51,16 +51,11 @@ class Seen:
 
     def within(self, slices: Sequence[Slice]) -> list[Usage]:
         """How much of it lies in each slice; their names are customers."""
-        found = [Usage() for _ in slices]
         if not slices:
-            return found
-        names, since, until = (list(each) for each in zip(*slices, strict=True))
-        begin, end = max(self._since, windows.floor(min(since), self._terms.window)), min(max(until), self._sight.now)
-        given = {"names": names, "slices_since": since, "slices_until": until}
-        for row in self._read("capture/seen_slices", begin, end, given):
-            number = row.pop("number") - 1
-            found[number] = found[number].and_(Usage(**row))
-        return found
+            return []
+        begin = max(self._since, windows.floor(min(one.since for one in slices), self._terms.window))
+        end = min(max(one.until for one in slices), self._sight.now)
+        return in_slices(slices, self._read("capture/seen_slices", begin, end, asked(slices)))
 
     def _read(self, name: str, since: datetime, until: datetime, asked: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """The rows of a statement, day by day."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from psycopg.rows import dict_row
 
 from reconciler.ledger.store import Ledger
-from reconciler.report.usage import Slice, Usage
+from reconciler.report.usage import Slice, Usage, asked, in_slices
 
 
 class Waiting:
@@ -27,12 +27,7 @@ class Waiting:
 
     def within(self, slices: Sequence[Slice]) -> list[Usage]:
         """How much of it lies in each slice."""
-        found = [Usage() for _ in slices]
         if not slices:
-            return found
-        names, since, until = (list(each) for each in zip(*slices, strict=True))
-        given = {"meter": self._meter, "names": names, "slices_since": since, "slices_until": until}
-        for row in self._ledger.once("delivery/planned_slices", given, dict_row):
-            number = row.pop("number") - 1
-            found[number] = Usage(**row)
-        return found
+            return []
+        given = {"meter": self._meter} | asked(slices)
+        return in_slices(slices, self._ledger.once("delivery/planned_slices", given, dict_row))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.model.money import total
 
@@ -47,6 +47,21 @@ class Slice(NamedTuple):
     name: str
     since: datetime
     until: datetime
+
+
+def asked(slices: Sequence[Slice]) -> dict[str, list[Any]]:
+    """What a statement takes of slices: a value for each of their columns."""
+    names, since, until = (list(each) for each in zip(*slices, strict=True)) if slices else ([], [], [])
+    return {"names": names, "slices_since": since, "slices_until": until}
+
+
+def in_slices(slices: Sequence[Slice], rows: Iterable[dict[str, Any]]) -> list[Usage]:
+    """The usage of each slice, of rows with a slice's number from 1 on, where it may come more than once."""
+    found = [Usage() for _ in slices]
+    for row in rows:
+        number = row.pop("number") - 1
+        found[number] = found[number].and_(Usage(**row))
+    return found
 
 
 Reader = Callable[[Sequence[Slice]], Sequence[Usage]]
