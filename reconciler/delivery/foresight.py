@@ -14,6 +14,7 @@ from reconciler.ledger.backlog import backlog
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.report.foreseen import Foreseen, takes
+from reconciler.report.unbillable import Unknown
 from reconciler.report.usage import Reader, Slice, Usage, Used, joined
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
@@ -61,7 +62,7 @@ class Foresight:
         try:
             self._lago.newest_invoices(1)
         except NotPermittedError as error:
-            found.outlook.untold.append(error.unknown(NOTICED_LATE))
+            found.outlook.untold.append(Unknown("subscriptions", error.unknown(NOTICED_LATE)))
         if self._outlooks is None:
             self._outlooks = Outlooks(self._lago, self._lagos.zone, now, self._ledger.stay)
         waiting = Waiting(meter.name, self._ledger)

@@ -95,7 +95,7 @@ class Work:
         self.summary.foreseen = foresight.foresee(
             self.wanted, meter, planned.used, planned.within, self.sight.now, adopt=adopt
         )
-        self.summary.warnings = self.summary.warnings + self.summary.foreseen.outlook.untold
+        self.summary.warnings = self.summary.warnings + [each.says for each in self.summary.foreseen.outlook.untold]
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
         if span is not None:

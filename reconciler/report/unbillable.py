@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from reconciler.model.money import plain, usd
 from reconciler.model.visible import brief
@@ -11,11 +11,11 @@ from reconciler.report.usage import NAMED, Usage, largest, whole
 
 Kind = Literal[
     "no metric", "metric", "no subscription", "not begun", "began later", "ended", "upgraded", "closed period",
-    "no charge", "no price", "free", "no cents", "not counted", "currency", "time zone",
+    "no charge", "no price", "free", "no cents", "not counted", "currency", "exchanged", "next plan", "time zone",
 ]  # fmt: skip
 """Why usage is not billed, in a word or two; docs/operations.md has a table of them."""
 
-ON_PURPOSE = frozenset({"free"})
+ON_PURPOSE = frozenset({"free", "exchanged"})
 """What an operator may have meant."""
 
 _MODELS = 3
@@ -91,6 +91,18 @@ class Unbillable:
         }
 
 
+class Unknown(NamedTuple):
+    """What is not known, since Lago does not tell it.
+
+    Attributes:
+        about: a name of what: `subscriptions`, `plans` or `time zones`.
+        says: what is not known and why, a sentence.
+    """
+
+    about: Literal["subscriptions", "plans", "time zones"]
+    says: str
+
+
 @dataclass
 class Outlook:
     """What will become of usage in Lago, as far as Lago tells.
@@ -98,12 +110,12 @@ class Outlook:
     Attributes:
         unbillable: each reason, in the order in which usage meets them on its way to a bill.
         unknown: of how many subscriptions Lago could not be asked.
-        untold: what the API key may not read, and what is not known therefore; a sentence each.
+        untold: what is not known, since the API key may not read it, or Lago does not show it.
     """
 
     unbillable: list[Unbillable] = field(default_factory=list)
     unknown: int = 0
-    untold: list[str] = field(default_factory=list)
+    untold: list[Unknown] = field(default_factory=list)
 
     def add(self, other: "Outlook") -> None:
         """Take in another one."""

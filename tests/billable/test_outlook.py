@@ -1,5 +1,6 @@
 """What Lago would not bill, found by asking it: by a dry run of what is not sent yet, and by the spend table alone."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -28,10 +29,10 @@ __all__ = ["billing"]
 GPT, CLAUDE = "openai/gpt-4o-mini", "anthropic/claude-sonnet"
 
 
-def plan(billing: Billing, code: str, *charges: dict[str, Any], currency: str = "USD") -> None:
+def plan(billing: Billing, code: str, *charges: dict[str, Any], currency: str = "USD", amount_cents: int = 0) -> None:
     metric = billing.ask("GET", f"billable_metrics/{CODE}")["billable_metric"]["lago_id"]
     on = [{"billable_metric_id": metric, "charge_model": "standard", **charge} for charge in charges]
-    fixed = {"interval": "monthly", "amount_cents": 0, "pay_in_advance": False}
+    fixed = {"interval": "monthly", "amount_cents": amount_cents, "pay_in_advance": False}
     thing = {"name": code, "code": code, "amount_currency": currency, "charges": on, **fixed}
     billing.ask("POST", "plans", {"plan": thing})
 
@@ -111,9 +112,10 @@ def test_each_kind_is_found_with_whose_and_how_much_before_it_is_sent_and_after(
     all_kinds.lago.clear_requests()
     assert found(of_late(environ)) == one, "what ended or was upgraded later was sent in time"
     paths = list(asked(all_kinds.lago))
-    assert (paths.count("plans"), paths.count("billable_metrics"), paths.count("customers")) == (7, 1, 0)
+    assert (paths.count("plans"), paths.count("billable_metrics"), paths.count("customers")) == (0, 1, 0)
     lists, not_active, in_doubt = 2, ("ended", "not begun", "no subscription"), ("began later", "upgraded")
-    assert paths.count("subscriptions") == lists + len(not_active) + len(in_doubt)
+    active = ("billed", *PRICED_AT_NOTHING, *in_doubt)  # each shows its plan
+    assert paths.count("subscriptions") == lists + len(not_active) + len(in_doubt) + len(active)
 
     seen = dry(environ)
     assert found(seen) == one | {kind: {kind: Decimal(1)} for kind in ("ended", "upgraded")}
@@ -175,7 +177,7 @@ def test_meters_ask_for_the_same_subscriptions_and_plans_once(
     billing.lago.clear_requests()
     assert found(of_late(environ)) == {}
     paths = list(asked(billing.lago))
-    assert (paths.count("subscriptions"), paths.count("plans")) == (1, 1)
+    assert (paths.count("subscriptions"), paths.count("plans")) == (1 + ONE_BY_ONE + 1, 0)
 
 
 def test_what_waits_to_be_sent_is_foreseen_as_what_is_not_planned_yet(proxy_db: Database, billing: Billing) -> None:
@@ -206,9 +208,48 @@ def test_a_metric_that_does_not_count_our_usage_is_told_and_rings_until_it_does(
     assert reconcile(environ).alarms == []
 
 
+def test_prices_of_one_subscription_alone_hold_for_it_and_its_next_plan_is_looked_at(
+    proxy_db: Database, billing: Billing
+) -> None:
+    names = [f"c{number}" for number in range(10, 10 + ASKED_ABOUT + 2)]
+    plan(billing, "bare")
+    plan(billing, "next")
+    plan(billing, "costly", price("1"), amount_cents=100)
+    for number, name in enumerate(names):
+        billing.subscribe(name, plan="costly" if name == "c10" else "bare", made=long_ago())
+        proxy_db.insert(spend_row(end_user=name, spend=100 - number))
+    billing.subscribe("c10", plan="next")
+    environ = environment(proxy_db, billing.lago)
+
+    def shown(*charges: dict[str, Any]) -> Outlook:
+        """What is found while Lago shows c11 with a plan of its own."""
+        billing.lago.clear_faults()
+        one = billing.ask("GET", "subscriptions/c11")["subscription"]
+        own = json.dumps({"subscription": one | {"plan": one["plan"] | {"parent_id": "bare", "charges": charges}}})
+        path = "/api/v1/subscriptions/c11"
+        billing.lago.faults({"kind": "status", "status": 200, "body": own, "count": None, "path": path})
+        return of_late(environ)
+
+    priced = {"billable_metric_code": CODE, "charge_model": "standard", "properties": {"amount": "2"}, "filters": []}
+    no_charge, next_plan = shown(priced).unbillable
+    assert (no_charge.kind, set(no_charge.whose)) == ("no charge", set(names[2:]))
+    assert no_charge.why == "Of 2 names Lago was not asked for prices of their own."
+    assert (next_plan.kind, set(next_plan.whose), next_plan.why) == ("next plan", {"c10"}, "")
+    own, *_ = shown().unbillable
+    assert (set(own.whose), own.what[:41]) == ({"c11"}, "by the plan 'bare' with prices of its own")
+
+    billing.lago.clear_faults()
+    nothing = {"kind": "status", "status": 200, "body": '{"subscription": {"external_id": "c11"}, "plan": {}}'}
+    billing.lago.faults(
+        *({**nothing, "count": None, "path": f"/api/v1/{kind}/"} for kind in ("subscriptions", "plans"))
+    )
+    seen = of_late(environ)
+    assert (found(seen), [each.about for each in seen.untold]) == ({}, ["plans"] * 3)
+    assert "Lago does not show the plan 'bare'" in seen.untold[0].says
+
+
 LIMITED = [
     ("billable_metric", {*UNSUBSCRIBED}),
-    ("plan", {*UNSUBSCRIBED}),
     ("subscription", set()),
 ]
 
@@ -222,6 +263,6 @@ def test_a_limited_key_says_which_permission_would_tell(proxy_db: Database, all_
         seen = of_late(environ)
         assert set(found(seen)) == expected
         assert len(seen.untold) == 1
-        assert f"Give it the permission to read {resource} " in seen.untold[0]
+        assert f"Give it the permission to read {resource} " in seen.untold[0].says
         assert seen.unknown == (11 if resource == "subscription" else 0)
         all_kinds.lago.clear_faults()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.delivery.billable.metric import unbillable
-from reconciler.delivery.billable.plans import Metered, not_counted, of_plan
+from reconciler.delivery.billable.plans import Metered, later, not_counted, of_plan
 from reconciler.report.usage import Usage
 from reconciler.settings.meter import MeterSettings
 
@@ -36,7 +36,14 @@ def plan(*charges: dict[str, Any], currency: str = "USD") -> dict[str, Any]:
         ({"aggregation_type": "max_agg"}, {}, "which aggregates by max_agg, not by sum_agg"),
         ({"aggregation_type": "count_agg", "field_name": None}, {}, "which aggregates by count_agg"),
         ({"recurring": True}, {}, "which is recurring"),
-        ({"rounding_function": "ceil"}, {}, "which rounds what it counts (ceil)"),
+        ({"rounding_function": "ceil"}, {}, "which rounds what it counts (ceil, to 0 decimals)"),
+        ({"rounding_function": "round", "rounding_precision": 1}, {}, "which rounds what it counts (round, to 1"),
+        ({"rounding_function": "ceil", "rounding_precision": 2}, {}, None),  # as Lago does with each fee
+        ({"field_name": "input_tokens", "rounding_function": "round"}, {}, None),  # whole they are
+        ({"field_name": "input_tokens", "rounding_function": "floor", "rounding_precision": -3}, {}, "to -3 decimals"),
+        ({"expression": "event.properties.total_tokens * 2"}, {}, "which computes by the property 'total_tokens'"),
+        ({"expression": "event.properties.total_tokens * event.properties.requests"}, {"properties": "both"}, None),
+        ({"expression": "concat(event.properties.model, event.code)", "rounding_function": "ceil"}, {}, None),
     ],
 )
 def test_a_metric_counts_what_our_events_hold_or_says_why_not(
@@ -65,16 +72,21 @@ def test_usage_with_a_cost_and_none_of_what_is_summed_is_named_by_model(field: s
     [
         ("response_cost", [{}], "currency"),
         ("response_cost", [{"properties": {"amount": "0"}}], "free"),
+        ("response_cost", [{"properties": {"amount": "0.92"}}], "exchanged"),  # as the cure of the first one says
+        ("response_cost", [{"properties": {"amount": "0.92"}}, {}], "currency"),
         ("input_tokens", [{}], None),  # tokens have a price in any currency
         ("input_tokens", [{"charge_model": "dynamic"}], "currency"),
     ],
 )
-def test_a_plan_in_another_currency_is_wrong_where_it_passes_the_cost_on(
+def test_a_plan_in_another_currency_is_wrong_where_it_passes_the_cost_on_as_it_is(
     field: str, charges: list[dict[str, Any]], expected: str | None
 ) -> None:
     metered = Metered(meter(precise_cents="true"), SUM | {"field_name": field})
-    kinds = [one.kind for one in of_plan(metered, "p", plan(*charges, currency="EUR"), USED)]
-    assert kinds == ([expected] if expected else [])
+    found = list(of_plan(metered, "p", plan(*charges, currency="EUR"), USED))
+    assert [one.kind for one in found] == ([expected] if expected else [])
+    if expected == "exchanged":
+        assert found[0].is_on_purpose
+        assert "which is in EUR: a USD of cost is billed as 0.92 EUR" in found[0].sentence
 
 
 def test_only_the_models_without_a_price_are_told_and_the_charges_own_price_bills_the_rest() -> None:
@@ -92,7 +104,18 @@ def test_filters_that_can_match_nothing_say_why() -> None:
     assert "set RECONCILE_MODEL_COLUMN=model" in nameless.sentence
 
 
-def test_a_plan_whose_charges_lago_does_not_show_says_nothing() -> None:
-    assert list(of_plan(Metered(meter(), SUM), "p", {"amount_currency": "USD"}, USED)) == []
+def test_a_plan_without_a_charge_on_the_metric_costs_nothing() -> None:
     [bare] = of_plan(Metered(meter(), SUM), "p", plan({"billable_metric_code": "other"}), USED)
     assert (bare.kind, bare.usage.events, bare.models) == ("no charge", 3, ())
+
+
+def test_what_a_plan_to_come_does_not_price_is_told_before_it_costs() -> None:
+    metered = Metered(meter(), SUM)
+    [told] = later(of_plan(metered, "p", plan({"billable_metric_code": "other"}), USED), "2026-12-05")
+    assert told.kind == "next plan"
+    assert told.sentence == (
+        "3 events (8.00 USD) of subscriptions that change their plan on 2026-12-05; such usage will then be by the "
+        "plan 'p', which has no charge on the metric 'usage', so that it costs nothing: acme (8.00 USD). Nothing is "
+        "lost yet. Add a charge on the metric to the plan in Lago, or give these subscriptions another plan."
+    )
+    assert list(later(of_plan(metered, "p", plan({"properties": {"amount": "0"}}), USED), "2026-12-05")) == []

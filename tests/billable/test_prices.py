@@ -1,10 +1,11 @@
 """What a charge makes of an event of some model, as Lago reckons it."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from reconciler.delivery.billable.prices import Price, price, strange_keys
+from reconciler.delivery.billable.prices import Price, price, rates, strange_keys
 
 GPT, CLAUDE = "openai/gpt-4o", "anthropic/claude-sonnet"
 METRIC = {"filters": [{"key": "model", "values": [GPT, CLAUDE]}, {"key": "type", "values": ["input"]}]}
@@ -51,6 +52,7 @@ LATER = [{**ZERO[0], "to_value": 100}, {**ZERO[0], "from_value": 101, "per_unit_
         (charge("2", model="package", package_size=1000), GPT, Price.CHARGED),
         (charge(None, model="percentage", rate="0"), GPT, Price.FREE),
         (charge(None, model="percentage", rate="0", fixed_amount="0.1"), GPT, Price.CHARGED),
+        (charge(None, model="percentage", rate="0", per_transaction_min_amount="0.1"), GPT, Price.CHARGED),
         (charge(None, model="graduated", graduated_ranges=ZERO), GPT, Price.FREE),
         (charge(None, model="graduated", graduated_ranges=LATER), GPT, Price.CHARGED),
         (charge(None, model="volume", volume_ranges=ZERO), GPT, Price.FREE),
@@ -76,3 +78,28 @@ def test_of_several_charges_one_that_costs_something_is_enough() -> None:
 
 def test_the_properties_that_filters_ask_for_and_events_lack_are_named() -> None:
     assert strange_keys([charge("0", of("2", model=[GPT], type=["input"], customer=["a"]))]) == ["type"]
+
+
+UNIT = {"applied_pricing_unit": {"code": "usd", "conversion_rate": "0.92"}}
+
+
+@pytest.mark.parametrize(
+    ("charge", "expected"),
+    [
+        (charge("1"), ["1"]),
+        (charge("0.92"), ["0.92"]),
+        (charge("0", of("1.0", model=[GPT]), of("0.9", model=[CLAUDE])), ["1", "0.9"]),
+        (charge("1") | UNIT, ["0.92"]),
+        (charge("100", model="package", package_size=100), ["1"]),
+        (charge(None, model="percentage", rate="92"), ["0.92"]),
+        (charge(None, model="graduated", graduated_ranges=LATER), ["0.1"]),
+        (charge(None, model="dynamic"), ["1"]),
+        (charge(None, model="dynamic") | UNIT, ["0.92"]),
+        (charge(None, model="custom"), []),
+        (charge("much"), []),
+        (charge("1e999999999"), []),
+        (charge("NaN"), []),
+    ],
+)
+def test_a_charge_says_what_it_makes_of_a_unit(charge: dict[str, Any], expected: list[str]) -> None:
+    assert rates([charge]) == {Decimal(each) for each in expected}

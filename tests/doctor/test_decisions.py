@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.lago.client import Organization
 from reconciler.ledger.schema import HEAD
-from reconciler.report.unbillable import Outlook, Unbillable
+from reconciler.report.unbillable import Outlook, Unbillable, Unknown
 from reconciler.report.usage import Usage
 from reconciler.settings.load import load_settings
 from reconciler.verify.doctor.asking.source import scans
@@ -228,7 +228,11 @@ WAYS: list[tuple[str, Mark, list[Check]]] = [
     ("subscriptions", LOOK, of_unbillable("upgraded")),
     ("subscriptions", LOOK, of_lago(outlook=UNTOLD)),
     ("subscriptions", LOOK, of_lago(outlook=Outlook(unknown=2))),
-    ("subscriptions", LOOK, of_lago(outlook=Outlook(untold=["The API key may not read plans."]))),
+    ("subscriptions", LOOK, of_lago(outlook=Outlook(untold=[Unknown("subscriptions", "Not told.")]))),
+    ("subscriptions", GOOD, of_lago(outlook=Outlook(untold=[Unknown("plans", "Not told.")]))),
+    ("plans", LOOK, of_lago(outlook=Outlook(untold=[Unknown("plans", "Not told.")]))),
+    ("plans", LOOK, of_unbillable("next plan")),
+    ("plans", GOOD, of_unbillable("exchanged")),
     ("plans", LOOK, of_unbillable("currency")),
     ("plans", LOOK, of_lago(outlook=UNTOLD)),
     ("plans", GOOD, of_unbillable("free")),

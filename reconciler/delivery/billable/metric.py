@@ -1,5 +1,6 @@
 """Does a billable metric count what our events hold? Pure. Facts: lago section 6.3 and 7."""
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,14 @@ COST = "response_cost"
 DOCUMENTED = ("input_tokens", "output_tokens")
 CALLBACK = ("prompt_tokens", "completion_tokens", "total_tokens")
 REQUESTS = "requests"
+
+OF_EACH_EVENT = frozenset({"model", COST, REQUESTS, "customer", "meter", "window", "revision"})
+"""What events hold whatever RECONCILE_PROPERTIES says."""
+
+CENTS = 2
+"""Lago rounds each fee to so many decimals anyway: a cost that is rounded to no fewer comes to the same bill."""
+
+_ASKED_FOR = re.compile(r"event\.properties\.([A-Za-z][A-Za-z0-9_]*)")
 
 OF_INPUT = frozenset({"input_tokens", "prompt_tokens"})
 OF_OUTPUT = frozenset({"output_tokens", "completion_tokens"})
@@ -27,25 +36,34 @@ def countable(meter: MeterSettings) -> set[str]:
     return {*measures(meter), REQUESTS}
 
 
-def metric_fault(metric: Mapping[str, Any], fits: Collection[str]) -> str | None:
+def metric_fault(metric: Mapping[str, Any], fits: Collection[str], has: Collection[str] | None = None) -> str | None:
     """Why a metric would not count our events as they are, a phrase; None if it does.
 
     Args:
         metric: as Lago shows it.
         fits: the properties of which it may sum one.
+        has: the properties with numbers that events have, if that is more.
     """
     counts = metric.get("field_name")
     if (aggregation := metric.get("aggregation_type")) != "sum_agg":
         return f"aggregates by {aggregation}, not by sum_agg: it would not add usage up"
     if metric.get("recurring"):
         return "is recurring: it would bill usage again in each period"
-    if metric.get("rounding_function"):
-        return f"rounds what it counts ({metric['rounding_function']}), so it would not count what was used"
-    if metric.get("expression"):
-        return None  # Lago computes the property itself
+    if expression := metric.get("expression"):
+        asked = _ASKED_FOR.findall(str(expression))
+        strange = [name for name in asked if name not in {*(has or fits), *OF_EACH_EVENT}]
+        return f"computes by the property {strange[0]!r}, without which Lago refuses an event" if strange else None
     if counts not in fits:
         return f"sums the property {counts!r}, not {' or '.join(sorted(fits))}"
+    if rounding := metric.get("rounding_function"):
+        decimals = _number(metric.get("rounding_precision"))
+        if decimals < (CENTS if counts == COST else 0):
+            return f"rounds what it counts ({rounding}, to {decimals} decimals), so it would not count what was used"
     return None
+
+
+def _number(told: object) -> int:
+    return told if isinstance(told, int) else 0
 
 
 def counted(metric: Mapping[str, Any]) -> str | None:

@@ -3,17 +3,20 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from reconciler.delivery.billable import metric, plans, zones
 from reconciler.delivery.billable.subscribed import Subscribed
+from reconciler.delivery.billable.tariffs import Tariff, Tariffs
 from reconciler.delivery.telling import ONE_BY_ONE, Told
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
+from reconciler.model.visible import brief
 from reconciler.model.windows import keep_to_midnights
-from reconciler.report.unbillable import Outlook
+from reconciler.model.words import count
+from reconciler.report.unbillable import Outlook, Unknown
 from reconciler.report.usage import Reader, Usage, Used, whole
 from reconciler.settings.meter import MeterSettings
 
@@ -34,8 +37,12 @@ class Outlooks:
     now: datetime
     stay: Callable[[], None] = lambda: None
     _told: Told = field(default_factory=dict)
-    _plans: dict[str, Thing | None] = field(default_factory=dict)
     _zones: dict[str, str | None] | None = None
+    _tariffs: Tariffs = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Ask about plans as about all else."""
+        self._tariffs = Tariffs(self.lago, self.stay)
 
     def of(self, meter: MeterSettings, used: Used, read: Reader, *, was_sent: bool) -> Outlook:
         """What of a meter's usage Lago would not bill.
@@ -68,7 +75,8 @@ class Outlooks:
         try:
             found = self.lago.metric(meter.event_code)
         except NotPermittedError as error:
-            done.untold.append(error.unknown("whether a metric counts usage, and whether plans price it, is not known"))
+            means = "whether a metric counts usage, and whether plans price it, is not known"
+            done.untold.append(Unknown("plans", error.unknown(means)))
             return True, None
         if fault := metric.unbillable(meter, found, usage):
             done.unbillable.append(fault)
@@ -77,17 +85,28 @@ class Outlooks:
 
     def _price(self, metered: plans.Metered, used: Used, active: Mapping[str, Thing], done: Outlook) -> None:
         """What the plans of active subscriptions don't price, and what the metric does not count."""
-        by_plan: dict[str, dict[str, Mapping[str, Usage]]] = defaultdict(dict)
-        for name, one in active.items():
-            by_plan[str(one.get("plan_code"))][name] = used[name]
         try:
-            for code, some in by_plan.items():
-                if plan := self._plan(code):
-                    done.unbillable += plans.of_plan(metered, code, plan, some)
+            for tariff in self._tariffs.of(active, used):
+                self._price_by(metered, tariff, done)
         except NotPermittedError as error:
-            done.untold.append(error.unknown("whether plans price usage is not known"))
+            done.untold.append(Unknown("plans", error.unknown("whether plans price usage is not known")))
         if uncounted := plans.not_counted(metered, used):
             done.unbillable.append(uncounted)
+
+    def _price_by(self, metered: plans.Metered, tariff: Tariff, done: Outlook) -> None:
+        """What one plan does not price."""
+        if tariff.plan is None or not isinstance(tariff.plan.get("charges"), list):
+            named, whose = brief(tariff.code, 100), count(len(tariff.used), "subscription")
+            says = f"Lago does not show the plan {named!r}: whether it prices usage of {whose} is not known."
+            done.untold.append(Unknown("plans", says))
+            return
+        found = plans.of_plan(metered, tariff.code, tariff.plan, tariff.used)
+        if tariff.since is not None:
+            found = plans.later(found, tariff.since)
+        for one in found:
+            unseen = 0 if tariff.is_own or one.is_on_purpose else self._tariffs.unseen(one.whose)
+            why = f"Of {count(unseen, 'name')} Lago was not asked for prices of their own." if unseen else ""
+            done.unbillable.append(replace(one, why=why))
 
     def _fit(
         self, meter: MeterSettings, usage: Mapping[str, Usage], active: Mapping[str, Thing], done: Outlook
@@ -98,20 +117,14 @@ class Outlooks:
         try:
             known = self._zones_of(set(customers.values()))
         except NotPermittedError as error:
-            done.untold.append(error.unknown("whether windows fit their own time zones is not known"))
+            means = "whether windows fit their own time zones is not known"
+            done.untold.append(Unknown("time zones", error.unknown(means)))
         by_zone: dict[str, dict[str, Usage]] = defaultdict(dict)
         for name, customer in customers.items():
             if told := known.get(customer) or self.zone:
                 by_zone[told][name] = usage[name]
         if unfit := zones.unbillable(meter, by_zone, self.now):
             done.unbillable.append(unfit)
-
-    def _plan(self, code: str) -> Thing | None:
-        """A plan, asked for once."""
-        if code not in self._plans:
-            self.stay()
-            self._plans[code] = self.lago.plan(code)
-        return self._plans[code]
 
     def _zones_of(self, customers: set[str]) -> Mapping[str, str | None]:
         """The time zones of customers, by external id; those of many are listed once."""

@@ -1,18 +1,22 @@
 """Does a plan charge for the usage of those who go by it? Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from reconciler.delivery.billable.metric import COST, OF_INPUT, OF_OUTPUT, REQUESTS, counted
-from reconciler.delivery.billable.prices import Price, charges_on, price, strange_keys
+from reconciler.delivery.billable.prices import Price, charges_on, price, rates, strange_keys
+from reconciler.model.money import plain
 from reconciler.model.visible import brief
 from reconciler.report.unbillable import Kind, Unbillable, costliest
 from reconciler.report.usage import Usage, Used, together
 from reconciler.settings.meter import MeterSettings
 
 _USAGE_OF_THIS_PERIOD = "What was used in the present billing period is billed then as well."
+
+_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -45,12 +49,10 @@ def of_plan(metered: Metered, code: str, plan: Mapping[str, Any], used: Used) ->
     Args:
         metered: the meter.
         code: the plan's.
-        plan: as Lago shows it.
+        plan: as Lago shows it, with its charges.
         used: the usage of those who go by it.
     """
-    named = repr(brief(code, 100))
-    if not isinstance(plan.get("charges"), list):
-        return  # Lago does not tell
+    named = repr(brief(code, 100)) + (" with prices of its own" if plan.get("parent_id") else "")
     charges = charges_on(plan, metered.meter.event_code)
     if not charges:
         yield metered.unbillable(
@@ -70,17 +72,45 @@ def of_plan(metered: Metered, code: str, plan: Mapping[str, Any], used: Used) ->
     for of_price, some in sorted(by_price.items()):
         if of_price is not Price.CHARGED:
             yield _unpriced(metered, named, of_price, some, strange_keys(charges))
-    priced = by_price[Price.CHARGED]
-    currency = plan.get("amount_currency")
+    currency = str(plan.get("amount_currency"))
     is_dynamic = any(charge.get("charge_model") == "dynamic" for charge in charges)
-    if priced and currency != "USD" and (is_dynamic or counted(metered.metric) == COST):
-        yield metered.unbillable(
-            "currency",
-            f"by the plan {named}, which is in {currency}: a USD of cost is billed as one {currency}",
-            "Give these subscriptions a plan in USD, or let its charge multiply the cost by the rate of exchange.",
-            priced,
+    if by_price[Price.CHARGED] and currency != "USD" and (is_dynamic or counted(metered.metric) == COST):
+        yield _abroad(metered, named, currency, rates(charges), by_price[Price.CHARGED])
+
+
+def later(found: Iterable[Unbillable], since: str) -> Iterator[Unbillable]:
+    """What a plan would not bill of those who will go by it.
+
+    Args:
+        found: what it would not bill of them now.
+        since: the day from when on they do.
+    """
+    for one in found:
+        if not one.is_on_purpose:
+            what = f"of subscriptions that change their plan on {since}; such usage will then be {one.what}"
+            cure = f"Nothing is lost yet. {one.cure.removesuffix(_USAGE_OF_THIS_PERIOD).strip()}"
+            yield replace(one, kind="next plan", what=what, cure=cure)
+
+
+def _abroad(metered: Metered, plan: str, currency: str, rates: Collection[Decimal], used: Used) -> Unbillable:
+    """Usage whose cost is passed on by a plan in another currency: as it is, or perhaps at a rate of exchange."""
+    shown = brief(currency, 10)
+    if rates and Decimal(1) not in rates:
+        billed = " or ".join(plain(rate) for rate in sorted(rates)[:_NAMED])
+        return metered.unbillable(
+            "exchanged",
+            f"by the plan {plan}, which is in {shown}: a USD of cost is billed as {billed} {shown}",
+            "If that is the rate of exchange, there is nothing to do.",
+            used,
             of_models=False,
         )
+    return metered.unbillable(
+        "currency",
+        f"by the plan {plan}, which is in {shown}: a USD of cost is billed as one {shown}",
+        "Give these subscriptions a plan in USD, or let its charge multiply the cost by the rate of exchange.",
+        used,
+        of_models=False,
+    )
 
 
 def _unpriced(metered: Metered, plan: str, of_price: Price, used: Used, strange_keys: Collection[str]) -> Unbillable:

@@ -4,7 +4,7 @@ Lago counts an event in the filters of a charge that it matches, of two of them 
 by the charge's own price. Facts: lago section 6.3 and 7.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import Any
@@ -14,6 +14,12 @@ Values = Mapping[str, Sequence[str]]
 
 ALL_VALUES = "__ALL_FILTER_VALUES__"
 """The filter value that stands for all that the metric declares."""
+
+_RANGED = frozenset({"graduated", "volume", "graduated_percentage"})
+"""Charge models with a price for each range of units."""
+
+_PLACES = 50
+"""No price has so many digits before or after its point."""
 
 _UNTOLD = frozenset({
     "customer", "meter", "window", "revision", "requests", "response_cost", "input_tokens", "output_tokens",
@@ -59,6 +65,19 @@ def strange_keys(charges: Iterable[Thing]) -> list[str]:
     return sorted(keys - _UNTOLD - {"model"})
 
 
+def rates(charges: Iterable[Thing]) -> set[Decimal]:
+    """What a unit costs by some charges, in the currency of their plan: each price that is one, and can be told."""
+    found: set[Decimal] = set()
+    for charge in charges:
+        unit = charge.get("applied_pricing_unit")
+        exchange = _decimal(unit.get("conversion_rate")) if isinstance(unit, dict) else Decimal(1)
+        for priced in (charge, *_things(charge.get("filters"))):
+            properties = priced.get("properties")
+            of_unit = _per_unit(str(charge.get("charge_model")), properties if isinstance(properties, dict) else {})
+            found |= {(each * exchange).normalize() for each in of_unit if each and exchange}
+    return found
+
+
 def _price(charge: Thing, declared: Values, model: str, *, has_cents: bool) -> Price:
     kind = str(charge.get("charge_model"))
     filters = [one for one in _things(charge.get("filters")) if isinstance(one.get("values"), dict)]
@@ -101,24 +120,55 @@ def _costs(model: str, properties: object) -> bool:
     """Whether usage may cost something by a charge model with such properties."""
     if not isinstance(properties, dict):
         return False
-    match model:
-        case "standard" | "package":
-            return _is_something(properties.get("amount"))
-        case "percentage":
-            return any(_is_something(properties.get(name)) for name in ("rate", "fixed_amount"))
-        case "graduated" | "volume" | "graduated_percentage":
-            ranges = _things(properties.get(f"{model}_ranges"))
-            names = ("per_unit_amount", "flat_amount", "rate")
-            return any(_is_something(one.get(name)) for one in ranges for name in names)
-        case _:
-            return True  # nobody knows
+    names = {
+        "standard": ("amount",),
+        "package": ("amount",),
+        "percentage": ("rate", "fixed_amount", "per_transaction_min_amount"),
+    }
+    if model in names:
+        return any(_is_something(properties.get(name)) for name in names[model])
+    if model in _RANGED:
+        amounts = ("per_unit_amount", "flat_amount", "rate")
+        return any(_is_something(one.get(name)) for one in _ranges(model, properties) for name in amounts)
+    return True  # nobody knows
 
 
 def _is_something(amount: object) -> bool:
+    return amount is not None and _decimal(amount) != 0
+
+
+def _per_unit(model: str, properties: Mapping[str, Any]) -> Iterator[Decimal | None]:
+    """What a unit costs by a charge model with such properties, at each of its prices; None if it can't be told."""
+    match model:
+        case "dynamic":
+            yield Decimal(1)
+        case "standard":
+            yield _decimal(properties.get("amount"))
+        case "package":
+            amount, size = _decimal(properties.get("amount")), _decimal(properties.get("package_size"))
+            yield amount / size if amount and size else None
+        case "percentage":
+            yield _of_hundred(properties)
+        case _ if model in _RANGED:
+            for one in _ranges(model, properties):
+                yield _of_hundred(one) if "rate" in one else _decimal(one.get("per_unit_amount"))
+
+
+def _of_hundred(properties: Mapping[str, Any]) -> Decimal | None:
+    rate = _decimal(properties.get("rate"))
+    return rate and rate / 100
+
+
+def _ranges(model: str, properties: Mapping[str, Any]) -> list[Thing]:
+    return _things(properties.get(f"{model}_ranges"))
+
+
+def _decimal(told: object) -> Decimal | None:
     try:
-        return amount is not None and Decimal(str(amount)) != 0
+        number = Decimal(str(told))
     except InvalidOperation:
-        return True
+        return None
+    return number if not number or (number.is_finite() and abs(number.adjusted()) < _PLACES) else None
 
 
 def _declared(metric: Thing) -> dict[str, Sequence[str]]:

@@ -13,7 +13,7 @@ from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.model.visible import brief
 from reconciler.model.words import count, minute
-from reconciler.report.unbillable import Outlook, Unbillable
+from reconciler.report.unbillable import Outlook, Unbillable, Unknown
 from reconciler.report.usage import Reader, Slice, Usage, together
 from reconciler.settings.meter import MeterSettings
 
@@ -87,7 +87,7 @@ class Subscribed:
             told = {name: known[name] for name in self._usage if name in known}
         except NotPermittedError as error:
             means = "whether usage has a subscription, and a plan that prices it, is not known"
-            self._done.untold.append(error.unknown(means))
+            self._done.untold.append(Unknown("subscriptions", error.unknown(means)))
         self._done.unknown = len(self._usage) - len(told)
         self._say_who_has_none(told)
         self._say_what_lies_elsewhere({name: some for name, some in told.items() if lives.begun(some)})
@@ -186,7 +186,7 @@ class Subscribed:
             billed = self._invoices.billed(customer, name)
         except NotPermittedError as error:
             means = "whether an invoice still takes usage of a period that is over is not known, and passes send it"
-            self._done.untold.append(error.unknown(means))
+            self._done.untold.append(Unknown("subscriptions", error.unknown(means)))
             self._invoices = None
             return None
         self._stay()

@@ -24,7 +24,7 @@ from reconciler.sandbox.resources.catalog import (
     text,
 )
 from reconciler.sandbox.resources.customers import upsert, zone_of
-from reconciler.sandbox.resources.plans import yearly_amount
+from reconciler.sandbox.resources.plans import render_plan, yearly_amount
 from reconciler.sandbox.schedule.periods import Schedule, lived
 from reconciler.sandbox.stores.store import Store, Thing, new_id
 
@@ -214,7 +214,9 @@ def render_subscription(call: Call, subscription: Thing) -> dict[str, Any]:
 
 
 def _answer(call: Call, subscription: Thing) -> dict[str, Any]:
-    return {SUBSCRIPTION: render_subscription(call, subscription)}
+    """A subscription that was asked for by its name shows its plan; a list does not."""
+    plan = render_plan(call.store.thing(subscription["plan_id"]))
+    return {SUBSCRIPTION: render_subscription(call, subscription) | {"plan": plan}}
 
 
 def _is_editable(subscription: Thing) -> bool:

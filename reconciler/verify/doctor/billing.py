@@ -12,7 +12,7 @@ from reconciler.verify.doctor.lago import Arrived, Foreign, LagoFacts
 from reconciler.verify.strangers import CALLBACK, CURES, LEDGER
 
 METRIC = frozenset({"no metric", "metric"})
-PLANS = frozenset({"no charge", "no price", "free", "no cents", "not counted", "currency"})
+PLANS = frozenset({"no charge", "no price", "free", "no cents", "not counted", "currency", "exchanged", "next plan"})
 ZONES = frozenset({"time zone"})
 
 
@@ -65,9 +65,9 @@ def usage(found: Outlook | Untold, *, window_fits: bool) -> Iterator[Check]:
         seen.add("subscriptions")
         says = f"Of {count(found.unknown, 'name')} Lago, or a gateway before it, does not tell."
         yield Check("subscriptions", Mark.LOOK, says, "Ask for them in Lago by hand.")
-    for sentence in found.untold:  # one permission that lacks leaves all three unknown
-        seen |= {"subscriptions", "plans", "time zones"}
-        yield Check("subscriptions", Mark.LOOK, sentence)
+    for unknown in found.untold:
+        seen |= {unknown.about} if unknown.about != "subscriptions" else {"subscriptions", "plans", "time zones"}
+        yield Check(unknown.about, Mark.LOOK, unknown.says)
     if any(each.kind in METRIC for each in found.unbillable):
         return
     if "subscriptions" not in seen:

@@ -74,7 +74,7 @@ def see_metric(offer: Offer, one: Counted, found: Thing | None, todo: Todo) -> s
         return one.field or COST
     counts = found.get("field_name")
     fits = {one.field} if one.field else set(one.fields)
-    if fault := metric_fault(found, fits):
+    if fault := metric_fault(found, fits, one.fields):
         todo.unfit.append(
             f"The metric {one.code!r} {fault}. {UNCHANGED}: mend it in Lago, or give the meter {one.meter!r} another "
             "LAGO_API_EVENT_CODE."
