@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import args_row, class_row
 from sqlalchemy import Connection
 
-from reconciler.capture.planner import event_values
+from reconciler.capture.planner import event_values, what_plans
 from reconciler.database.postgres import execute
 from reconciler.database.statements import statement
 from reconciler.ledger.batches import Part, Seen, State
@@ -133,16 +133,12 @@ class Misplaced:
         """Take back what Lago has in windows of the same terms, and bill it anew."""
         span = {"since": stretch.since, "until": stretch.until}
         values = self._values | event_values(self._wanted, stretch.terms) | span | further
-        plan = statement("capture/plan").format(stamped=statement("move/stamp"))
         row = execute(
             connection,
             "move/compensate",
             values,
             misplaced=statement("move/misplaced"),
-            place=statement("move/place"),
-            batches=statement("capture/batches"),
-            record_batches=statement("move/record_batches"),
-            plan=plan,
+            planned=what_plans("move", stamped=statement("move/stamp")),
         ).fetchone()
         return int(row[0]) if row else 0
 

@@ -82,28 +82,18 @@ class Planner:
         whole = statement("capture/close").format(
             compared=self._comparison.compared,
             open_window=statement("capture/open_window"),
-            **self._plan(stamped=statement("capture/stamp").format()),
+            planned=what_plans(stamped=statement("capture/stamp").format()),
         )
         stamp = {"stamp": windows.stamp(part.until)}
         row = cursor(connection, dict_row).execute(whole, given | further | stamp).fetchone()
         assert row is not None
         return Tally(**row)
 
-    def _plan(self, *, stamped: sql.Composable) -> dict[str, sql.Composable]:
-        """The parts of a statement that plan; in a dry run they plan nothing. `stamped` says when events count."""
-        is_dry = self._foreseen is not None
-        return {
-            "place": statement("capture/place"),
-            "batches": statement("capture/batches"),
-            "record_batches": sql.SQL("TABLE delta") if is_dry else statement("capture/record_batches"),
-            "plan": sql.SQL("TABLE delta") if is_dry else statement("capture/plan").format(stamped=stamped),
-        }
-
     def _statement(self) -> sql.Composed:
         """The chunk's statement, put together from those in sql/."""
         return statement("capture/chunk").format(
             compared=self._comparison.compared,
-            **self._plan(stamped=sql.SQL("windows.stamped")),
+            planned=what_plans(stamped=sql.SQL("windows.stamped"), is_dry=self._foreseen is not None),
             look_at_windows=statement("capture/look_at_windows"),
             record_windows=statement("capture/record_windows"),
             unbilled_customers=statement("capture/unbilled_customers"),
@@ -111,6 +101,23 @@ class Planner:
             forget_unbilled=statement("capture/forget_unbilled"),
             record_unbilled=statement("capture/record_unbilled"),
         )
+
+
+def what_plans(folder: str = "capture", *, stamped: sql.Composable, is_dry: bool = False) -> sql.Composed:
+    """The part of a statement that plans.
+
+    Args:
+        folder: whose fragments of sql/ say which batch an event goes in, and what is kept of batches.
+        stamped: says when events count.
+        is_dry: plan nothing.
+    """
+    nothing = sql.SQL("TABLE delta")
+    return statement("capture/planned").format(
+        place=statement(f"{folder}/place"),
+        batches=statement("capture/batches"),
+        record_batches=nothing if is_dry else statement(f"{folder}/record_batches"),
+        plan=nothing if is_dry else statement("capture/plan").format(stamped=stamped),
+    )
 
 
 def event_values(meter: MeterSettings, terms: Terms) -> dict[str, Any]:

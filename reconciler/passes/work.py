@@ -8,12 +8,11 @@ from threading import Event
 
 from sqlalchemy import Connection
 
-from reconciler.capture.agenda import Agenda
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.foreseen_usage import ForeseenUsage
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.looks import Looks
-from reconciler.capture.planner import Planner
 from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
@@ -70,7 +69,8 @@ class Work:
         self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
         self.summary.warnings = agreed.warnings
         meter = self._pull_back(agreed.meter)
-        comparison, chunks = self._comparison(meter), self._chunks(meter, agreement.turn)
+        comparison = self._lookout.comparison(self._settled(meter, self.sight.now))
+        chunks = self._lookout.chunks(agreement.turn)
         foreseen = ForeseenUsage(comparison, chunks) if self.ledger.is_dry else None
         looks = self._looks(meter, comparison, chunks, foreseen)
         with self._concluded(meter, looks):
@@ -118,41 +118,24 @@ class Work:
         if away is not None:
             raise away
 
-    def _comparison(self, meter: Meter) -> Comparison:
-        return Comparison(
-            self.wanted,
-            self.source,
-            self.sight,
-            self.ledger,
-            one_database=self.settings.one_database,
-            settled=self._settled(meter, self.sight.now),
-        )
-
-    def _chunks(self, meter: Meter, turn: float) -> Chunks:
-        seconds = self.settings.limits.chunk
-        return Chunks(meter.name, self.ledger, turn=turn, seconds=seconds, stopping=self.stopping)
-
     def _looks(self, meter: Meter, comparison: Comparison, chunks: Chunks, foreseen: ForeseenUsage | None) -> Looks:
-        settings, limits = self.settings, self.settings.limits
-
         def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
             self.progress.looked(kind, since, until, position, looks.seen.tally.events_planned)
 
-        looks = Looks(
+        looks = self._lookout.looks(
             meter,
             comparison,
-            Planner(self.wanted, comparison, self.ledger, batch=limits.batch, foreseen=foreseen),
             chunks,
-            Agenda(meter.name, self.ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
-            self.ledger,
             now=self.sight.now,
             settled=self._settled(meter, self.sight.now),
-            lookback=settings.lookback,
-            horizon=settings.horizon,
-            oldest=self.source.oldest_row,
+            foreseen=foreseen,
             progress=looked,
         )
         return looks
+
+    @property
+    def _lookout(self) -> Lookout:
+        return Lookout(self.settings, self.wanted, self.source, self.sight, self.ledger, self.stopping)
 
     def _settled(self, meter: Meter, now: datetime) -> datetime:
         """The end of the newest window that is settled."""

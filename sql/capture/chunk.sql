@@ -2,20 +2,11 @@
 --         taken after the meter's turn and the source's totals.
 --
 -- Reads   the temp table totals: what the source says. No table that others own is read here.
--- Writes  the meter's purge mark (compared.sql), its events and their batches (place.sql, batches.sql,
---         record_batches.sql, plan.sql; not in a dry run), its windows (record_windows.sql),
+-- Writes  the meter's purge mark (compared.sql), its events and their batches (planned.sql), its windows (record_windows.sql),
 --         whose usage is not billed (unbilled_customers.sql, found_unbilled.sql, forget_unbilled.sql, record_unbilled.sql).
 -- Returns one row: the sums that the run's summary shows; and if the mark has just moved to where no look had come,
 --         that mark and the watermark.
-WITH {compared}, due AS MATERIALIZED (
-{place}
-), batch AS MATERIALIZED (
-{batches}
-), batched AS (
-{record_batches}
-), planned AS (
-{plan}
-), customers AS MATERIALIZED (
+WITH {compared}, {planned}, customers AS MATERIALIZED (
 {unbilled_customers}
 ), looked AS MATERIALIZED (
 {look_at_windows}

@@ -3,7 +3,7 @@
 --             the timestamp of what they move, so that they count where it does.
 --
 -- Reads   what there is to move (misplaced.sql) in windows of the same terms.
--- Writes  the events and their batches (place.sql, batches.sql, record_batches.sql, plan.sql).
+-- Writes  the events and their batches (planned.sql).
 -- Returns how many events.
 WITH {misplaced}, delta AS MATERIALIZED (
     SELECT pair.window_start, pair.customer, pair.model, half.subscription, pair.stamp,
@@ -19,13 +19,5 @@ WITH {misplaced}, delta AS MATERIALIZED (
           FROM taken) AS pair
          JOIN in_bucket USING (window_start, bucket)
          CROSS JOIN LATERAL (VALUES (0, -1, pair.subscription), (1, 1, %(subscription)s::text)) AS half (number, sign, subscription)
-), due AS MATERIALIZED (
-{place}
-), batch AS MATERIALIZED (
-{batches}
-), batched AS (
-{record_batches}
-), planned AS (
-{plan}
-)
+), {planned}
 SELECT count(*) FROM due

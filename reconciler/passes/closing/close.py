@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.source import Sight, open_source
 from reconciler.lago.client import Lago
 from reconciler.ledger.store import open_ledger
@@ -130,17 +131,10 @@ class Close:
         return closing
 
     def _planning(self, subjects: Subjects, subject: Subject, instant: datetime, clock: _Clock) -> Planning:
-        return Planning(
-            self._settings,
-            subject.wanted,
-            subjects.meter(subject.wanted),
-            self._source,
-            subjects.sight,
-            self._ledger,
-            instant,
-            min(self._settings.limits.backfill_turn, clock.left),
-            clock.stopping,
-        )
+        wanted, settings = subject.wanted, self._settings
+        lookout = Lookout(settings, wanted, self._source, subjects.sight, self._ledger, clock.stopping)
+        turn = min(settings.limits.backfill_turn, clock.left)
+        return Planning(lookout, subjects.meter(wanted), instant, turn)
 
     def _wait(self, instant: datetime, clock: _Clock) -> Sight:
         """Wait until what began before the instant is written, as far as the settle time goes; return the source then.

@@ -4,30 +4,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from threading import Event
 from typing import Any
 
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from reconciler.capture.agenda import Agenda
 from reconciler.capture.bookmarks import NoBookmark
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.looks import Looks
-from reconciler.capture.planner import Planner
-from reconciler.capture.source import Sight, Source
 from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.store import Ledger
 from reconciler.model.terms import Stretch
 from reconciler.report.decisions import person
 from reconciler.report.figures import Tally
-from reconciler.report.progress import Kind
 from reconciler.report.usage import Usage
-from reconciler.settings.load import Settings
-from reconciler.settings.meter import MeterSettings
 
 
 @dataclass(frozen=True)
@@ -38,26 +31,16 @@ class Planning:
     settle time: windows that had ended at the instant are settled, the one that holds it is open.
 
     Attributes:
-        settings: what the operator said.
-        wanted: the meter, as the settings describe it.
+        lookout: looks at its usage until the time is up; one with a dry ledger plans nothing.
         meter: its state.
-        source: the spend table.
-        sight: what it looks like.
-        ledger: a dry one plans nothing.
         instant: a quarter of a second.
         turn: how many seconds to wait for each of the meter's turns.
-        stopping: set when the time is up.
     """
 
-    settings: Settings
-    wanted: MeterSettings
+    lookout: Lookout
     meter: Meter
-    source: Source
-    sight: Sight
-    ledger: Ledger
     instant: datetime
     turn: float
-    stopping: Event
 
     @property
     def settled(self) -> datetime:
@@ -67,7 +50,7 @@ class Planning:
     @property
     def fresh_since(self) -> datetime:
         """From where on every pass looks."""
-        return self._looks(self._comparison()).fresh_since
+        return self._looks().fresh_since
 
     def plan(self, subscription: str, customer: str) -> None:
         """Plan all of it: of the settled windows everybody's usage, of the open one what goes to the subscription.
@@ -76,10 +59,10 @@ class Planning:
             NoTurnError: others have the meter's turn.
             StoppedError: the time is up.
         """
-        looks = self._looks(self._comparison())
+        looks = self._looks()
         looks.fresh()
         looks.late()
-        planner = Planner(self.wanted, self._comparison(subscription), self.ledger, batch=self.settings.limits.batch)
+        planner = self.lookout.planner(self._comparison(subscription))
 
         def close(connection: Connection, part: Stretch) -> Tally:
             self._note(connection, subscription, customer)
@@ -90,14 +73,13 @@ class Planning:
                 for _ in self._chunks().plan(close, part, NoBookmark()):
                     pass
         else:
-            with self.ledger.transaction() as connection:
+            with self.lookout.ledger.transaction() as connection:
                 self._note(connection, subscription, customer)
 
     def foreseen(self, subscription: str) -> Usage:
         """What would be planned of the subscription as of now; nothing is changed."""
         comparison, found = self._comparison(subscription), Usage()
-        since = self._looks(comparison).fresh_since
-        for stretch in [*self.meter.timeline.stretches(since, self.settled), *self._open_part()]:
+        for stretch in [*self.meter.timeline.stretches(self.fresh_since, self.settled), *self._open_part()]:
             for _, rows in self._chunks().compared(comparison, "capture/foreseen", stretch, dict_row):
                 for row in rows:
                     del row["subscription"], row["model"]
@@ -122,37 +104,11 @@ class Planning:
         connection.execute(insert(tables.closing).values(values).on_conflict_do_nothing())
 
     def _comparison(self, only: str | None = None) -> Comparison:
-        return Comparison(
-            self.wanted,
-            self.source,
-            self.sight,
-            self.ledger,
-            one_database=self.settings.one_database,
-            settled=self.settled,
-            only=only,
-        )
+        return self.lookout.comparison(self.settled, only=only)
 
     def _chunks(self) -> Chunks:
-        seconds = self.settings.limits.chunk
-        return Chunks(self.meter.name, self.ledger, turn=self.turn, seconds=seconds, stopping=self.stopping)
+        return self.lookout.chunks(self.turn)
 
-    def _looks(self, comparison: Comparison) -> Looks:
-        settings, limits = self.settings, self.settings.limits
-
-        def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
-            """Tell nobody."""
-
-        return Looks(
-            self.meter,
-            comparison,
-            Planner(self.wanted, comparison, self.ledger, batch=limits.batch),
-            self._chunks(),
-            Agenda(self.meter.name, self.ledger, pauses={"probe": limits.probe, "deep": limits.deep}),
-            self.ledger,
-            now=self.instant + settings.settle,
-            settled=self.settled,
-            lookback=settings.lookback,
-            horizon=settings.horizon,
-            oldest=self.source.oldest_row,
-            progress=looked,
-        )
+    def _looks(self) -> Looks:
+        now = self.instant + self.lookout.settings.settle
+        return self.lookout.looks(self.meter, self._comparison(), self._chunks(), now=now, settled=self.settled)
