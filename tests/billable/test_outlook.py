@@ -165,6 +165,26 @@ def test_of_many_names_with_usage_of_a_period_that_is_over_the_costliest_are_ask
     assert f"and {ASKED_ABOUT + 2 - 5} others" in late.sentence
 
 
+def test_many_who_were_upgraded_at_once_were_billed_by_the_plan_before(proxy_db: Database, billing: Billing) -> None:
+    names = [f"c{number}" for number in range(ASKED_ABOUT + 2)]
+    for name in names:
+        billing.subscribe(name, made=long_ago())
+        billing.subscribe(name, plan="better")
+    proxy_db.insert(*(spend_row(end_user=name, startTime=now() - timedelta(hours=2), spend=1) for name in names))
+    environ = environment(proxy_db, billing.lago)
+    billing.lago.clear_requests()
+    assert found(of_late(environ)) == {}
+    lists = 2
+    assert list(asked(billing.lago)).count("subscriptions") == lists + ASKED_ABOUT
+
+    [upgraded] = dry(environ).unbillable
+    assert (upgraded.kind, set(upgraded.whose)) == ("upgraded", set(names))
+    assert (
+        "Of 2 names Lago was not asked whether a draft invoice, or a subscription that has ended, takes it."
+        in upgraded.why
+    )
+
+
 def test_meters_ask_for_the_same_subscriptions_and_plans_once(
     proxy_db: Database, billing: Billing, tmp_path: Path
 ) -> None:

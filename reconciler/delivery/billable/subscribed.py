@@ -20,6 +20,9 @@ from reconciler.settings.meter import MeterSettings
 ASKED_ABOUT = 20
 """Of so many names, those with the most cost first, all subscriptions and invoices are asked for."""
 
+ENDED_PAGES = 5
+"""So many pages of subscriptions that have ended are listed at most, the latest begun first."""
+
 _WHAT: Mapping[lives.Kind, str] = {
     "began later": "from before a subscription began",
     "ended": "that no subscription bills any more, since it has ended",
@@ -44,6 +47,7 @@ class _Doubt(NamedTuple):
 
     name: str
     part: lives.Part
+    is_known: bool
 
 
 class Subscribed:
@@ -138,9 +142,12 @@ class Subscribed:
     def _unbillable(self, kind: lives.Kind, some: Sequence[tuple[_Doubt, Usage]]) -> Unbillable:
         first, _ = max(some, key=lambda one: one[1].cost)
         why = f"Of {brief(first.name, 100)}: {first.part.words}."
-        unknown = {doubt.name for doubt, _ in some if not doubt.part.is_known}
-        if unknown and first.part.is_known:
-            why += f" Of {count(len(unknown), 'name')} Lago was not asked whether a draft invoice still takes it."
+        unknown = {doubt.name for doubt, _ in some if not doubt.is_known}
+        if unknown and first.is_known:
+            why += (
+                f" Of {count(len(unknown), 'name')} Lago was not asked whether a draft invoice, or a subscription that "
+                "has ended, takes it."
+            )
         cure = _HELD_AFTER_THE_END if kind == "ended" else _HELD
         if self._meter.closed_period == "send":
             cure = _SENT
@@ -153,18 +160,35 @@ class Subscribed:
 
     def _doubts(self, told: Told) -> Iterator[_Doubt]:
         """Where usage may lie that is not billed; all is asked about the names with the most cost."""
+        doubtful = {name: some for name, some in told.items() if self._lies_elsewhere(name, lives.begun(some), None)}
+        are_all_told = len(doubtful) <= ASKED_ABOUT
+        if not are_all_told:
+            doubtful, are_all_told = self._with_ended(doubtful)
         asked = 0
-        for name in sorted(told, key=lambda name: self._usage[name].cost, reverse=True):
-            spans, billed = lives.begun(told[name]), None
-            if not self._held_by(name, lives.parts(spans, None, was_sent=self._was_sent)):
+        for name in sorted(doubtful, key=lambda name: self._usage[name].cost, reverse=True):
+            spans, billed = lives.begun(doubtful[name]), None
+            if not self._lies_elsewhere(name, spans, billed):
                 continue
-            if asked < ASKED_ABOUT:
-                asked += 1
+            asked += 1
+            is_asked = asked <= ASKED_ABOUT
+            if is_asked:
                 spans, billed = self._ask(name, spans)
             if self._meter.closed_period == "move" and any(one.ended_at is None for one in spans):
                 continue
-            found = lives.parts(spans, billed, was_sent=self._was_sent)
-            yield from (_Doubt(name, part) for part in self._held_by(name, found))
+            for part in self._lies_elsewhere(name, spans, billed):
+                yield _Doubt(name, part, part.is_known and (is_asked or are_all_told))
+
+    def _with_ended(self, told: Told) -> tuple[Told, bool]:
+        """The same with the subscriptions of these names that have ended, of many listed; and whether that is all."""
+        both = {name: [*some] for name, some in told.items()}
+        for number, page in enumerate(self._lago.subscriptions("terminated")):
+            if number == ENDED_PAGES:
+                return both, False
+            for one in page:
+                if (name := str(one.get("external_id"))) in both:
+                    both[name].append(one)
+            self._stay()
+        return both, True
 
     def _ask(self, name: str, spans: list[Subscription]) -> tuple[list[Subscription], list[Billed] | None]:
         """All subscriptions of a name, and its periods that have an invoice; None if Lago can't tell."""
@@ -192,9 +216,13 @@ class Subscribed:
         self._stay()
         return billed
 
-    def _held_by(self, name: str, parts: Sequence[lives.Part]) -> list[lives.Part]:
-        """The parts in which usage of a name may lie."""
+    def _lies_elsewhere(
+        self, name: str, spans: Sequence[Subscription], billed: Sequence[Billed] | None
+    ) -> list[lives.Part]:
+        """The parts in which usage of a name may lie, and is not billed."""
         usage = self._usage[name]
         if usage.first_window is None or usage.last_window is None:
             return []
-        return [part for part in parts if part.may_hold(usage.first_window, usage.last_window + self._meter.window)]
+        first, last = usage.first_window, usage.last_window + self._meter.window
+        found = lives.parts(spans, billed, was_sent=self._was_sent)
+        return [part for part in found if part.may_hold(first, last)]
