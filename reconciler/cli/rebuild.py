@@ -40,8 +40,8 @@ def rebuild(
         from datetime import UTC, datetime
 
         from reconciler.cli.show.rebuild import done as show_done
+        from reconciler.cli.show.rebuild import failed, odd
         from reconciler.cli.show.rebuild import found as show
-        from reconciler.cli.show.rebuild import odd
         from reconciler.model.when import parse_when
         from reconciler.report.log import configure
         from reconciler.verify.rebuild.run import Rebuild
@@ -58,12 +58,14 @@ def rebuild(
                 seen = work.look(lambda now: parse_when(since, now))
                 if not as_json:
                     show(seen, dry_run=dry_run)
+                odd(seen)
                 lacking = any(each.is_lacking for each in seen)
                 agreed = lacking and not dry_run and (yes or _agrees(as_json=as_json))
                 for each in work.make() if agreed else ():
                     made.append(each)
                     if not as_json:
                         show_done(each)
+                    failed(each)
             finally:
                 work.close()
         except ReconcileError as error:
@@ -75,7 +77,6 @@ def rebuild(
         code = next((code for code in (2, 1, 3) if code in codes_of), 0)
         if as_json:
             _print_json(seen, made, code, DECLINED if declined else None)
-        odd(seen, made)
         if declined:
             terminal.complain(DECLINED)
         raise typer.Exit(code)

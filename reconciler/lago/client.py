@@ -143,15 +143,16 @@ class Lago:
         return "clickhouse"
 
     def events(
-        self, code: str, since: datetime, until: datetime, subscription: str | None = None, *, size: int = PAGE
+        self, code: str | None, since: datetime, until: datetime, subscription: str | None = None, *, size: int = PAGE
     ) -> Iterator[Page]:
-        """The events of a code, or of one subscription of it, from `since` to `until`, both inclusive and aware.
+        """The events of a code, or of all, or of one subscription, from `since` to `until`, both inclusive and aware.
 
         Pages have so many events as `size` says, or as Lago gives.
         """
-        only = {} if subscription is None else {"external_subscription_id": subscription}
+        wanted = {"code": code, "external_subscription_id": subscription}
+        only = {name: value for name, value in wanted.items() if value is not None}
         span = {"timestamp_from": since.isoformat(), "timestamp_to": until.isoformat()}
-        return self._questions.pages("events", Question("events", {"code": code, **span, **only}), size=size)
+        return self._questions.pages("events", Question("events", {**only, **span}), size=size)
 
     def event(self, transaction_id: str) -> Thing | None:
         """An event that Lago holds under an id, whichever its subscription; None if it shows none."""

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from reconciler.model.identity import PREFIX, bucket_hash
+from reconciler.model.money import plain
 
 _LONGEST_NUMBER = 1000
 """Characters; a cost is a few dozen."""
@@ -33,8 +34,8 @@ def decimal(value: object) -> Decimal:
 
 
 def exact(value: object) -> Decimal | None:
-    """A number as Lago counts it; None if it takes it for none."""
-    text = str(value)
+    """A number as Lago counts it; None if it takes it for none, as it does a text with an exponent."""
+    text = plain(value) if isinstance(value, Decimal) else str(value)
     return Decimal(text) if len(text) < _LONGEST_NUMBER and _COUNTED.fullmatch(text) else None
 
 

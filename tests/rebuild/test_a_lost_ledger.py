@@ -1,6 +1,7 @@
 """A lost ledger is made anew: a pass then sends nothing that Lago counts, and all that it does not."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import httpx
@@ -9,7 +10,9 @@ import pytest
 from reconciler.model.errors import MeterChangedError
 from reconciler.sandbox import Sandbox
 from tests import process
+from tests.commands import run
 from tests.conftest import Database, spend_row
+from tests.cutover.conftest import event_of, send
 from tests.meters.conftest import window
 from tests.rebuild.conftest import look, rebuild, taken
 from tests.support import (
@@ -136,10 +139,38 @@ def test_an_earlier_code_is_named(proxy_db: Database, lago: Sandbox) -> None:
     reconcile(environ | {"LAGO_API_EVENT_CODE": "old"}, since="5h")
     lose(proxy_db)
     proxy_db.insert(spend_row(startTime=window(2)))
-    assert look(environ).left["plan"].number == 2, "its dry run shows that it would be billed once more"
+    with pytest.raises(MeterChangedError, match=r"under the code 'old'.* Run it with --code old as well"):
+        rebuild(environ)
+    assert proxy_db.fetch("SELECT FROM reconciler.meter") == [], "a pass would bill that once more"
     rebuild(environ, codes=("old",))
     assert reconcile(environ).delivered.accepted == 1
     assert sorted(event["code"] for event in lago.events()) == ["old", CODE]
+
+
+def test_a_since_after_the_beginning_is_said(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(spend_row(startTime=window(2)), spend_row(startTime=window(9)))
+    reconcile(environ, since="5h")
+    lose(proxy_db)
+    found = rebuild(environ, window(5).isoformat())
+    assert (taken(found), found.before, found.exit_code) == ({"added": 1}, window(9), 3)
+    again = rebuild(environ)
+    assert (taken(again), again.start, again.exit_code) == ({"added": 1, "known": 1}, window(5), 0)
+    assert proxy_db.fetch("SELECT start FROM reconciler.meter") == [(window(5),)], "the spend table may reach further"
+
+
+def test_what_the_callback_has_billed_is_said_before_anybody_agrees(proxy_db: Database, lago: Sandbox) -> None:
+    """A cut-over that was lost with the ledger had counted it as billed."""
+    environ, rows = environment(proxy_db, lago), [spend_row(spend=3.5e-7), spend_row(spend=0.25)]
+    proxy_db.insert(*rows)
+    send(lago, *map(event_of, rows))
+    done = run(environ, "rebuild", "--since", "5h")
+    assert (done.returncode, proxy_db.fetch("SELECT FROM reconciler.meter")) == (1, [])
+    said = "LiteLLM's callback has sent 2 events, 0.25 USD from "
+    assert done.stderr.index(said) < done.stderr.index("Nothing was done. Add --yes")
+    found = look(environ)
+    assert found.callback is not None
+    assert (found.callback.cost, found.exit_code) == (Decimal("0.25000035"), 3)
 
 
 def test_a_metric_that_overwrites_what_was_sent_hides_it(proxy_db: Database, lago: Sandbox) -> None:

@@ -33,6 +33,11 @@ def found(seen: Iterable[Found], *, dry_run: bool) -> None:
             continue
         if each.is_new:
             terminal.say("  The ledger does not know this meter: it is made.")
+        if each.start:
+            terminal.say(
+                f"  It begins at {minute(each.start)}, as a --since has chosen. Passes look at earlier windows if Lago "
+                "has events of them; `reconcile --since … --until …` bills the others."
+            )
         if each.is_earlier:
             terminal.say("  Billing begins there from now on: nobody had chosen a start.")
         for sentence in each.agreed:
@@ -52,9 +57,9 @@ def done(each: Found) -> None:
         terminal.say(f"Meter {each.meter}: {count(number, 'event')} taken in, {usd(cost)} USD. Run `reconcile` now.")
 
 
-def odd(seen: Iterable[Found], made: Iterable[Found]) -> None:
-    """Say on standard error what a person should look at, and what could not be done."""
-    for each in seen:
+def odd(found: Iterable[Found]) -> None:
+    """Say on standard error what a person should look at, and what can't be done."""
+    for each in found:
         sentences = list(each.warnings)
         if each.strange:
             sentences.append(
@@ -69,11 +74,26 @@ def odd(seen: Iterable[Found], made: Iterable[Found]) -> None:
             sentences.append(f"{_events(part)} in Lago though a person gave them up: `reconcile verify` lists them.")
         if each.earlier:
             sentences.append(f"{count(each.earlier, 'event')} of windows before --since: left out.")
+        if each.before:
+            sentences.append(
+                f"Lago holds events of it from before --since, such as of {minute(each.before)}. What comes late for "
+                "windows before --since is never billed: if billing began earlier, choose an earlier one."
+            )
+        if part := each.callback:
+            sentences.append(
+                f"LiteLLM's callback has sent {_events(part)} from {minute(part.first)} on, which no cut-over in this "
+                "ledger counts as billed: a pass bills that usage once more. If there was a cut-over, let no pass run "
+                "before `reconcile cutover` with its --at and --since."
+            )
         for sentence in sentences:
             terminal.say(f"! Meter {each.meter}: {sentence}", terminal.LOOK, stderr=True)
-    for each in (*seen, *made):
-        if each.error:
-            terminal.complain(f"Meter {each.meter}: {each.error}")
+        failed(each)
+
+
+def failed(found: Found) -> None:
+    """Say on standard error what can't or could not be done with a meter."""
+    if found.error:
+        terminal.complain(f"Meter {found.meter}: {found.error}")
 
 
 def _of(parts: dict[str, Part], names: dict[str, str]) -> list[tuple[str, Part]]:

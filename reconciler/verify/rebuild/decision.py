@@ -158,7 +158,7 @@ def _cents(cost: Decimal, shown: object) -> str | None:
     stored = exact(shown)
     if not stored:
         return None
-    with localcontext(prec=1000):
+    with localcontext(prec=2000):
         sent = cost * 100
         return plain(sent if sent.quantize(_STORED, ROUND_HALF_UP) == stored else stored)
 

@@ -45,8 +45,11 @@ class Found:
         since: from which window on.
         is_new: whether the ledger does not know the meter.
         is_earlier: whether it begins earlier than it did: nobody had chosen its start.
+        start: where it begins, if a `--since` has chosen that, and it is later.
         events: Lago's events of the meter, by what becomes of each (`take_in.sql`).
         earlier: how many are of windows before.
+        before: the window of one that Lago holds from before, though the meter is to begin at `since`.
+        callback: what LiteLLM's callback has sent besides, if a pass would bill that once more.
         strange: how many are under the meter's name, and no ledger of it can have sent them.
         example: the id of such a one.
         agreed: the terms that the ledger takes over, one sentence each.
@@ -59,8 +62,11 @@ class Found:
     since: datetime
     is_new: bool = False
     is_earlier: bool = False
+    start: datetime | None = None
     events: dict[str, Part] = field(default_factory=dict)
     earlier: int = 0
+    before: datetime | None = None
+    callback: Part | None = None
     strange: int = 0
     example: str = ""
     agreed: list[str] = field(default_factory=list)
@@ -78,7 +84,8 @@ class Found:
         """1 or 2 if nothing can be done, 3 if a person should look, else 0."""
         if self.error:
             return self.error.exit_code
-        return 3 if self.strange or self.events.keys() & {"differing", "copied", "discarded"} else 0
+        odd = self.strange or self.before or self.callback or self.events.keys() & {"differing", "copied", "discarded"}
+        return 3 if odd else 0
 
     def count(self, parts: Mapping[str, Part], into: dict[str, Part]) -> None:
         """Take in more parts."""
@@ -92,8 +99,11 @@ class Found:
             "since": iso(self.since),
             "is_new": self.is_new,
             "is_earlier": self.is_earlier,
+            "start": iso(self.start),
             "events": {fate: _plain(part, "events") for fate, part in sorted(self.events.items())},
             "earlier": self.earlier,
+            "before": iso(self.before),
+            "callback": _plain(self.callback, "events") if self.callback else None,
             "strange": self.strange,
             "agreed": self.agreed,
             "left": {fate: _plain(part, "buckets") for fate, part in sorted(self.left.items())},

@@ -1,22 +1,21 @@
 """Rebuild: read a meter's events from Lago, see what the ledger lacks of them; then take that in, if told to."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from threading import Event as Stop
+from typing import NamedTuple
 
 from psycopg.rows import args_row
+from sqlalchemy import exists, select
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.source import open_source
 from reconciler.lago.client import Lago
-from reconciler.lago.reading import in_slices
-from reconciler.lago.sentences import NotPermittedError
-from reconciler.lago.shown import is_of
-from reconciler.ledger import changes, meters
+from reconciler.ledger import changes, meters, tables
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import MeterChangedError, NoTurnError, ReconcileError, SettingsError
@@ -25,22 +24,20 @@ from reconciler.model.windows import floor
 from reconciler.model.words import count, minute
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
-from reconciler.verify.rebuild.decision import MEASURES, read
+from reconciler.verify.rebuild.elsewhere import ToBill, refuse_another_code, window_before
 from reconciler.verify.rebuild.found import Found, Part
-from reconciler.verify.rebuild.staged import Staged
+from reconciler.verify.rebuild.reading import Reading
 from reconciler.verify.rebuild.taking import Taking
 
-_AHEAD = timedelta(days=400)
-"""Events may lie in the future: sent by a clock that ran ahead, or moved there."""
 
+class Left(NamedTuple):
+    """A row of left.sql: buckets of one fate."""
 
-@dataclass
-class _Read:
-    """What was read of one meter, kept for a second use."""
-
-    wanted: MeterSettings
-    staged: Staged
-    found: Found
+    fate: str
+    buckets: int
+    cost: Decimal
+    first: datetime
+    subscription: str | None
 
 
 class Rebuild:
@@ -58,11 +55,11 @@ class Rebuild:
         self._ledger = open_ledger(settings)
         self._source = open_source(settings, self._ledger)
         self._lago = Lago.of(settings, stays="The ledger stays as it is")
-        self._read: list[_Read] = []
+        self._readings: list[Reading] = []
 
     def close(self) -> None:
         """Close the connections, and forget what was read."""
-        for each in self._read:
+        for each in self._readings:
             each.staged.close()
         self._lago.close()
         self._source.close()
@@ -95,14 +92,17 @@ class Rebuild:
         for wanted in settings.meters:
             in_windows = partial(floor, length=wanted.window)
             begin, _ = whole_windows(since, None, self._sight.now, in_windows)
-            self._read.append(_Read(wanted, Staged(), Found(wanted.name, begin)))
-            self._read_lago(self._read[-1], known[wanted.name])
+            self._readings.append(Reading(wanted, Found(wanted.name, begin)))
+            self._read_lago(self._readings[-1], known[wanted.name])
         with self._ledger.dry():
             self._ledger.upgrade()
-            for each in self._read:
+            for each in self._readings:
                 if each.found.error is None:
                     self._foresee(each)
-        return [each.found for each in self._read]
+        for each in self._readings:
+            if each.found.is_lacking:
+                self._look_elsewhere(each)
+        return [each.found for each in self._readings]
 
     def make(self) -> Iterator[Found]:
         """Take into the ledger what it lacks, a meter at a time.
@@ -111,7 +111,7 @@ class Rebuild:
             What became of each meter for which there was something to do.
         """
         self._ledger.upgrade()
-        for each in self._read:
+        for each in self._readings:
             if not each.found.is_lacking:
                 continue
             done = Found(each.found.meter, each.found.since)
@@ -121,7 +121,7 @@ class Rebuild:
                 done.error = _plain(error)
             yield done
 
-    def _read_lago(self, each: _Read, known: Meter | None) -> None:
+    def _read_lago(self, each: Reading, known: Meter | None) -> None:
         """Read the events that may be the meter's: of the codes of its terms, and of those that the operator names."""
         try:
             self._source.check(self._sight, each.wanted.terms)
@@ -130,63 +130,26 @@ class Rebuild:
                 changes.refuse_another_organization(known, self._lago.organization())
             earlier = known.timeline.codes if known else []
             for code in dict.fromkeys([each.wanted.event_code, *earlier, *self._codes]):
-                self._see_metric(code, each.found)
-                self._read_code(code, each)
+                each.read(self._lago, code, self._sight.now)
         except ReconcileError as error:
             each.found.error = error
 
-    def _see_metric(self, code: str, found: Found) -> None:
-        """See that Lago shows what was sent: an expression of a metric overwrites a property.
-
-        Raises:
-            MeterChangedError: it overwrites one of ours.
-        """
-        try:
-            metric = self._lago.metric(code) or {}
-        except NotPermittedError:
-            found.warnings.append(
-                "The API key may not read Lago's billable metrics: if one computes a property by an expression, its "
-                "events do not show what was sent."
-            )
-            return
-        if metric.get("expression") and metric.get("field_name") in MEASURES:
-            raise MeterChangedError(
-                f"Lago's metric {code!r} computes {metric['field_name']} by an expression, so its events do not show "
-                "what was sent, and no ledger can be made from them. `reconcile --since` takes what Lago holds for "
-                "accepted where it is what the spend table says."
-            )
-
-    def _read_code(self, code: str, each: _Read) -> None:
-        found, wanted = each.found, each.wanted
-        begin = found.since
-        for _, events in in_slices(self._lago, code, found.since, self._sight.now + _AHEAD):
-            for event in events:
-                if not is_of(event, wanted.name):
-                    continue
-                taken = read(event, wanted.name, template=wanted.subscription)
-                if taken is None:
-                    found.strange += 1
-                    found.example = found.example or str(event.get("transaction_id"))[:100]
-                elif taken.window_start + timedelta(seconds=taken.window_seconds) <= found.since:
-                    found.earlier += 1
-                else:
-                    each.staged.add(taken)
-                    begin = min(begin, taken.window_start)  # windows may have been longer then
-        found.since = begin
-
-    def _foresee(self, each: _Read) -> None:
+    def _foresee(self, each: Reading) -> None:
         """Do it in the dry ledger, and compare with the spend table."""
         found = each.found
         try:
             meter = self._taking(each.wanted).run(each.staged, found)
             if found.is_lacking:
-                self._compare(each.wanted, meter, found)
+                self._compare(each, meter)
+            if "plan" not in found.left or self._has_taken_over(meter):
+                found.callback = None
             if misnamed := found.left.pop("misnamed", None):
                 raise MeterChangedError(_misnamed(each.wanted, misnamed))
         except ReconcileError as error:
             found.error = _plain(error)
 
-    def _compare(self, wanted: MeterSettings, meter: Meter, found: Found) -> None:
+    def _compare(self, each: Reading, meter: Meter) -> None:
+        wanted, found = each.wanted, each.found
         settings, settled = self._settings, meter.timeline.floor(self._sight.now - self._settings.settle)
         comparison = Comparison(
             wanted, self._source, self._sight, self._ledger, one_database=settings.one_database, settled=settled
@@ -195,16 +158,30 @@ class Rebuild:
         chunks = Chunks(meter.name, self._ledger, turn=limits.turn, seconds=limits.chunk, stopping=Stop())
         begin = max(found.since, meter.timeline.floor(meter.watermark - settings.lookback))
         for stretch in meter.timeline.stretches(begin, settled):
-            for _, rows in chunks.compared(comparison, "rebuild/left", stretch, args_row(_part)):
-                found.count(dict(rows), into=found.left)
+            for _, rows in chunks.compared(comparison, "rebuild/left", stretch, args_row(Left)):
+                parts = {row.fate: Part(row.buckets, row.cost, row.first.astimezone(UTC)) for row in rows}
+                found.count(parts, into=found.left)
+                each.to_bill += [ToBill(parts["plan"].first, row.subscription) for row in rows if row.fate == "plan"]
+
+    def _has_taken_over(self, meter: Meter) -> bool:
+        """Whether a cut-over has counted as billed what LiteLLM's callback has sent."""
+        with self._ledger.transaction() as connection:
+            any_of_it = exists().where(tables.takeover.c.meter == meter.name)
+            return bool(connection.scalar(select(any_of_it)))
+
+    def _look_elsewhere(self, each: Reading) -> None:
+        """See what Lago holds besides of what a pass would bill, or of windows at which none would look."""
+        wanted, found = each.wanted, each.found
+        try:
+            refuse_another_code(self._lago, wanted.name, each.codes, each.to_bill)
+            if found.is_new or found.is_earlier:
+                horizon = self._settings.horizon
+                found.before = window_before(self._lago, wanted.name, wanted.event_code, found.since, horizon)
+        except ReconcileError as error:
+            found.error = error
 
     def _taking(self, wanted: MeterSettings) -> Taking:
         return Taking(self._settings, wanted, self._source, self._sight, self._ledger)
-
-
-def _part(fate: str, number: int, cost: Decimal, first: datetime) -> tuple[str, Part]:
-    """A row of left.sql."""
-    return fate, Part(number, cost, first.astimezone(UTC))
 
 
 def _plain(error: ReconcileError) -> ReconcileError:

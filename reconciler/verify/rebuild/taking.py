@@ -100,6 +100,7 @@ class Taking:
                 found.is_earlier = found.since < known.start
                 meters.choose_start(connection, name, found.since, watermark=watermark)
             else:
+                found.start = known.start if found.since < known.start else None
                 table = tables.meter
                 look_from = windows.floor(look_from, known.timeline.at(look_from).window)
                 earlier = update(table).where(table.c.name == name)
