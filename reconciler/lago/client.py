@@ -1,7 +1,6 @@
 """Lago over HTTP: one organization's API, as far as a producer of events needs it."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -10,6 +9,7 @@ from typing import Self
 from reconciler.lago.answers import Answer, Barred, Throttled, Unknown, parsed, read_answer
 from reconciler.lago.ending import Ending
 from reconciler.lago.making import Making
+from reconciler.lago.organization import Organization
 from reconciler.lago.pace import Pace
 from reconciler.lago.questions import PAGE, Page, Parameters, Question, Questions, Thing, encoded
 from reconciler.lago.sentences import Sentences
@@ -19,21 +19,6 @@ from reconciler.settings.limits import Limits
 from reconciler.settings.load import Settings
 
 _PAST_PAGE, _PAST_PAGES = 20, 5
-
-
-@dataclass(frozen=True)
-class Organization:
-    """What Lago says of the organization behind the API key.
-
-    Attributes:
-        id: Lago's own, which no other organization has.
-        store: its event store; None if this Lago doesn't say (before v1.47).
-        timezone: in which its customers' days begin, unless they have their own; None if Lago doesn't say.
-    """
-
-    id: str
-    store: Store | None
-    timezone: str | None = field(default=None, compare=False)
 
 
 class Lago:
@@ -113,12 +98,10 @@ class Lago:
         untold = (reply.status, content.get("code")) == (404, "resource_not_found")
         if untold or (reply.status == 403 and content.get("status") == 403):
             return None
-        told = self._questions.thing("organization", self._questions.expect(reply))
-        id_, store, zone = told.get("lago_id"), told.get("events_store"), told.get("timezone")
-        if not (isinstance(id_, str) and id_):
+        found = Organization.read(self._questions.thing("organization", self._questions.expect(reply)))
+        if found is None:
             raise self._say.unusable("it answers with an organization without an id")
-        known = store if store in {"postgres", "clickhouse"} else None
-        return Organization(id_, known, zone if isinstance(zone, str) else None)
+        return found
 
     def clock(self) -> datetime | None:
         """What time it is there, to the second, by the header of an answer; None if that says none."""

@@ -8,7 +8,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, select, update
 
 from reconciler.database.postgres import execute
-from reconciler.lago.client import Organization
+from reconciler.lago.organization import Organization
 from reconciler.ledger import meters, tables
 from reconciler.ledger.meters import Meter
 from reconciler.model.errors import LagoError, MeterChangedError

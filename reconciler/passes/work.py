@@ -18,7 +18,8 @@ from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
 from reconciler.ledger import meters
 from reconciler.ledger.balance import balance
-from reconciler.ledger.kinds.source import EMPTY, pulled_back
+from reconciler.ledger.kinds.rows import EMPTY
+from reconciler.ledger.kinds.source import pulled_back
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import Ledger

@@ -10,7 +10,8 @@ from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.mirror import Mirror
-from reconciler.lago.client import Lago, Organization
+from reconciler.lago.client import Lago
+from reconciler.lago.organization import Organization
 from reconciler.lago.stores import Store
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter

@@ -10,9 +10,8 @@ from reconciler.lago.readback import differences
 from reconciler.lago.shown import amount, is_of, key_of, timestamp_of
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
-from reconciler.model.identity import PREFIX
-from reconciler.verify.cutover.callback import is_callbacks
 from reconciler.verify.findings import Difference, Kind, Leg
+from reconciler.verify.producers import CURES, producer
 
 DISCARDED = Kind("in Lago though discarded", drift=True, means="A person gave these events up, and Lago bills them.")
 STANDS = Kind(
@@ -22,22 +21,6 @@ STANDS = Kind(
 TAKEN_OVER = Kind(
     "taken over", drift=False, means="LiteLLM's callback has sent them, and a cut-over has counted them as billed."
 )
-
-CALLBACK = "LiteLLM's callback"
-METER = "another meter"
-LEDGER = "another ledger of this meter"
-OTHER = "another producer"
-
-CURES = {
-    CALLBACK: "take `lago` out of the proxy's litellm_settings and restart it.",
-    METER: "give one of the two meters another event code.",
-    LEDGER: (
-        "point RECONCILE_LEDGER_URL at the newest ledger; if it is lost, run `reconcile rebuild`; or give the other "
-        "proxy its own RECONCILE_METER."
-    ),
-    OTHER: "find out who sends them.",
-}
-"""What to do where they bill twice, by who does it."""
 
 TWICE = {
     who: Kind(
@@ -63,8 +46,9 @@ _LONG = 2704
 class Strangers:
     """Takes note of one meter's strangers."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, leg: Leg) -> None:
-        """Note in `leg` what is taken."""
+    def __init__(self, meter: Meter, ledger: Ledger, leg: Leg, computed: str | None = None) -> None:
+        """Note in `leg` what is taken; `computed` is the property that Lago adds by the metric's expression, if any."""
+        self._computed = computed
         self._meter = meter
         self._ledger = ledger
         self._leg = leg
@@ -97,7 +81,7 @@ class Strangers:
         for (event, moment), (_, state, payload, is_billed, is_taken) in zip(places, found, strict=True):
             if state is not None and payload is None:
                 continue
-            who = producer(event, self._meter.name)
+            who = producer(event, self._meter.name, self._computed)
             kind = TAKEN_OVER if is_taken else TWICE[who] if is_billed else APART[who]
             if payload is not None:
                 kind = STANDS if differences(loads(payload), event) else DISCARDED
@@ -110,15 +94,6 @@ class Strangers:
         """All was taken of the windows so far."""
         self._seen |= self._seeing
         self._seeing.clear()
-
-
-def producer(event: Mapping[str, Any], meter: str) -> str:
-    """Who sends such events, as far as they show it: a key of `TWICE` and `APART`."""
-    properties = event.get("properties")
-    properties = properties if isinstance(properties, dict) else {}
-    if str(event.get("transaction_id")).startswith(PREFIX):
-        return LEDGER if properties.get("meter") == meter else METER
-    return CALLBACK if is_callbacks(event) else OTHER
 
 
 def _difference(kind: Kind, event: Mapping[str, Any], moment: datetime) -> Difference:

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from reconciler.ledger.balance import balance
-from reconciler.ledger.kinds.source import EMPTY, local_time
+from reconciler.ledger.kinds.rows import EMPTY
+from reconciler.ledger.kinds.source import local_time
 from reconciler.ledger.store import open_ledger
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox

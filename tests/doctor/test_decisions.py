@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.lago.client import Organization
+from reconciler.lago.organization import Organization
 from reconciler.ledger.schema import HEAD
 from reconciler.report.unbillable import Outlook, Unbillable, Unknown
 from reconciler.report.usage import Usage
@@ -23,7 +23,7 @@ from reconciler.verify.doctor.questions import BY_NAME, QUESTIONS
 from reconciler.verify.doctor.run import settings_checks
 from reconciler.verify.doctor.source import source_checks
 from reconciler.verify.doctor.source_facts import Billing, Layout, Rows, Scan, Server, SourceFacts, Table
-from reconciler.verify.strangers import CALLBACK, LEDGER, METER
+from reconciler.verify.producers import CALLBACK, LEDGER, METER
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -57,7 +57,7 @@ RUNS = Runs(288, NOW - MINUTE, "done", usually=5 * MINUTE, longest=6 * MINUTE)
 OF_METER = OfMeter(is_known=True, compared=Compared(None, ()), runs=RUNS, watermark=NOW - HOUR, organization="org")
 RIGHTS = Rights(is_there=True, may_make=True, may_compare=True, lacking=[])
 LEDGER_FACTS = LedgerFacts(
-    "DATABASE_URL (db)", SERVER, mapping={}, version=HEAD, rights=RIGHTS, meters={"default": OF_METER}
+    "DATABASE_URL (db)", SERVER, mapping={}, head=HEAD, version=HEAD, rights=RIGHTS, meters={"default": OF_METER}
 )
 
 METRIC = {"aggregation_type": "sum_agg", "field_name": "response_cost"}

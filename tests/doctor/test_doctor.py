@@ -13,6 +13,7 @@ from reconciler.cli.show.doctor import page
 from reconciler.ledger.tables import metadata
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
+from reconciler.verify.doctor.asking import arrived
 from reconciler.verify.doctor.check import Check, Mark
 from reconciler.verify.doctor.run import Examination, examine
 from tests.conftest import Database, spend_row
@@ -76,16 +77,26 @@ def test_all_is_well_with_a_healthy_meter_and_nothing_is_written(
     assert [(each["path"], each["ids"]) for each in lago.requests() if each["method"] != "GET"] == [(BATCH, [])]
 
 
-def test_the_callbacks_events_beside_ours_are_double_billing(billed: dict[str, str], lago: Sandbox) -> None:
-    [ours] = lago.events()
-    at = datetime.fromisoformat(ours["timestamp"]) - timedelta(minutes=3)
+def callback_sends(lago: Sandbox, at: datetime) -> None:
+    """LiteLLM's own callback sends an event for acme."""
     properties = {"model": "gpt-4o-mini", "response_cost": 0.1, "total_tokens": 30, "prompt_tokens": 10}
     sent = {"transaction_id": str(uuid4()), "external_subscription_id": "acme", "code": CODE}
-    httpx.post(
-        f"{lago.url}/api/v1/events",
-        headers={"Authorization": f"Bearer {lago.api_key}"},
-        json={"event": {**sent, "timestamp": at.timestamp(), "properties": properties}},
-    ).raise_for_status()
+    ask(lago, "POST", "events", {"event": {**sent, "timestamp": at.timestamp(), "properties": properties}})
+
+
+def ask(lago: Sandbox, method: str, path: str, body: dict[str, Any]) -> None:
+    """Ask Lago as its operator, or the callback, does."""
+    headers = {"Authorization": f"Bearer {lago.api_key}"}
+    httpx.request(method, f"{lago.url}/api/v1/{path}", headers=headers, json=body).raise_for_status()
+
+
+def test_the_callbacks_events_beside_ours_are_double_billing(
+    billed: dict[str, str], proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    computed = {"field_name": "usd", "expression": "event.properties.response_cost * 2"}  # which Lago adds to events
+    ask(lago, "PUT", f"billable_metrics/{CODE}", {"billable_metric": computed})
+    [ours] = lago.events()
+    callback_sends(lago, datetime.fromisoformat(ours["timestamp"]) - timedelta(minutes=3))
 
     code, checks = doctor(billed)
 
@@ -94,6 +105,30 @@ def test_the_callbacks_events_beside_ours_are_double_billing(billed: dict[str, s
     assert "usage is billed twice" in checks["callback"]["says"]
     assert "litellm_settings" in checks["callback"]["cure"]
     assert marks(checks, "callback", "subscriptions") == {"good"}
+
+    # Behind thousands of ours, which are newer, they are found all the same.
+    proxy_db.insert(*(spend_row(model=f"m{number}") for number in range(9)))
+    reconcile(billed, since="2h")
+    monkeypatch.setattr(arrived, "PAGE", 3)
+    monkeypatch.setattr(arrived, "PAGES", 1)
+    code, checks = doctor(billed)
+    assert (code, checks["callback"]["mark"]) == (1, "bad")
+    assert "1 event of LiteLLM's callback in the last three hours, for the same" in checks["callback"]["says"]
+    assert checks["other events"]["says"] == "None among the newest ones."
+    monkeypatch.setattr(arrived, "BETWEEN", 0)
+    assert "three hours among the newest ones." in doctor(billed)[1]["callback"]["says"]
+
+
+def test_between_the_stamps_of_ours_lies_all_else() -> None:
+    def at(text: str) -> datetime:
+        return datetime.fromisoformat(f"2026-11-24T{text}+00:00")
+
+    assert list(arrived.between(at("11:40:00"), at("12:07:30"), timedelta(minutes=15))) == [
+        (at("12:00:00"), at("12:07:30")),
+        (at("11:45:00"), at("11:59:59.998")),
+        (at("11:40:00"), at("11:44:59.998")),
+    ]
+    assert list(arrived.between(at("12:07:30"), at("12:00:00"), timedelta(minutes=15))) == []
 
 
 @pytest.mark.no_ledger

@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from reconciler.lago.client import Lago, Organization
+from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
+from reconciler.lago.organization import Organization
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError
 from reconciler.sandbox import Sandbox

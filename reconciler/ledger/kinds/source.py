@@ -5,16 +5,8 @@ from datetime import datetime, timedelta
 
 from reconciler.ledger.balance import Balance
 from reconciler.ledger.kinds.alarm import Alarm
+from reconciler.ledger.kinds.rows import EMPTY, is_ahead
 from reconciler.model.words import minute
-
-EMPTY = (
-    "The spend table has no rows, and never had any. If the proxy has served requests, it does not write them here: "
-    "see that its general_settings have neither disable_spend_logs nor disable_spend_updates, that SPEND_LOGS_URL is "
-    "not set, and that DATABASE_URL, with its schema, is the proxy's own."
-)
-
-AHEAD = timedelta(minutes=45)
-"""Rows that lie so far ahead were not stamped with UTC; clocks differ by less."""
 
 AWAY, FARTHEST = timedelta(hours=1, minutes=45), timedelta(hours=12, minutes=15)
 """Rows that all arrive so late, and not later, may be stamped with the time of a zone west of UTC. A request takes an
@@ -35,7 +27,7 @@ def local_time(balance: Balance) -> Iterator[Alarm]:
     clock, newest = balance.source_clock, balance.newest_row
     if clock is None or newest is None:
         return
-    if newest - clock >= AHEAD:
+    if is_ahead(newest, clock):
         how = (
             f"The newest row of the spend table, of {minute(newest)}, lies {_hours(newest - clock)} ahead of the "
             f"database's clock, {minute(clock)}"

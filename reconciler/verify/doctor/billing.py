@@ -9,11 +9,14 @@ from reconciler.report.unbillable import Outlook, Unbillable
 from reconciler.settings.meter import MeterSettings
 from reconciler.verify.doctor.check import Check, Mark, Untold
 from reconciler.verify.doctor.lago import Arrived, Foreign, LagoFacts
-from reconciler.verify.strangers import CALLBACK, CURES, LEDGER
+from reconciler.verify.producers import CALLBACK, CURES, LEDGER
 
 METRIC = frozenset({"no metric", "metric"})
 PLANS = frozenset({"no charge", "no price", "free", "no cents", "not counted", "currency", "exchanged", "next plan"})
 ZONES = frozenset({"time zone"})
+
+
+_AMONG = " among the newest ones"
 
 
 def billing_checks(facts: LagoFacts, meters: Sequence[MeterSettings], *, window_fits: bool) -> Iterator[Check]:
@@ -99,18 +102,15 @@ def foreign(meter: str, found: Arrived | Untold) -> Iterator[Check]:
         for name in ("callback", "other events"):
             yield Check(name, Mark.LOOK, f"What arrives in Lago can't be told: {found.why}", meter=meter)
         return
-    among = "" if found.is_whole else " among the newest ones"
+    among = "" if found.is_whole else _AMONG
     callback = [each for each in found.foreign if each.who == CALLBACK]
     others = [each for each in found.foreign if each.who != CALLBACK]
     if callback:
-        yield _callback(meter, callback, among)
+        yield _callback(meter, callback, "" if found.is_whole_between else _AMONG)
     else:
-        yield Check(
-            "callback",
-            Mark.GOOD,
-            f"No event of it that this ledger does not know, in the last three hours{among}.",
-            meter=meter,
-        )
+        where = "" if found.is_whole_between else _AMONG
+        says = f"No event of it that this ledger does not know, in the last three hours{where}."
+        yield Check("callback", Mark.GOOD, says, meter=meter)
     if not found.is_compared:
         return
     bad = [each for each in others if each.is_twice or each.who == LEDGER]

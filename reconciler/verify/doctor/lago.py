@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from reconciler.lago.client import Organization
+from reconciler.lago.organization import Organization
 from reconciler.lago.stores import Store
 from reconciler.model.words import length
 from reconciler.report.unbillable import Outlook
@@ -31,7 +31,7 @@ class Foreign:
     """Events of a meter's code that this ledger has not sent.
 
     Attributes:
-        who: who did, as far as they show it: a key of `strangers.TWICE`.
+        who: who did, as far as they show it: a key of `producers.CURES`.
         is_twice: whether they count for subscriptions that this ledger bills in the same windows.
         events: how many.
         last_at: the newest one's time.
@@ -50,11 +50,13 @@ class Arrived:
     Attributes:
         foreign: what was not of this ledger.
         is_whole: whether all of it was looked through, and not only the newest.
+        is_whole_between: whether all was that lies between our own, where the callback's is.
         is_compared: whether the ledger could be asked which events are its own.
     """
 
     foreign: Sequence[Foreign]
     is_whole: bool = True
+    is_whole_between: bool = True
     is_compared: bool = True
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
-from reconciler.ledger.schema import HEAD
 from reconciler.model.words import count, length, minute
 from reconciler.verify.doctor.check import Check, Mark, Untold
 from reconciler.verify.doctor.ledger_facts import Compared, LedgerFacts, OfMeter, Rights
@@ -36,7 +35,7 @@ def ledger_checks(facts: LedgerFacts) -> Iterator[Check]:
     if isinstance(facts.server, Untold):
         return
     if not isinstance(facts.owner, Untold):
-        yield schema(facts.version, facts.rights)
+        yield schema(facts.version, facts.head, facts.rights)
     yield rights(facts.rights, facts.owner, facts.version)
     yield another_ledger(facts)
     for name, meter in (facts.meters or {}).items():
@@ -58,26 +57,26 @@ def reachable(facts: LedgerFacts) -> Check:
     return Check("ledger", Mark.GOOD, f"{facts.where}, {beside}, as role {facts.server.role!r}.")
 
 
-def schema(version: str | Untold | None, found: Rights | Untold | None) -> Check:
+def schema(version: str | Untold | None, head: str, found: Rights | Untold | None) -> Check:
     """Whether it is of this program's version."""
     if isinstance(version, Untold):
         return Check("schema", Mark.BAD, version.why)
     if version is None:
-        return Check("schema", Mark.GOOD, f"None yet; the first pass makes it (version {HEAD}).")
-    if version == HEAD:
+        return Check("schema", Mark.GOOD, f"None yet; the first pass makes it (version {head}).")
+    if version == head:
         return Check("schema", Mark.GOOD, f"Version {version}, as this program has it.")
-    if version > HEAD:
+    if version > head:
         return Check(
             "schema",
             Mark.BAD,
-            f"Version {version} is newer than this program's {HEAD}.",
+            f"Version {version} is newer than this program's {head}.",
             "Install the reconciler that has upgraded it, or a newer one.",
         )
     may = isinstance(found, Rights) and found.may_make
     return Check(
         "schema",
         Mark.LOOK if may else Mark.BAD,
-        f"Version {version}; this program has {HEAD}.",
+        f"Version {version}; this program has {head}.",
         "The next pass upgrades it; or run `reconcile ledger upgrade`."
         if may
         else f"Let its owner run `reconcile ledger upgrade`, or a DBA what `--sql --from {version}` prints.",

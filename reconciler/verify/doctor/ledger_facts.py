@@ -88,6 +88,7 @@ class LedgerFacts:
         where: the setting that names it, and its address.
         server: its Postgres.
         mapping: for each meter with a mapping None if that is sound; could it not be asked, it is not there.
+        head: the newest migration that this program has.
         version: the newest migration that it has seen; None if there is none yet.
         owner: None if it belongs to nobody who may not own it.
         rights: what our role may do.
@@ -99,6 +100,7 @@ class LedgerFacts:
     where: str
     server: Server | Untold
     mapping: Mapping[str, Untold | None]
+    head: str
     version: str | Untold | None = None
     owner: Untold | None = None
     rights: Rights | Untold | None = None

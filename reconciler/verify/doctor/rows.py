@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from reconciler.ledger.kinds.source import AHEAD, EMPTY
+from reconciler.ledger.kinds.rows import EMPTY, is_ahead
 from reconciler.model.money import usd
 from reconciler.model.words import count, length, minute
 from reconciler.verify.doctor.check import Check, Mark, Untold
@@ -86,7 +86,7 @@ def retention(oldest: datetime | Untold | None, now: datetime, billing: Billing)
 
 def clock(server: Server, here: datetime, newest: datetime | Untold | None) -> Check:
     """Whether clocks agree, and rows are stamped with UTC."""
-    if isinstance(newest, datetime) and newest - server.now >= AHEAD:
+    if isinstance(newest, datetime) and is_ahead(newest, server.now):
         return Check(
             "clock",
             Mark.LOOK,

@@ -1,22 +1,16 @@
 """Asks Lago for the doctor: nothing is stored there, each question has seconds, and all of them have a minute."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import partial
-from itertools import islice
 from typing import Any, TypeVar
 
 from reconciler.capture.source import Sight, Source
 from reconciler.lago.answers import Barred
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
-from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import NotPermittedError
-from reconciler.lago.shown import timestamp_of
-from reconciler.ledger import meters
-from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError, ReconcileError
 from reconciler.model.windows import keep_to_midnights
@@ -24,18 +18,11 @@ from reconciler.report.unbillable import Outlook
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
 from reconciler.verify.billable import outlook
+from reconciler.verify.doctor.asking.arrived import Arrivals
 from reconciler.verify.doctor.check import Untold, told
-from reconciler.verify.doctor.lago import Arrived, Foreign, LagoFacts
-from reconciler.verify.findings import Leg
-from reconciler.verify.strangers import APART, TWICE, Strangers, producer
+from reconciler.verify.doctor.lago import Arrived, LagoFacts
 
 T = TypeVar("T")
-
-LATELY = timedelta(hours=3)
-"""So far back events are looked through."""
-
-PAGES = 5
-"""So many pages of them at most, the newest first."""
 
 SECONDS = 60.0
 """So long all questions together may take."""
@@ -84,16 +71,18 @@ class AskLago:
             return replace(facts, refused=str(error))
         may = {"read organization": organization is not None, "write event": self._may_write()}
         may |= {name: found for name, ask in self._readings().items() if (found := _may(ask)) is not None}
+        metrics = self._metrics()
         arrived: dict[str, Arrived | Untold] = {}
         if may.get("read event", True):
-            arrived = {meter.name: self._arrived(meter, knows_meters=knows_meters) for meter in self._settings.meters}
+            for meter in self._settings.meters:
+                arrived[meter.name] = self._arrived(meter, metrics[meter.name], knows_meters=knows_meters)
         return replace(
             facts,
             organization=organization,
             may=may,
             store=_asked(lambda: self._lago.store(organization)),
             ahead=self._ahead(sight, here),
-            metrics=self._metrics(),
+            metrics=metrics,
             arrived=arrived,
             outlook=None if sight is None else self._outlook(sight),  # may take longest: the last one
         )
@@ -135,42 +124,11 @@ class AskLago:
         look = self._settings.meters, self._source, sight, self._ledger, self._lago
         return _asked(lambda: outlook(*look, since=since))
 
-    def _arrived(self, wanted: MeterSettings, *, knows_meters: bool | None) -> Arrived | Untold:
-        now = datetime.now(UTC)
-        pages = self._lago.events(wanted.event_code, now - LATELY, now + LATELY)
-
-        def look() -> Arrived:
-            meter = self._meter(wanted.name) if knows_meters else None
-            events, is_last = [], False
-            for page in islice(pages, PAGES):
-                events += page.things
-                is_last = page.is_last
-            foreign = list(self._foreign(wanted.name, meter, events))
-            return Arrived(foreign, is_whole=is_last, is_compared=knows_meters is not None)
-
-        return _asked(look)
-
-    def _meter(self, name: str) -> Meter | None:
-        with self._ledger.transaction() as connection:
-            return meters.load(connection, name)
-
-    def _foreign(self, name: str, meter: Meter | None, events: list[Thing]) -> Iterator[Foreign]:
-        """Who has sent what of these, beside this ledger; without a meter all of it is foreign."""
-        newest: dict[str, datetime] = {}
-        for event in events:
-            if moment := timestamp_of(event):
-                who = producer(event, name)
-                newest[who] = max(moment, newest.get(who, moment))
-        leg = Leg("", "", "")
-        if meter is not None:
-            Strangers(meter, self._ledger, leg).take(events)
-        else:
-            for event in events:
-                leg.count(APART[producer(event, name)], 1, Decimal())
-        for some, is_twice in ((TWICE, True), (APART, False)):
-            for who, kind in some.items():
-                if (number := leg.sums.get(kind, (0,))[0]) and who in newest:
-                    yield Foreign(who, is_twice, number, newest[who])
+    def _arrived(self, wanted: MeterSettings, metric: object, *, knows_meters: bool | None) -> Arrived | Untold:
+        found = metric if isinstance(metric, Mapping) else {}
+        computed = str(found.get("field_name")) if found.get("expression") else None
+        arrivals = Arrivals(self._lago, self._ledger, wanted, computed)
+        return _asked(lambda: arrivals.see(knows_meters=knows_meters))
 
 
 def _asked(ask: Callable[[], T]) -> T | Untold:

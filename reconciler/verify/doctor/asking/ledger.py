@@ -48,6 +48,7 @@ class AskLedger:
             f"{where.variable} ({where.display})",
             server,
             dict(self._mappings(is_reachable=not isinstance(server, Untold))),
+            schema.HEAD,
             is_beside=self._settings.one_database,
         )
         if isinstance(server, Untold):
