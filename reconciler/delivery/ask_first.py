@@ -5,7 +5,7 @@ lost or restored, or that there is a second one: to go on would bill twice.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from json import loads
@@ -27,6 +27,30 @@ from reconciler.ledger.store import Ledger
 
 NEAR = timedelta(days=1)
 """Windows closer than this are asked about in one go."""
+
+
+def refuse_moved_before(meter: Meter, ledger: Ledger, lago: Lago, batch: int, places: Collection[int]) -> None:
+    """See that Lago holds none of the events that are to be moved out of their windows.
+
+    An event that was moved before lies where its window does not show it. Lago's Postgres store refuses its id; any
+    other would count it once more.
+
+    Args:
+        meter: whose events.
+        ledger: where they are.
+        lago: who is asked, one question an event.
+        batch: their batch.
+        places: where they are in there.
+
+    Raises:
+        UnknownEventsError: it holds one: the ledger was lost or restored since.
+        LagoError: Lago is away or refuses us.
+    """
+    ids = [id_ for (id_,) in ledger.once("delivery/ids", {"batch": batch})]
+    for place in sorted(places):
+        held = lago.event(ids[place])
+        if held and is_of(held, meter.name):
+            raise not_ours(meter, ledger, [held])
 
 
 class Window(NamedTuple):

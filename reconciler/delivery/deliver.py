@@ -123,7 +123,7 @@ class Delivery:
             return
         store, careful = self._lagos.ask()
         mirror = Mirror(meter, self._ledger, self._lago, self._lagos.organization, now)
-        periods = Periods(mirror, wanted.closed_period)
+        periods = Periods(mirror, wanted.closed_period, refuses_ids=store == "postgres")
         gate = Gate(meter, self._ledger, self._lago)
         gate.hold_to(self._lagos.organization, adopt=adopt)
         if waiting.planned:

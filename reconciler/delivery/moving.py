@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
+from reconciler.delivery.ask_first import refuse_moved_before
 from reconciler.delivery.gate import Gate
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.spans import first_sure_stamp
@@ -18,9 +19,8 @@ from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError
 from reconciler.ledger import meters
 from reconciler.ledger.batches import CLOSED_PERIOD, Part, Seen, State
-from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import split_off
-from reconciler.ledger.store import Ledger, open_ledger
+from reconciler.ledger.store import open_ledger
 from reconciler.settings.load import Settings
 
 
@@ -60,24 +60,27 @@ def move(settings: Settings, batches: dict[str, list[int]], decided_by: str, rea
 
     Raises:
         MeterChangedError: the key is one of another organization.
+        UnknownEventsError: Lago holds one of them: the ledger was lost or restored.
         LagoError: Lago is away or refuses us, or the key may not read subscriptions.
     """
     done = Moved()
     ledger = open_ledger(settings)
     with closing(Lago.of(settings)) as lago:
         told = lago.organization()
-        organization = told.id if told else None
+        organization, refuses_ids = told.id if told else None, lago.store(told) == "postgres"
         for name, ids in batches.items():
             with ledger.transaction() as connection:
                 meter = meters.load(connection, name)
             if meter is not None:
                 Gate(meter, ledger, lago).hold_to(organization, adopt=False)
                 mirror = Mirror(meter, ledger, lago, organization, datetime.now(UTC))
-                _move(ledger, meter, mirror, ids, Part((), "planned", decided_by=decided_by, reason=reason), done)
+                fate = Part((), "planned", decided_by=decided_by, reason=reason)
+                _move(mirror, ids, fate, done, refuses_ids=refuses_ids)
     return done
 
 
-def _move(ledger: Ledger, meter: Meter, mirror: Mirror, ids: Sequence[int], fate: Part, done: Moved) -> None:
+def _move(mirror: Mirror, ids: Sequence[int], fate: Part, done: Moved, *, refuses_ids: bool) -> None:
+    ledger, meter = mirror.ledger, mirror.meter
     with ledger.transaction() as connection:
         values = {"meter": meter.name, "batches": ids}
         rows = execute(connection, "delivery/held_batches", values, args_row(_Some)).fetchall()
@@ -87,6 +90,8 @@ def _move(ledger: Ledger, meter: Meter, mirror: Mirror, ids: Sequence[int], fate
         some = list(group)
         moved = {place: stamp for row in some for place in row.places if (stamp := stamps[row.external_id])}
         seen, stays = Seen(*some[0][:4]), Part((), "held", held_for=CLOSED_PERIOD, answer=some[0].answer)
+        if moved and not refuses_ids:
+            refuse_moved_before(meter, ledger, mirror.lago, seen.id, moved)
         with ledger.transaction() as connection:
             goes = [replace(fate, places=list(moved))]
             if moved and split_off(connection, seen, goes, stays=stays, moved=moved):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
+from reconciler.delivery.ask_first import refuse_moved_before
 from reconciler.delivery.invoices import Invoices
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.spans import (
@@ -75,12 +76,14 @@ class Periods:
     Attributes:
         mirror: the subscriptions that its usage goes to.
         rule: what becomes of usage that Lago will not bill; by `send` nobody is asked.
+        refuses_ids: whether Lago refuses an id that it has, at another time, too: its Postgres store does.
         warnings: what can't be known, since the API key may not read it: sentences for the summary.
         are_mirrored: whether the mirror knows the subscriptions of all that is planned.
     """
 
     mirror: Mirror
     rule: ClosedPeriod
+    refuses_ids: bool = False
     warnings: list[str] = field(default_factory=list)
     are_mirrored: bool = False
     _known: dict[str, tuple[list[Subscription], list[Billed] | None] | None] = field(default_factory=dict)
@@ -100,6 +103,7 @@ class Periods:
             The batches that are kept back for now, since Lago could not be asked about one of their subscriptions.
 
         Raises:
+            UnknownEventsError: Lago holds an event that is to be moved.
             LagoError: Lago is away or refuses us.
             EndedError: the time is up; the next pass goes on from here.
         """
@@ -216,6 +220,8 @@ class Periods:
             dict.fromkeys(range(seen.events), _GOES) | {place: fate.part for place, fate in judged.items()}
         )
         moved = {place: fate.stamp for place, fate in judged.items() if fate.stamp}
+        if moved and not self.refuses_ids:
+            refuse_moved_before(self.mirror.meter, self.mirror.ledger, self.mirror.lago, seen.id, moved)
         as_it_is = not moved and len(parts) == 1 and (parts[0].state, parts[0].answer) == (seen.state, answer)
         with self.mirror.ledger.transaction() as connection:
             made = [seen.id] if as_it_is else split(connection, seen, parts, moved=moved)

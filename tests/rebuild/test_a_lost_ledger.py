@@ -1,6 +1,7 @@
 """A lost ledger is made anew: a pass then sends nothing that Lago counts, and all that it does not."""
 
 import json
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.cutover.conftest import event_of, send
 from tests.meters.conftest import window
+from tests.periods.conftest import Billing, long_ago
 from tests.rebuild.conftest import look, rebuild, taken
 from tests.support import (
     BATCH,
@@ -202,6 +204,31 @@ def test_two_meters_are_made_and_a_program_has_to_agree(proxy_db: Database, lago
     assert [each["events"]["added"]["events"] for each in told["done"]] == [1, 1]
     process.run(environ)
     assert len(lago.events()) == 2
+
+
+def test_what_was_moved_to_another_period_is_not_moved_once_more(proxy_db: Database, clickhouse: Sandbox) -> None:
+    """Its window does not show it, and a store that refuses no id would count both."""
+    clickhouse.clickhouse(lag=0)
+    billing = Billing(clickhouse)
+    with closing(billing.api):
+        billing.subscribe(made=long_ago())
+        billing.end()
+        billing.subscribe()
+    environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s", RECONCILE_CLOSED_PERIOD="move")
+    proxy_db.insert(spend_row(spend=0.5))
+    reconcile(environ, since="2h")
+    [event] = clickhouse.events()
+    assert event["timestamp"] > event["properties"]["window"], "it was moved"
+    lose(proxy_db)
+
+    for rule in ("move", "hold"):
+        stopped = reconcile(environ | {"RECONCILE_CLOSED_PERIOD": rule}, since="2h")
+        assert [alarm["kind"] for alarm in stopped.alarms] == ["foreign" if rule == "move" else "held"]
+    refused = run(environ, "held", "release", "--all", "--move")
+    assert (refused.returncode, "run `reconcile rebuild --since " in refused.stderr) == (3, True)
+    assert clickhouse.events() == [event]
+    rebuild(environ, "2h")
+    assert (reconcile(environ).exit_code, clickhouse.events()) == (0, [event])
 
 
 def test_what_lago_holds_twice_and_what_is_nobodys_is_named(proxy_db: Database, clickhouse: Sandbox) -> None:
