@@ -32,7 +32,7 @@ def counted(
     changes.refuse_another_organization(meter, lago.organization())
     [(first,)] = ledger.once("verify/first_window", {"meter": meter.name})
     begin = max(statement.since, first or statement.since)
-    asked = LagosCount(meter, ledger, lago).compare(
+    asked = LagosCount(meter, ledger, lago, meter.timeline.latest.code).compare(
         statement.subscriptions, begin, scanned_since=horizon, again=True, keeps=False
     )
     found = [each for each in asked if each.period.since < statement.until]

@@ -1,5 +1,6 @@
 """Leg d: does Lago count what it was sent? Current usage for the present period, past usage for ended ones."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from reconciler.lago.client import Lago
@@ -14,17 +15,21 @@ from reconciler.verify.lagos_count import LagosCount
 
 
 class EventsAndCount:
-    """Compares what one meter has sent with what Lago counts."""
+    """Compares what one meter has sent under one event code with what Lago counts."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago, leg: Leg) -> None:
+    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago, code: str, leg: Leg) -> None:
         """Ask nothing yet; note in `leg` what is found."""
         self._meter = meter
         self._ledger = ledger
         self._leg = leg
-        self._lagos_count = LagosCount(meter, ledger, lago)
+        self._code = code
+        self._lagos_count = LagosCount(meter, ledger, lago, code)
 
     def run(self, since: datetime, until: datetime, *, scanned_since: datetime, again: bool) -> None:
-        """Compare the periods of subscriptions with usage in `[since, until)`.
+        """Compare the periods of subscriptions with usage in `[since, until)` under the code.
+
+        The ledger takes note of ended periods that were found billed under the latest code; under an earlier one they
+        are asked for each time.
 
         Args:
             since: the begin.
@@ -35,11 +40,18 @@ class EventsAndCount:
         Raises:
             LagoError: Lago is away or refuses us.
         """
-        values = {"meter": self._meter.name, "since": since, "until": until}
-        names = [name for (name,) in self._ledger.once("verify/subscriptions", values)]
+        names = list(dict.fromkeys(self._subscriptions(since, until)))
         self._leg.checked = count(len(names), "subscription")
-        for each in self._lagos_count.compare(names, since, scanned_since=scanned_since, again=again):
+        latest = self._code == self._meter.timeline.latest.code
+        again, keeps = again or not latest, latest
+        for each in self._lagos_count.compare(names, since, scanned_since=scanned_since, again=again, keeps=keeps):
             self._note(each)
+
+    def _subscriptions(self, since: datetime, until: datetime) -> Iterator[str]:
+        for stretch in self._meter.timeline.stretches(since, until):
+            if stretch.terms.code == self._code:
+                values = {"meter": self._meter.name, "since": stretch.since, "until": stretch.until}
+                yield from (name for (name,) in self._ledger.once("verify/subscriptions", values))
 
     def _note(self, each: Compared) -> None:
         self._leg.unit = each.metric.unit

@@ -76,7 +76,7 @@ class Leg:
     """One comparison.
 
     Attributes:
-        name: a letter.
+        name: a letter; with an event code, if that is an earlier one.
         of: the side that should be captured.
         by: the side that should have it.
         unit: of all amounts.

@@ -33,14 +33,14 @@ BY_COST = Metric("", '"transaction_id":', "cost", "USD", compares_units=True)
 
 
 class LagosCount:
-    """Asks what Lago counts of one meter's subscriptions."""
+    """Asks what Lago counts of one meter's subscriptions under one event code."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago) -> None:
+    def __init__(self, meter: Meter, ledger: Ledger, lago: Lago, code: str) -> None:
         """Ask nothing yet."""
         self._meter = meter
         self._ledger = ledger
         self._lago = lago
-        self._code = meter.timeline.latest.code
+        self._code = code
         self._spans = Spans(Mirror(meter, ledger, lago, None, datetime.now(UTC)))
 
     def compare(
@@ -68,7 +68,8 @@ class LagosCount:
             kind = counting.NOT_OURS if told else counting.NO_METRIC
             all_of_them = [Period(name, since, LAST) for name in names]
             for period, sent in zip(all_of_them, sums.of(all_of_them, BY_COST), strict=True):
-                yield Compared(BY_COST, kind, period, sent.count, NOTHING)
+                if sent.last:
+                    yield Compared(BY_COST, kind, period, sent.count, NOTHING)
             return
         spans = self._spans.known(names)
         yield from self._present(names, spans, sums, metric)

@@ -168,15 +168,16 @@ class Verification:
             table.run(span.since, span.until, leg)
         with _part(report, Leg("c", "the ledger", "Lago's events")) as leg:
             self._read_back(meter, span, report, leg)
-        with _part(report, Leg("d", "the ledger", "what Lago counts", dated="from")) as leg:
-            self._ask(meter)
-            horizon = sight.now - settings.horizon
-            EventsAndCount(meter, self._ledger, self._lago, leg).run(
-                max(span.events_since, horizon) if not span.again else span.events_since,
-                span.until,
-                scanned_since=horizon,
-                again=span.again,
-            )
+        horizon = sight.now - settings.horizon
+        since = span.events_since if span.again else max(span.events_since, horizon)
+        codes = [stretch.terms.code for stretch in meter.timeline.stretches(since, span.until)]
+        latest = meter.timeline.latest.code
+        for code in dict.fromkeys([latest, *codes]):
+            name = "d" if code == latest else f"d ({code})"
+            with _part(report, Leg(name, "the ledger", "what Lago counts", dated="from")) as leg:
+                self._ask(meter)
+                count = EventsAndCount(meter, self._ledger, self._lago, code, leg)
+                count.run(since, span.until, scanned_since=horizon, again=span.again)
         if not any(leg.error for leg in report.legs):
             report.verified_until = self._verified_until(meter, span, table.exact_until)
 

@@ -11,7 +11,7 @@ from reconciler.sandbox import Sandbox
 from reconciler.verify.findings import Leg
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, long_ago
-from tests.support import CODE, environment, reconcile
+from tests.support import CODE, environment, make_metric, reconcile
 from tests.verify.conftest import ONE, kinds, leg, post, verify
 from tests.verify.test_strangers import CALLBACK
 
@@ -59,6 +59,21 @@ def test_a_healthy_meter_takes_one_question_a_subscription(
     asked = [each["path"].partition("?")[0].removeprefix("/api/v1/") for each in lago.requests()]
     usage = [f"customers/{name}/current_usage" for name in NAMES]
     assert sorted(asked) == sorted(["organizations", "events", f"billable_metrics/{CODE}", *usage])
+
+
+def test_usage_of_an_earlier_code_is_a_leg_of_its_own(proxy_db: Database, billing: Billing) -> None:
+    make_metric(billing.lago, "old")  # which no plan charges
+    billing.subscribe(made=long_ago())
+    environ = environment(proxy_db, billing.lago)
+    used(proxy_db, acme=0.5)
+    reconcile(environ | {"LAGO_API_EVENT_CODE": "old"}, since="2h")
+    for again in (False, True):
+        if again:
+            reconcile(environ, adopt=True)
+        report = verify(environ if again else environ | {"LAGO_API_EVENT_CODE": "old"})
+        found = leg(report, "d (old)" if again else "d")
+        assert (found.checked, worst(found)) == ("1 subscription", [("no charge", "acme", Decimal("0.5"))])
+    assert (kinds(leg(report, "d")), leg(report, "d").reading) == ({}, "nothing to compare")
 
 
 @pytest.mark.proof
