@@ -149,6 +149,10 @@ def test_few_are_asked_for_one_by_one_and_midnights_within_windows_are_told(
     seen = of_late(environ)
     assert found(seen) == {"not begun": {"waits": Decimal(1)}, "time zone": {"delhi": Decimal(2)}}
     assert "Set RECONCILE_WINDOW=30m" in seen.unbillable[1].sentence
+    page = {"kind": "html", "status": 403, "count": None, "path": "/api/v1/customers/delhi"}
+    billing.lago.faults(page)
+    [unknown] = of_late(environ).untold
+    assert unknown.says == "Lago can't be asked for 1 customer: whether windows fit their own time zones is not known."
     assert found(of_late(environ | {"RECONCILE_WINDOW": "30m"}))["not begun"] == {"waits": Decimal(1)}
 
 

@@ -227,7 +227,7 @@ WAYS: list[tuple[str, Mark, list[Check]]] = [
     ("subscriptions", LOOK, of_unbillable("no subscription")),
     ("subscriptions", LOOK, of_unbillable("upgraded")),
     ("subscriptions", LOOK, of_lago(outlook=UNTOLD)),
-    ("subscriptions", LOOK, of_lago(outlook=Outlook(unknown=2))),
+    *((name, LOOK, of_lago(outlook=Outlook(unknown=2))) for name in ("subscriptions", "plans", "time zones")),
     ("subscriptions", LOOK, of_lago(outlook=Outlook(untold=[Unknown("subscriptions", "Not told.")]))),
     ("subscriptions", GOOD, of_lago(outlook=Outlook(untold=[Unknown("plans", "Not told.")]))),
     ("plans", LOOK, of_lago(outlook=Outlook(untold=[Unknown("plans", "Not told.")]))),

@@ -119,6 +119,11 @@ class Outlooks:
         except NotPermittedError as error:
             means = "whether windows fit their own time zones is not known"
             done.untold.append(Unknown("time zones", error.unknown(means)))
+        else:
+            if lost := set(customers.values()) - known.keys():
+                whose = count(len(lost), "customer")
+                says = f"Lago can't be asked for {whose}: whether windows fit their own time zones is not known."
+                done.untold.append(Unknown("time zones", says))
         by_zone: dict[str, dict[str, Usage]] = defaultdict(dict)
         for name, customer in customers.items():
             if told := known.get(customer) or self.zone:

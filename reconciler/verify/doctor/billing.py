@@ -65,9 +65,12 @@ def usage(found: Outlook | Untold, *, window_fits: bool) -> Iterator[Check]:
             seen.add(kind)
             yield _unbillable(kind, each)
     if found.unknown:
-        seen.add("subscriptions")
-        says = f"Of {count(found.unknown, 'name')} Lago, or a gateway before it, does not tell."
+        whose = count(found.unknown, "name")
+        says = f"Of {whose} Lago, or a gateway before it, does not tell."
         yield Check("subscriptions", Mark.LOOK, says, "Ask for them in Lago by hand.")
+        for name in ("plans", "time zones"):
+            yield Check(name, Mark.LOOK, f"Of {whose} they are not known.")
+        seen |= {"subscriptions", "plans", "time zones"}
     for unknown in found.untold:
         seen |= {unknown.about} if unknown.about != "subscriptions" else {"subscriptions", "plans", "time zones"}
         yield Check(unknown.about, Mark.LOOK, unknown.says)
