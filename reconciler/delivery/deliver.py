@@ -12,6 +12,7 @@ from reconciler.database.postgres import execute
 from reconciler.delivery.foreign import MetAnotherError, UnknownEventsError, not_ours
 from reconciler.delivery.gate import Gate, Lagos
 from reconciler.delivery.mirror import Mirror
+from reconciler.delivery.not_cut_over import NotCutOverError, see_not_cut_over
 from reconciler.delivery.periods import Periods
 from reconciler.delivery.sender import Sender, send_all
 from reconciler.lago.client import Lago
@@ -22,7 +23,7 @@ from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import EndedError, LagoAwayError, ReconcileError
+from reconciler.model.errors import EndedError, LagoAwayError, LagoError, ReconcileError
 from reconciler.report.figures import Delivered
 from reconciler.report.progress import Progress
 from reconciler.settings.load import Settings
@@ -62,6 +63,17 @@ class Delivery:
     def close(self) -> None:
         """Close the connections."""
         self._lago.close()
+
+    def see_not_cut_over(self, wanted: MeterSettings, since: datetime, until: datetime) -> NotCutOverError | None:
+        """Why a backfill is refused: LiteLLM's callback has billed its windows; None if not, or if nobody can tell."""
+        try:
+            self._lagos.ask()
+            return see_not_cut_over(self._lago, self._ledger, wanted, since, until)
+        except LagoAwayError as error:
+            self._lagos.is_away(error)
+        except (LagoError, EndedError):
+            pass  # the delivery meets it, too, and says it
+        return None
 
     def run(
         self,

@@ -1,11 +1,13 @@
 """For a dry run: ask Lago all that a real one would ask before it sends. Nothing is sent, and nothing is kept."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.billable.outlook import Outlooks
 from reconciler.delivery.gate import Gate, Lagos
+from reconciler.delivery.not_cut_over import NotCutOverError, see_not_cut_over
 from reconciler.delivery.periods import NOTICED_LATE
 from reconciler.delivery.waiting import Waiting
 from reconciler.lago.client import Lago
@@ -13,6 +15,7 @@ from reconciler.lago.sentences import NotPermittedError
 from reconciler.ledger.backlog import backlog
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
+from reconciler.model.errors import LagoError
 from reconciler.report.foreseen import Foreseen, takes
 from reconciler.report.unbillable import Unknown
 from reconciler.report.usage import Reader, Slice, Usage, Used, joined
@@ -34,6 +37,12 @@ class Foresight:
     def close(self) -> None:
         """Close the connections."""
         self._lago.close()
+
+    def see_not_cut_over(self, wanted: MeterSettings, since: datetime, until: datetime) -> NotCutOverError | None:
+        """Why a real backfill would be refused: LiteLLM's callback has billed its windows; None if not."""
+        with suppress(LagoError):  # what is foreseen meets it, too, and says it
+            return see_not_cut_over(self._lago, self._ledger, wanted, since, until)
+        return None
 
     def foresee(
         self, wanted: MeterSettings, meter: Meter, used: Used, read: Reader, now: datetime, *, adopt: bool

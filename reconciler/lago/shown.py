@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from reconciler.model.identity import PREFIX, bucket_hash
 from reconciler.model.money import plain
@@ -12,8 +13,17 @@ from reconciler.model.money import plain
 _LONGEST_NUMBER = 1000
 """Characters; a cost is a few dozen."""
 
+_LONGEST_NAME = 2704
+"""Bytes; no longer name is in Lago's index."""
+
 _COUNTED = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 """What Lago takes for a number (facts: lago section 6.3)."""
+
+CALLBACKS_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
+"""What LiteLLM's own callback says of tokens, of some requests."""
+
+_CALLBACKS = {"model", "response_cost"}
+"""What it says of each."""
 
 
 def whole(value: object) -> int | None:
@@ -53,6 +63,36 @@ def is_of(event: Mapping[str, Any], meter: str) -> bool:
     properties = event.get("properties")
     named = str(event.get("transaction_id", "")).startswith(PREFIX)
     return named and isinstance(properties, dict) and properties.get("meter") == meter
+
+
+def name(value: object) -> str | None:
+    """A name as a database takes it: none of Lago's has a NUL, half a surrogate pair or a great length."""
+    if not isinstance(value, str) or "\x00" in value or len(value) > _LONGEST_NAME:
+        return None
+    return value if value.encode("utf-8", "replace").decode() == value else None
+
+
+def uuid_of(event: Mapping[str, Any]) -> UUID | None:
+    """The id of an event that Lago holds, if it is a UUID as programs write them."""
+    value = event.get("transaction_id")
+    try:
+        id_ = UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return id_ if str(id_) == value else None
+
+
+def is_callbacks(event: Mapping[str, Any], computed: str | None = None) -> bool:
+    """Whether an event that Lago holds looks as LiteLLM's own `lago` callback makes them.
+
+    Args:
+        event: as Lago shows it.
+        computed: the property that Lago adds by the metric's expression, if it has one.
+    """
+    properties = event.get("properties")
+    if not isinstance(properties, dict) or uuid_of(event) is None:
+        return False
+    return _CALLBACKS <= properties.keys() <= {*_CALLBACKS, *CALLBACKS_TOKENS, computed}
 
 
 def key_of(event: Mapping[str, Any]) -> tuple[datetime, bytes, int] | None:

@@ -127,8 +127,15 @@ class Pass:
             agreement = self._agreement(wanted, request, sight)
             with self._recorded(summary):
                 self._source.check(sight, wanted.terms)
+                span, refusal = agreement.span, None
+                if span is not None:
+                    refusal = delivery.see_not_cut_over(wanted, span.since, span.until or sight.now)
+                if refusal is not None and not request.dry_run:
+                    raise refusal
                 ways = self._source, sight, self._ledger, delivery
                 Work(self._settings, wanted, *ways, self._stopping, progress, summary).bill(agreement)
+                if refusal is not None:
+                    raise refusal
         except UsageError:
             raise
         except NoTurnError as error:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.lago.shown import is_callbacks
 from reconciler.model.identity import PREFIX
-from reconciler.verify.cutover.callback import is_callbacks
 
 CALLBACK = "LiteLLM's callback"
 METER = "another meter"

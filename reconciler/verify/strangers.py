@@ -7,7 +7,7 @@ from json import loads
 from typing import Any
 
 from reconciler.lago.readback import differences
-from reconciler.lago.shown import amount, is_of, key_of, timestamp_of
+from reconciler.lago.shown import amount, is_of, key_of, name, timestamp_of
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.verify.findings import Difference, Kind, Leg
@@ -39,9 +39,6 @@ APART = {
     for who in CURES
 }
 
-_LONG = 2704
-"""Bytes; no longer name is in Lago's index."""
-
 
 class Strangers:
     """Takes note of one meter's strangers."""
@@ -70,8 +67,8 @@ class Strangers:
         values = {
             "meter": self._meter.name,
             "windows": [self._meter.timeline.floor(moment) for _, moment in places],
-            "subscriptions": [_name(event.get("external_subscription_id")) for event, _ in places],
-            "ids": [_name(event.get("transaction_id")) or "" for event, _ in places],
+            "subscriptions": [name(event.get("external_subscription_id")) for event, _ in places],
+            "ids": [name(event.get("transaction_id")) or "" for event, _ in places],
             "key_starts": [key[0] if key else None for key in keys],
             "buckets": [key[1] if key else None for key in keys],
             "revisions": [key[2] if key else None for key in keys],
@@ -101,10 +98,3 @@ def _difference(kind: Kind, event: Mapping[str, Any], moment: datetime) -> Diffe
     cost = amount(event)
     customer = str(event.get("external_subscription_id"))[:200]
     return Difference(kind, moment.date(), customer, 1, Decimal() - cost, str(event.get("transaction_id"))[:100])
-
-
-def _name(value: object) -> str | None:
-    """A name as the ledger can be asked for it: none of ours has a NUL, half a surrogate pair or a great length."""
-    if not isinstance(value, str) or "\x00" in value or len(value) > _LONG:
-        return None
-    return value if value.encode("utf-8", "replace").decode() == value else None

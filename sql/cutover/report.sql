@@ -13,7 +13,14 @@
 --   twice        events that no row is left for, and that say what another says that has come just before or after
 --   no row       other events that no row says the same as
 --   not counted  events that Lago counts nothing of
-WITH entry AS (
+WITH said AS (
+    SELECT counted.*,
+           matched.id IS NOT NULL AS is_matched,
+           max(moment) FILTER (WHERE matched.id IS NOT NULL) OVER (alike ORDER BY moment) AS before,
+           min(moment) FILTER (WHERE matched.id IS NOT NULL) OVER (alike ORDER BY moment DESC) AS after
+    FROM pg_temp.counted LEFT JOIN pg_temp.matched USING (id)
+    WINDOW alike AS (PARTITION BY subscription, model, cost, input_tokens, output_tokens)
+), entry AS (
     SELECT CASE WHEN matched.number IS NULL THEN 'missed'
                 WHEN verdict NOT IN ('billable', 'unpriced') THEN 'left out'
                 WHEN window_start >= %(until)s THEN 'after'
@@ -29,22 +36,14 @@ WITH entry AS (
       AND (matched.number IS NOT NULL OR (verdict IN ('billable', 'unpriced') AND window_start < %(until)s))
     UNION ALL
     SELECT CASE WHEN NOT is_counted THEN 'not counted'
-                WHEN EXISTS (SELECT
-                             FROM pg_temp.counted AS other JOIN pg_temp.matched ON matched.id = other.id
-                             WHERE other.subscription = counted.subscription
-                               AND other.model = counted.model
-                               AND other.cost IS NOT DISTINCT FROM counted.cost
-                               AND other.input_tokens IS NOT DISTINCT FROM counted.input_tokens
-                               AND other.output_tokens IS NOT DISTINCT FROM counted.output_tokens
-                               AND other.moment BETWEEN counted.moment - %(slack)s::interval
-                                                    AND counted.moment + %(slack)s::interval) THEN 'twice'
+                WHEN moment - before <= %(slack)s::interval OR after - moment <= %(slack)s::interval THEN 'twice'
                 ELSE 'no row' END,
            (moment AT TIME ZONE 'UTC')::date, subscription, model, '',
            coalesce(input_tokens, 0), coalesce(output_tokens, 0), coalesce(cost, 0)
-    FROM pg_temp.counted
+    FROM said
     WHERE moment >= %(since)s
       AND bucket IS NULL
-      AND id NOT IN (SELECT id FROM pg_temp.matched)
+      AND NOT is_matched
 ), summed AS (
     SELECT kind,
            CASE grouping(day, customer, model, call_type) WHEN 15 THEN 'all' WHEN 7 THEN 'day' WHEN 11 THEN 'customer'

@@ -3,9 +3,9 @@
 --
 -- Who     the table's owner (the proxy's role) or a superuser, in the proxy's database.
 -- What    SELECT on the columns below. All three charge-bys and both model columns are among them; request_id, by
---         which `reconcile explain --event` names rows; endTime and call_type, by which `reconcile cutover` matches. api_key is read only by a RECONCILE_EXCLUDE of keys: grant it
---         then. Columns that an older LiteLLM lacks are left out here by themselves. One that is there and not granted
---         is refused, never guessed.
+--         which `reconcile explain --event` names rows; endTime and call_type, by which `reconcile cutover` matches.
+--         api_key is read only by a RECONCILE_EXCLUDE of keys: grant it then. Columns that an older LiteLLM lacks
+--         are left out here by themselves. One that is there and not granted is refused, never guessed.
 -- Call    psql "$DATABASE_URL" -v role=reconciler -v schema=public -f grant_source_columns.sql
 --         The role exists: CREATE ROLE reconciler LOGIN PASSWORD '…'. Run it again after LiteLLM was upgraded.
 \set ON_ERROR_STOP on

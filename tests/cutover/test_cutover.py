@@ -1,7 +1,7 @@
 """What the callback has billed is taken over, once; what it missed is billed; what it billed twice is said."""
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 from reconciler.model.errors import LedgerError, ReconcileError, UsageError
 from reconciler.model.windows import utc_text
 from reconciler.sandbox import Sandbox
+from reconciler.verify.cutover.callback import read
 from tests.conftest import Database, spend_row
 from tests.cutover.conftest import EDGE, all_of_it, cut_over, event_of, found, ours, row_at, send
 from tests.periods.conftest import Billing, long_ago
@@ -21,6 +22,10 @@ BARE: dict[str, Any] = {"prompt_tokens": ..., "completion_tokens": ..., "total_t
 """What the callback leaves out of text completions and responses."""
 
 QUARTER, MINUTE = Decimal("0.25"), timedelta(minutes=1)
+
+
+def naive(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)
 
 
 def since() -> str:
@@ -163,6 +168,9 @@ def test_an_event_for_a_name_that_lago_does_not_have_has_billed_nothing_of_a_map
     whole = (1, QUARTER)
     expected = {"taken over": whole} if subscribed else {"missed": whole, "not counted": whole}
     assert found(cut_over(environ)) == expected
+    if not subscribed:
+        reconcile(environ, since=since())
+        assert found(cut_over(environ)) == expected, "what was billed meanwhile is billed once"
 
 
 def test_charge_by_and_a_code_of_its_own(proxy_db: Database, lago: Sandbox) -> None:
@@ -171,7 +179,8 @@ def test_charge_by_and_a_code_of_its_own(proxy_db: Database, lago: Sandbox) -> N
     reconcile(environ)
     proxy_db.insert(row := row_at(MINUTE))
     send(lago, event_of(row) | {"code": "litellm", "external_subscription_id": "team-a"})
-    assert found(cut_over(environ)) == {"missed": (1, QUARTER)}
+    with pytest.raises(ReconcileError, match=r"no event of LiteLLM's callback under .* name that by --code"):
+        cut_over(environ)
     assert found(cut_over(environ, code="litellm")) == {"taken over": (1, QUARTER)}
     with pytest.raises(UsageError, match="no billable metric with the code 'litelm'"):
         cut_over(environ, code="litelm")
@@ -203,11 +212,55 @@ def test_what_the_meter_has_billed_by_itself_is_refused(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:
     proxy_db.insert(row := row_at(MINUTE))
-    send(lago, event_of(row))
     reconcile(environ, since=since())
+    send(lago, event_of(row))
     with pytest.raises(ReconcileError, match=r"has billed by itself .* 1 request of 0.25 USD"):
         cut_over(environ)
     assert proxy_db.fetch("SELECT count(*) FROM reconciler.cutover") == [(0,)]
+
+
+def test_another_since_is_refused_until_what_the_callback_has_billed_there_is_taken_over(
+    proxy_db: Database, lago: Sandbox
+) -> None:
+    environ = environment(proxy_db, lago)
+    before, running, after = row_at(200 * MINUTE), row_at(MINUTE, endTime=naive(EDGE + MINUTE)), row_at(-2 * MINUTE)
+    proxy_db.insert(before, running, after)
+    send(lago, event_of(before), event_of(running))
+    for first in (EDGE - timedelta(hours=4), EDGE):
+        with pytest.raises(ReconcileError, match=r"callback has billed .* run `reconcile cutover` first"):
+            reconcile(environ, since=utc_text(first))
+    assert proxy_db.fetch("SELECT count(*) FROM reconciler.meter") == [(0,)]
+    reconcile(environ)
+    with pytest.raises(ReconcileError, match="callback has billed"):
+        reconcile(environ, since=since(), dry_run=True)
+
+    assert found(cut_over(environ)) == {"taken over": (1, QUARTER)}
+    with pytest.raises(ReconcileError, match="callback has billed"):
+        reconcile(environ, since=utc_text(EDGE - timedelta(hours=4)))
+    reconcile(environ, since=since())
+    assert ours(lago) == QUARTER
+    assert all_of_it(lago) == everything(proxy_db)
+
+
+def test_a_request_that_ended_a_moment_ago_is_matched_and_one_without_an_event_is_waited_for(
+    environ: dict[str, str], proxy_db: Database, lago: Sandbox
+) -> None:
+    just_now = naive(datetime.now(UTC) - timedelta(seconds=5))
+    proxy_db.insert(row := row_at(MINUTE, endTime=just_now))
+    send(lago, event_of(row))
+    assert found(cut_over(environ)) == {"taken over": (1, QUARTER)}
+    proxy_db.insert(row_at(MINUTE, endTime=just_now, spend=0.5))
+    with pytest.raises(ReconcileError, match=r"1 request from before --at ended a moment ago .* Run this again after"):
+        cut_over(environ)
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b", "x" * 3000])
+def test_an_event_for_a_name_that_no_database_takes_is_left_alone(text: str) -> None:
+    shown = event_of(row_at(MINUTE)) | {"timestamp": "2026-11-24T12:00:00.000Z"}
+    assert read(shown | {"external_subscription_id": text}) is None
+    taken = read(shown | {"properties": shown["properties"] | {"model": text}})
+    assert taken is not None
+    assert taken.model == ""
 
 
 def test_events_that_do_not_fit_the_rows_are_refused(

@@ -95,6 +95,10 @@ def test_one_database_needs_both(used_db: Database, lago: Sandbox, psql: Psql) -
     assert used_db.fetch("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'reconciler'") == [
         (f'"{ROLE}"',)
     ]
+    asked = as_role(used_db, lago), "cutover", "--at", f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
+    assert "no event of LiteLLM's callback" in run(*asked).stderr
+    used_db.fetch(f'REVOKE SELECT (model_group) ON "LiteLLM_SpendLogs" FROM "{ROLE}"')
+    assert "The role may not read model_group of the spend table" in run(*asked).stderr
 
 
 @pytest.mark.proof

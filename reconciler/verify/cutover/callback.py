@@ -7,10 +7,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
-from reconciler.lago.shown import timestamp_of, whole
+from reconciler.lago.shown import CALLBACKS_TOKENS, is_callbacks, name, timestamp_of, uuid_of, whole
 
-_ALWAYS = {"model", "response_cost"}
-_TOKENS = {"prompt_tokens": "input_tokens", "completion_tokens": "output_tokens", "total_tokens": "total_tokens"}
+_TOKENS = dict(zip(CALLBACKS_TOKENS, ("input_tokens", "output_tokens", "total_tokens"), strict=True))
 
 _LONGEST_NUMBER = 400
 """Characters; a double's plain notation is shorter."""
@@ -41,37 +40,19 @@ class CallbackEvent:
     cost: Decimal | None
 
 
-def is_callbacks(event: Mapping[str, Any], computed: str | None = None) -> bool:
-    """Whether an event in Lago looks as the callback makes them.
-
-    Args:
-        event: as Lago shows it.
-        computed: the property that Lago adds by the metric's expression, if it has one.
-    """
-    properties = event.get("properties")
-    if not isinstance(properties, dict) or _uuid(event.get("transaction_id")) is None:
-        return False
-    return _ALWAYS <= properties.keys() <= {*_ALWAYS, *_TOKENS, computed}
-
-
 def read(event: Mapping[str, Any], computed: str | None = None) -> CallbackEvent | None:
     """An event of the callback's; None if it is another's, or says no time or subscription."""
-    id_, moment, subscription = (
-        _uuid(event.get("transaction_id")),
-        timestamp_of(event),
-        event.get("external_subscription_id"),
-    )
-    if id_ is None or moment is None or not isinstance(subscription, str) or not is_callbacks(event, computed):
+    id_, moment, subscription = uuid_of(event), timestamp_of(event), name(event.get("external_subscription_id"))
+    if id_ is None or moment is None or subscription is None or not is_callbacks(event, computed):
         return None
     said = event["properties"]
     tokens = {ours: whole(said.get(theirs)) for theirs, ours in _TOKENS.items()}
-    model = said["model"]
     return CallbackEvent(
         id=id_,
         code=str(event.get("code")),
         subscription=subscription,
         moment=moment,
-        model=model if isinstance(model, str) else "",
+        model=name(said["model"]) or "",
         cost=_cost(said["response_cost"]),
         **tokens,
     )
@@ -96,14 +77,6 @@ def counted_by(needs: str | None) -> str | None:
     """
     columns = {**_TOKENS, "response_cost": "cost", "model": "model"}
     return None if needs is None else columns.get(needs, "")
-
-
-def _uuid(value: object) -> UUID | None:
-    try:
-        id_ = UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return id_ if str(id_) == value else None
 
 
 def _cost(value: object) -> Decimal | None:

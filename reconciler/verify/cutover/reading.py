@@ -12,8 +12,6 @@ from reconciler.verify.cutover.callback import CallbackEvent, read
 _AT_ONCE = timedelta(hours=6)
 """So much time one listing covers: Lago counts through all earlier pages to find the next."""
 
-_MILLISECOND = timedelta(milliseconds=1)
-
 
 def keep_events(
     ledger: Ledger, lago: Lago, meter: str, code: str, since: datetime, until: datetime, *, computed: str | None
@@ -33,15 +31,15 @@ def keep_events(
         LagoError: Lago is away or refuses us.
     """
     position = since
-    while position <= until:
-        end = min(position + _AT_ONCE - _MILLISECOND, until)
+    while position < until:  # spans share an end: Lago keeps finer moments than it shows
+        end = min(position + _AT_ONCE, until)
         for page in lago.events(code, position, end):
             found = [one for event in page.things if (one := read(event, computed)) is not None]
             if found:
                 with ledger.transaction(making=True) as connection:
                     execute(connection, "cutover/keep_events", {"meter": meter} | _columns(found))
             ledger.stay()
-        position = end + _MILLISECOND
+        position = end
 
 
 def _columns(events: Sequence[CallbackEvent]) -> dict[str, Any]:

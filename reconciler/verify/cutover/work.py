@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from reconciler.capture.bring import Bringer
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
+from reconciler.capture.seen import subscriptions_of
 from reconciler.capture.source import Sight, Source
 from reconciler.database.postgres import execute
 from reconciler.delivery.mirror import Mirror
@@ -22,7 +23,7 @@ from reconciler.lago.client import Lago
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import ReconcileError, UsageError
+from reconciler.model.errors import ReconcileError, SourceError, UsageError
 from reconciler.model.money import plain, total
 from reconciler.model.terms import Stretch
 from reconciler.model.words import count, minute
@@ -36,6 +37,9 @@ from reconciler.verify.spans import Spans
 
 REACH = timedelta(hours=2)
 """No request takes longer: LiteLLM gives up after 100 minutes, unless it is told otherwise."""
+
+_TELLING = {"model", "model_group"}
+"""What the callback calls a model is one of these: without them its events find no row."""
 
 _MOST = 1000
 """So many sums of each kind and way are told."""
@@ -74,7 +78,7 @@ class Work:
         self._meter, self._sight, self._since, self._at = meter, sight, since, at
         self._code = code or meter.timeline.at(at - timedelta(microseconds=1)).code
         self._first = since - REACH
-        self._last = min(at + REACH, sight.now - settings.settle)
+        self._last = min(at + REACH, sight.now)
         one_database = settings.one_database
         self._bring = Bringer(source, sight, ledger, one_database=one_database)
         self._comparison = Comparison(
@@ -100,15 +104,15 @@ class Work:
         needs = callback.needed(metric)
         computed = str(metric.get("field_name")) if metric and metric.get("expression") else None
         self._see_columns()
-        keep_events(
-            self._ledger, self._lago, self._meter.name, self._code, self._first - SKEW, self._last, computed=computed
-        )
-        elsewhere = self._elsewhere()
+        sent = {"since": self._first - SKEW, "until": self._last + SKEW}
+        keep_events(self._ledger, self._lago, self._meter.name, self._code, **sent, computed=computed)
+        counted = {"meter": self._meter.name, "code": self._code, **sent}
+        counted |= {"by": callback.counted_by(needs), "elsewhere": self._elsewhere(counted)}
         found = Found(self._meter.name, self._since, self._at, self._code)
         with self._ledger.transaction(planning=True) as connection:
             meters.take_turn(connection, self._meter.name, seconds=self._settings.limits.backfill_turn)
             with connection.begin_nested() as savepoint:
-                self._look(connection, found, callback.counted_by(needs), elsewhere)
+                self._look(connection, found, counted)
                 if record:
                     self._record(connection, found)
                 else:
@@ -116,37 +120,64 @@ class Work:
         return found
 
     def _see_columns(self) -> None:
+        if hidden := sorted(_TELLING & self._sight.hidden):
+            raise SourceError(
+                f"The role may not read {' and '.join(hidden)} of the spend table, by which the callback's events are "
+                "known: grant it (sql/grants/grant_source_columns.sql)."
+            )
         for stretch in self._stretches(self._first, self._last):
             self._source.check(self._sight, stretch.terms)
 
-    def _elsewhere(self) -> list[str]:
+    def _elsewhere(self, counted: dict[str, Any]) -> list[str]:
         """Names that the callback has sent usage for, of which Lago has no subscription, and which are not ours."""
-        customers: set[str] = set()
-        chunks = self._chunks()
-        for stretch in self._stretches(self._since, self._at):
-            values = {"callback_code": self._code}
-            for _, found in chunks.compared(self._comparison, "cutover/elsewhere", stretch, scalar_row, values):
-                customers.update(found)
+        with self._ledger.transaction() as connection:
+            names = execute(connection, "cutover/names", counted, scalar_row).fetchall()
+            ours = subscriptions_of(connection, self._settings.meters[0], names)
+        customers = [name for name in names if ours[name] != name]
         known = Spans(Mirror(self._meter, self._ledger, self._lago, None, datetime.now(UTC))).known(customers)
         return [name for name, span in known.items() if span.status == "none"]
 
-    def _look(self, connection: Connection, found: Found, by: str | None, elsewhere: list[str]) -> None:
-        """Match, see what fits beside what is billed, and take the figures."""
+    def _look(self, connection: Connection, found: Found, counted: dict[str, Any]) -> None:
+        """Match, see what fits beside what is billed, and take the figures.
+
+        Args:
+            connection: the ledger's transaction.
+            found: gets the figures.
+            counted: the values of counted.sql.
+        """
         self._each(connection, self._first, self._last, lambda chunk: self._bring.requests(connection, chunk, REACH))
-        values: dict[str, Any] = {"meter": self._meter.name, "code": self._code, "by": by, "elsewhere": elsewhere}
-        execute(connection, "cutover/counted", values | {"since": self._first - SKEW, "until": self._last})
+        execute(connection, "cutover/counted", counted)
+        found.events = execute(connection, "cutover/read", {"since": self._since}, scalar_row).fetchone() or 0
+        if not found.events:
+            raise ReconcileError(
+                f"Lago holds no event of LiteLLM's callback under {self._code!r} from {minute(self._since)} on, so "
+                "nothing can be taken over. If it has sent under another code, name that by --code; if to another "
+                "organization, use that one's LAGO_API_KEY. If it has sent nothing, no cut-over is needed."
+            )
         pair(connection)
         span = {"meter": self._meter.name, "since": self._since, "until": self._at}
+        self._see_what_is_fresh(connection, span)
         execute(connection, "cutover/taking", span)
         self._see_what_fits(connection, span)
         row = class_row(Sum)
         found.sums = execute(connection, "cutover/report", span | {"slack": SLACK, "most": _MOST}, row).fetchall()
-        found.events = execute(connection, "cutover/read", {"since": self._since}, scalar_row).fetchone() or 0
         if found.is_implausible:
             raise ReconcileError(
                 f"What the callback has sent does not fit the spend table: {found.requests('no row'):,} of its events "
                 f"have no row, and {count(found.requests('missed'), 'row')} no event. Nothing was recorded. See that "
                 "LAGO_API_CHARGE_BY is the callback's, that --code is, and that the proxy writes UTC."
+            )
+
+    def _see_what_is_fresh(self, connection: Connection, span: dict[str, Any]) -> None:
+        """See that the events of all rows may be in Lago: ClickHouse shows them late, and clocks differ."""
+        late = max(self._settings.settle, self._settings.lag)
+        values = span | {"fresh_since": self._sight.now - late}
+        [(number, ended)] = execute(connection, "cutover/too_fresh", values).fetchall()
+        if number:
+            raise ReconcileError(
+                f"{count(number, 'request')} from before --at ended a moment ago or may still run, so what the "
+                "callback sends of them may not be in Lago yet. Nothing was recorded. Run this again after "
+                f"{minute(ended + late + timedelta(minutes=1))}."
             )
 
     def _see_what_fits(self, connection: Connection, span: dict[str, Any]) -> None:
@@ -159,7 +190,7 @@ class Work:
         self._each(connection, self._since, self._at, see)
         if not unfit:
             return
-        [(is_known,)] = execute(connection, "cutover/earlier", span).fetchall()
+        [(is_known, _)] = execute(connection, "cutover/earlier", span).fetchall()
         if not is_known:
             requests, cost = sum(row[2] for row in unfit), total(row[3] for row in unfit)
             first, last = min(row[0] for row in unfit), max(row[0] for row in unfit)
@@ -173,15 +204,12 @@ class Work:
         execute(connection, "cutover/does_not_fit", values)
 
     def _record(self, connection: Connection, found: Found) -> None:
-        if found.requests("taken over") or not self._is_known(connection):
+        values = {"meter": self._meter.name, "since": self._since, "until": self._at, "code": self._code}
+        [(_, is_covered)] = execute(connection, "cutover/earlier", values).fetchall()
+        if found.requests("taken over") or not is_covered:
             figures = Jsonb([each.as_json() for each in found.by("all")])
-            values = {"meter": self._meter.name, "since": self._since, "until": self._at, "code": self._code}
             execute(connection, "cutover/record", values | {"by": person(), "figures": figures})
         found.is_recorded = True
-
-    def _is_known(self, connection: Connection) -> bool:
-        span = {"meter": self._meter.name, "since": self._since, "until": self._at}
-        return bool(execute(connection, "cutover/earlier", span, scalar_row).fetchone())
 
     def _each(self, connection: Connection, since: datetime, until: datetime, work: Callable[[Stretch], None]) -> None:
         """Do some work chunk by chunk, all in one transaction; what took too long is undone, and done in parts."""

@@ -7,10 +7,9 @@ from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.reading import in_slices
 from reconciler.lago.sentences import NotPermittedError
-from reconciler.lago.shown import amount, is_of, timestamp_of
+from reconciler.lago.shown import amount, is_callbacks, is_of, timestamp_of
 from reconciler.model.errors import MeterChangedError
 from reconciler.settings.meter import MeterSettings
-from reconciler.verify.cutover.callback import is_callbacks
 from reconciler.verify.rebuild import decision
 from reconciler.verify.rebuild.elsewhere import ToBill
 from reconciler.verify.rebuild.found import Found, Part

@@ -1,0 +1,69 @@
+"""Before a backfill: has LiteLLM's own callback billed these windows, and no cut-over has taken that over?"""
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+
+from reconciler.database.postgres import execute
+from reconciler.lago.client import Lago
+from reconciler.lago.questions import Thing
+from reconciler.lago.shown import is_callbacks, timestamp_of, uuid_of
+from reconciler.ledger import tables
+from reconciler.ledger.store import Ledger
+from reconciler.model.errors import ReconcileError
+from reconciler.model.windows import utc_text
+from reconciler.settings.meter import MeterSettings
+
+_INSTANT = timedelta(microseconds=1)
+
+
+class NotCutOverError(ReconcileError):
+    """The callback has billed windows that a backfill asks for: to bill them would bill its requests twice."""
+
+    def __init__(self, meter: str, since: datetime, event: Thing, moment: datetime) -> None:
+        """Name the newest of its events."""
+        super().__init__(
+            f"LiteLLM's callback has billed windows that --since {utc_text(since)} asks for: Lago holds its events, "
+            f"such as {event['transaction_id']} of {moment:%Y-%m-%d %H:%M:%S} UTC. To bill these windows would bill "
+            f"them twice, so nothing is billed of meter {meter!r}. Choose: run `reconcile cutover` first, which takes "
+            "over what the callback has billed (docs/cutover.md); name a --since after the callback was turned off; "
+            "or, if another proxy has sent them, give this meter its own LAGO_API_EVENT_CODE."
+        )
+
+
+def see_not_cut_over(
+    lago: Lago, ledger: Ledger, wanted: MeterSettings, since: datetime, until: datetime
+) -> NotCutOverError | None:
+    """Ask Lago for the newest events of each part of a backfill that is new to the ledger: one page of them must do.
+
+    Args:
+        lago: who is asked.
+        ledger: knows what passes have seen, and what was cut over.
+        wanted: the meter's settings.
+        since: the backfill's begin.
+        until: its end, exclusive.
+
+    Returns:
+        What the pass is refused for; None if nothing is found.
+
+    Raises:
+        LagoError: Lago is away or refuses us.
+    """
+    values = {"meter": wanted.name, "since": since, "until": until, "length": wanted.window}
+    with ledger.transaction() as connection:
+        spans = execute(connection, "delivery/unseen_spans", values).fetchall()
+    for begin, end in spans:
+        page = next(lago.events(wanted.event_code, begin.astimezone(UTC), end.astimezone(UTC) - _INSTANT))
+        sent = {id_: event for event in page.things if (id_ := uuid_of(event))}
+        if not sent:
+            continue
+        metric = lago.metric(wanted.event_code)
+        computed = str(metric.get("field_name")) if metric and metric.get("expression") else None
+        known = tables.callback_event.c
+        with ledger.transaction() as connection:
+            its = known.meter == wanted.name, known.id.in_(list(sent)), known.bucket.is_not(None)
+            taken = set(connection.scalars(select(known.id).where(*its)))
+        for id_, event in sent.items():
+            if id_ not in taken and is_callbacks(event, computed) and (moment := timestamp_of(event)):
+                return NotCutOverError(wanted.name, since, event, moment.astimezone(UTC))
+    return None
