@@ -65,7 +65,12 @@ class Delivery:
         self._lago.close()
 
     def see_not_cut_over(self, wanted: MeterSettings, since: datetime, until: datetime) -> NotCutOverError | None:
-        """Why a backfill is refused: LiteLLM's callback has billed its windows; None if not, or if nobody can tell."""
+        """Why a backfill is refused: LiteLLM's callback has billed its windows; None if not, or if nobody can tell.
+
+        It takes of the time for sending.
+        """
+        began = monotonic()
+        self._ending.begin(self._share.total_seconds())
         try:
             self._lagos.ask()
             return see_not_cut_over(self._lago, self._ledger, wanted, since, until)
@@ -73,6 +78,8 @@ class Delivery:
             self._lagos.is_away(error)
         except (LagoError, EndedError):
             pass  # the delivery meets it, too, and says it
+        finally:
+            self._unused -= timedelta(seconds=monotonic() - began)
         return None
 
     def run(

@@ -11,7 +11,6 @@ from reconciler.lago.shown import is_callbacks, timestamp_of, uuid_of
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
-from reconciler.model.windows import utc_text
 from reconciler.settings.meter import MeterSettings
 
 _INSTANT = timedelta(microseconds=1)
@@ -20,11 +19,11 @@ _INSTANT = timedelta(microseconds=1)
 class NotCutOverError(ReconcileError):
     """The callback has billed windows that a backfill asks for: to bill them would bill its requests twice."""
 
-    def __init__(self, meter: str, since: datetime, event: Thing, moment: datetime) -> None:
+    def __init__(self, meter: str, event: Thing, moment: datetime) -> None:
         """Name the newest of its events."""
         super().__init__(
-            f"LiteLLM's callback has billed windows that --since {utc_text(since)} asks for: Lago holds its events, "
-            f"such as {event['transaction_id']} of {moment:%Y-%m-%d %H:%M:%S} UTC. To bill these windows would bill "
+            f"LiteLLM's callback has billed windows that --since asks for: Lago holds its events, such as "
+            f"{event['transaction_id']} of {moment:%Y-%m-%d %H:%M:%S} UTC. To bill these windows would bill "
             f"them twice, so nothing is billed of meter {meter!r}. Choose: run `reconcile cutover` first, which takes "
             "over what the callback has billed (docs/cutover.md); name a --since after the callback was turned off; "
             "or, if another proxy has sent them, give this meter its own LAGO_API_EVENT_CODE."
@@ -65,5 +64,5 @@ def see_not_cut_over(
             taken = set(connection.scalars(select(known.id).where(*its)))
         for id_, event in sent.items():
             if id_ not in taken and is_callbacks(event, computed) and (moment := timestamp_of(event)):
-                return NotCutOverError(wanted.name, since, event, moment.astimezone(UTC))
+                return NotCutOverError(wanted.name, event, moment.astimezone(UTC))
     return None

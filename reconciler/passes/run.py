@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
+from reconciler.delivery.not_cut_over import NotCutOverError
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SettingsError, UsageError
 from reconciler.model.when import When
+from reconciler.model.windows import floor
 from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span
 from reconciler.passes.telling import tell_alarms
@@ -127,9 +129,7 @@ class Pass:
             agreement = self._agreement(wanted, request, sight)
             with self._recorded(summary):
                 self._source.check(sight, wanted.terms)
-                span, refusal = agreement.span, None
-                if span is not None:
-                    refusal = delivery.see_not_cut_over(wanted, span.since, span.until or sight.now)
+                refusal = self._see_not_cut_over(wanted, agreement, delivery)
                 if refusal is not None and not request.dry_run:
                     raise refusal
                 ways = self._source, sight, self._ledger, delivery
@@ -145,6 +145,18 @@ class Pass:
         except ReconcileError as error:
             summary.error = error
         return summary
+
+    def _see_not_cut_over(
+        self, wanted: MeterSettings, agreement: Agreement, delivery: Delivery | Foresight
+    ) -> NotCutOverError | None:
+        """Why the backfill asked for is refused, if there is one: LiteLLM's callback has billed its windows."""
+        span = agreement.span
+        oldest = self._source.oldest_row(span.since) if span else None
+        if span is None or oldest is None:
+            return None
+        until = span.until or floor(agreement.sight.now - self._settings.settle, wanted.window)
+        since = floor(oldest, wanted.window)
+        return delivery.see_not_cut_over(wanted, since, until) if since < until else None
 
     def _agreement(self, wanted: MeterSettings, request: Request, sight: Sight) -> Agreement:
         limits = self._settings.limits
