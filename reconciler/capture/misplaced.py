@@ -5,7 +5,6 @@ other, the next revisions of their bucket, so that billed stays the same. What L
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from psycopg.rows import args_row, class_row
@@ -15,7 +14,6 @@ from reconciler.capture.planner import event_values, what_plans
 from reconciler.database.postgres import execute
 from reconciler.database.statements import statement
 from reconciler.ledger.batches import Part, Seen, State
-from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import split_off
 from reconciler.model.errors import ReconcileError
 from reconciler.model.terms import Stretch
@@ -54,50 +52,44 @@ class _Unsent(NamedTuple):
 
 
 class Misplaced:
-    """One customer's usage in `[since, until)` that is not billed to the wanted subscription."""
+    """One customer's usage that is not billed to the wanted subscription; stretch by stretch, of whole windows."""
 
-    def __init__(
-        self, wanted: MeterSettings, meter: Meter, customer: str, subscription: str, since: datetime, until: datetime
-    ) -> None:
+    def __init__(self, wanted: MeterSettings, meter: str, customer: str, subscription: str) -> None:
         """Read nothing yet.
 
         Args:
             wanted: the meter's settings.
-            meter: as the ledger has it.
+            meter: its name.
             customer: whose usage.
             subscription: where it belongs.
-            since: the first window.
-            until: the end, exclusive.
         """
         self._wanted = wanted
-        self._meter = meter
         self._values = {
-            "meter": meter.name,
+            "meter": meter,
             "customer": customer,
             "subscription": subscription,
-            "since": since,
-            "until": until,
             "event_field": wanted.event_field,
             "properties": wanted.properties,
             "precise_cents": wanted.precise_cents,
         }
-        self.stretches = list(meter.timeline.stretches(since, until))
-        """The span, cut where the terms change."""
 
-    def lines(self, connection: Connection) -> list[Line]:
+    def lines(self, connection: Connection, stretch: Stretch) -> list[Line]:
         """What there is to move, by day, model and subscription."""
-        return self._read(connection, "lines", class_row(Line))
+        return self._read(connection, "lines", stretch, class_row(Line))
 
-    def moments(self, connection: Connection) -> list[Moment]:
+    def moments(self, connection: Connection, stretch: Stretch) -> list[Moment]:
         """When the events of the move count."""
-        return self._read(connection, "moments", args_row(Moment))
+        return self._read(connection, "moments", stretch, args_row(Moment))
 
-    def move(self, connection: Connection, shown: Sequence[Line], *, by: str, reason: str, batch: int = 100) -> Made:
+    def move(
+        self, connection: Connection, stretch: Stretch, shown: Sequence[Line], *, by: str, reason: str, batch: int = 100
+    ) -> Made:
         """Plan what was shown to a person, just as it was shown.
 
         Args:
             connection: the ledger's transaction, which holds the meter's turn.
-            shown: the lines.
+            stretch: of which windows.
+            shown: their lines.
             by: who decided it.
             reason: why.
             batch: the most events in a batch.
@@ -105,46 +97,49 @@ class Misplaced:
         Raises:
             ReconcileError: it is no longer as it was shown; then nothing is done.
         """
-        execute(connection, "move/lock", self._values)
-        if self.lines(connection) != list(shown):
-            raise _changed()
-        execute(connection, "move/forget_unsubscribed", self._values, misplaced=statement("move/misplaced"))
-        redirected = self._redirect(connection, Part((), "planned", decided_by=by, reason=reason))
-        values = {"by": by, "reason": reason, "batch_size": max(1, batch // 2 * 2)}
-        planned = sum(self._compensate(connection, stretch, values) for stretch in self.stretches)
-        return Made(planned, redirected)
+        values = self._of(stretch)
+        execute(connection, "move/lock", values)
+        if self.lines(connection, stretch) != list(shown):
+            raise changed()
+        execute(connection, "move/forget_unsubscribed", values, misplaced=statement("move/misplaced"))
+        redirected = self._redirect(connection, stretch, Part((), "planned", decided_by=by, reason=reason))
+        further = {"by": by, "reason": reason, "batch_size": max(1, batch // 2 * 2)}
+        return Made(self._compensate(connection, stretch, further), redirected)
 
-    def _redirect(self, connection: Connection, goes: Part) -> int:
+    def _redirect(self, connection: Connection, stretch: Stretch, goes: Part) -> int:
         """Point what Lago never had to the wanted subscription."""
         made: list[int] = []
-        found = self._read(connection, "unsent", args_row(_Unsent))
+        found = self._read(connection, "unsent", stretch, args_row(_Unsent))
         for some in found:
             part = Part(some.places, goes.state, decided_by=goes.decided_by, reason=goes.reason)
             stays = Part((), some.state, held_for=some.held_for, answer=some.answer)
             batches = split_off(connection, Seen(*some[:4]), [part], stays=stays)
             if not batches:
-                raise _changed()
+                raise changed()
             made += batches
         if made:
             execute(connection, "move/redirect", self._values | {"batches": made})
         return sum(len(some.places) for some in found)
 
     def _compensate(self, connection: Connection, stretch: Stretch, further: dict[str, Any]) -> int:
-        """Take back what Lago has in windows of the same terms, and bill it anew."""
-        span = {"since": stretch.since, "until": stretch.until}
-        values = self._values | event_values(self._wanted, stretch.terms) | span | further
+        """Take back what Lago has, and bill it anew."""
         row = execute(
             connection,
             "move/compensate",
-            values,
+            self._of(stretch) | event_values(self._wanted, stretch.terms) | further,
             misplaced=statement("move/misplaced"),
             planned=what_plans("move", stamped=statement("move/stamp")),
         ).fetchone()
         return int(row[0]) if row else 0
 
-    def _read(self, connection: Connection, name: str, row: Any) -> list[Any]:
-        return execute(connection, f"move/{name}", self._values, row, misplaced=statement("move/misplaced")).fetchall()
+    def _read(self, connection: Connection, name: str, stretch: Stretch, row: Any) -> list[Any]:
+        misplaced = statement("move/misplaced")
+        return execute(connection, f"move/{name}", self._of(stretch), row, misplaced=misplaced).fetchall()
+
+    def _of(self, stretch: Stretch) -> dict[str, Any]:
+        return self._values | {"since": stretch.since, "until": stretch.until}
 
 
-def _changed() -> ReconcileError:
-    return ReconcileError("This usage has changed since it was shown, and nothing was done. Run it again.")
+def changed() -> ReconcileError:
+    """That a move is not what a person has agreed to."""
+    return ReconcileError("This usage has changed since it was shown")

@@ -43,12 +43,13 @@ def move(
     with plainly():
         from reconciler.cli.show import move as show
         from reconciler.model.when import when
-        from reconciler.passes.move import Move
+        from reconciler.passes.moving.move import Move
         from reconciler.report.log import configure
 
         configure()
         found: Found | None = None
         made: Made | None = None
+        work: Move | None = None
         try:
             begin, end = when(since), when(until)
             assert begin is not None
@@ -69,7 +70,7 @@ def move(
                 work.close()
         except ReconcileError as error:
             if as_json:  # a program gets its object whatever happens
-                _print_json(found, made, error.exit_code, str(error))
+                _print_json(found, work.made if work else None, error.exit_code, str(error))
             raise
         declined = wanted and made is None
         code = 1 if declined else 3 if found.staying or found.doubts else 0

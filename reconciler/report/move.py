@@ -1,12 +1,14 @@
 """Usage that was billed to the wrong subscription: what of it can be moved, what can't, and why. Pure."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
 from reconciler.model.money import total
+from reconciler.model.words import count
 from reconciler.report.customers import plain_value
 from reconciler.report.summary import iso
 
@@ -54,6 +56,28 @@ class Line:
     def as_json(self) -> dict[str, Any]:
         """Plain values: the cost as decimal text."""
         return {name: plain_value(value) for name, value in vars(self).items()}
+
+
+def joined(lines: Iterable[Line]) -> list[Line]:
+    """One line of all that are of the same day, model, subscription and fate, in the order of these."""
+    groups: dict[tuple[date, str, str, Fate, str], list[Line]] = defaultdict(list)
+    for line in lines:
+        groups[line.day, line.model, line.subscription, line.fate, line.why].append(line)
+    return [
+        Line(
+            day,
+            model,
+            subscription,
+            fate,
+            why,
+            sum(line.events for line in some),
+            sum(line.input_tokens for line in some),
+            sum(line.output_tokens for line in some),
+            total(line.cost for line in some),
+            sum(line.requests for line in some),
+        )
+        for (day, model, subscription, fate, why), some in sorted(groups.items())
+    ]
 
 
 @dataclass(frozen=True)
@@ -148,3 +172,22 @@ class Made:
 
     planned: int = 0
     redirected: int = 0
+
+    @property
+    def events(self) -> int:
+        """How many events that is."""
+        return self.planned + self.redirected
+
+    def plus(self, other: "Made") -> "Made":
+        """Both together."""
+        return Made(self.planned + other.planned, self.redirected + other.redirected)
+
+
+def said(made: Made) -> str:
+    """What was planned, in words."""
+    parts = []
+    if made.planned:
+        parts.append(f"{count(made.planned, 'event')} planned, half of them to take usage back")
+    if made.redirected:
+        parts.append(f"{count(made.redirected, 'event')} that Lago never had redirected")
+    return "; ".join(parts) or "Nothing was moved"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reconciler.model.when import parse_when
-from reconciler.passes.move import Move
+from reconciler.passes.moving.move import Move
 from reconciler.report.move import Found, Made
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings

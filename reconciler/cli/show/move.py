@@ -4,7 +4,7 @@ from reconciler.cli import terminal
 from reconciler.cli.terminal import Row
 from reconciler.model.money import plain, total
 from reconciler.model.words import count, minute
-from reconciler.report.move import STAYS, Found, Line, Made
+from reconciler.report.move import STAYS, Found, Line, Made, said
 
 _FATES = {"compensate": "taken back there, billed anew", "redirect": "Lago never had it: goes at once", "stay": "stays"}
 
@@ -26,12 +26,7 @@ def found(seen: Found) -> None:
 
 def made(done: Made) -> None:
     """Say what was planned."""
-    parts = []
-    if done.planned:
-        parts.append(f"{count(done.planned, 'event')} planned, half of them to take usage back")
-    if done.redirected:
-        parts.append(f"{count(done.redirected, 'event')} that Lago never had redirected")
-    terminal.say(f"{'; '.join(parts) or 'Nothing was moved'}. The next pass sends them; then run `reconcile verify`.")
+    terminal.say(f"{said(done)}. The next pass sends them; then run `reconcile verify`.")
 
 
 def left(seen: Found) -> None:

@@ -1,11 +1,11 @@
 """`reconcile move`: what there is to move, what Lago will count of it, and the move itself, as a person has seen it."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
 from reconciler.capture.misplaced import Misplaced
 from reconciler.capture.seen import subscriptions_of
@@ -18,19 +18,17 @@ from reconciler.ledger.balance import balance
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
+from reconciler.model.errors import ReconcileError, UsageError
 from reconciler.model.guesses import alike
 from reconciler.model.visible import brief
 from reconciler.model.when import When, whole_windows
 from reconciler.model.words import minute
-from reconciler.passes import outlook
-from reconciler.report.decisions import person
+from reconciler.passes.moving import outlook
+from reconciler.passes.moving.parts import Parts
 from reconciler.report.move import Found, Made
 from reconciler.report.status import known_meters, require_ledger
 from reconciler.settings.load import Settings
 from reconciler.settings.meter import MeterSettings
-
-_END = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class _Chosen:
 
     wanted: MeterSettings
     found: Found
-    misplaced: Misplaced
+    parts: Parts
 
 
 class Move:
@@ -96,37 +94,39 @@ class Move:
             reason: why; kept in the ledger.
 
         Raises:
-            ReconcileError: it is no longer as it was shown, or a pass has the meter's turn. Nothing was done.
+            ReconcileError: it is no longer as it was shown, or a pass has the meter's turn; says what was moved before.
         """
         if not reason.strip():
             raise UsageError("This needs a reason, such as --reason 'acme was mapped to globex by mistake'.")
-        chosen, settings = self._chosen, self._settings
-        if chosen is None or not chosen.found.moving:
-            return Made()
-        name = chosen.found.meter
-        try:
-            with self._ledger.transaction(planning=True) as connection:
-                meters.take_turn(connection, name, seconds=settings.limits.backfill_turn)
-                made = chosen.misplaced.move(
-                    connection, chosen.found.lines, by=person(), reason=reason.strip(), batch=settings.limits.batch
-                )
-                now = connection.scalar(select(func.clock_timestamp()))
-                assert now is not None
-                figures = balance(connection, name, now - settings.horizon)
-                alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
-        except NoTurnError as error:
-            raise ReconcileError(f"Nothing was done: {error}. Try again.") from error
-        return made
+        if self._chosen is not None and self._chosen.found.moving:
+            try:
+                self._chosen.parts.make(reason.strip())
+            except ReconcileError:
+                with suppress(ReconcileError):
+                    self._review(self._chosen.found.meter)
+                raise
+            self._review(self._chosen.found.meter)
+        return self.made
+
+    @property
+    def made(self) -> Made:
+        """What was planned so far."""
+        return self._chosen.parts.made if self._chosen else Made()
+
+    def _review(self, meter: str) -> None:
+        """Let alarms ring, or end, as a pass does at its end."""
+        with self._ledger.transaction() as connection:
+            figures = balance(connection, meter, _now(connection) - self._settings.horizon)
+            alarms.review(connection, meter, figures, passes(connection, meter), Patience.of(self._settings))
 
     def _of(self, wanted: MeterSettings, meter: Meter, since: When, until: When | None) -> _Chosen:
         """What one meter has billed of the customer elsewhere."""
-        with self._ledger.transaction(planning=True) as connection:
-            now = connection.scalar(select(func.clock_timestamp()))
-            assert now is not None
-            begin, end = whole_windows(since, until, now, meter.timeline.floor)
-            misplaced = Misplaced(wanted, meter, self._customer, self._subscription, begin, end or _END)
-            found = Found(meter.name, self._customer, self._subscription, begin, end, misplaced.lines(connection))
-        return _Chosen(wanted, found, misplaced)
+        with self._ledger.transaction() as connection:
+            begin, end = whole_windows(since, until, _now(connection), meter.timeline.floor)
+        misplaced = Misplaced(wanted, meter.name, self._customer, self._subscription)
+        parts = Parts(meter.name, misplaced, self._ledger, self._settings.limits)
+        parts.look(meter.timeline, begin, end)
+        return _Chosen(wanted, Found(meter.name, self._customer, self._subscription, begin, end, parts.lines), parts)
 
     def _one(self, found: Sequence[_Chosen]) -> _Chosen:
         """The one meter that has something to move, or any of those that bill the customer.
@@ -147,10 +147,11 @@ class Move:
 
     def _bills(self, found: Found) -> bool:
         event = tables.event.c
-        theirs = event.meter == found.meter, event.customer == self._customer
-        inside = event.window_start >= found.since, event.window_start < (found.until or _END)
+        theirs = [event.meter == found.meter, event.customer == self._customer, event.window_start >= found.since]
+        if found.until is not None:
+            theirs.append(event.window_start < found.until)
         with self._ledger.transaction() as connection:
-            return connection.scalar(select(event.revision).where(*theirs, *inside).limit(1)) is not None
+            return connection.scalar(select(event.revision).where(*theirs).limit(1)) is not None
 
     def _unknown(self, found: Found) -> str:
         values = {"meter": found.meter, "since": found.since}
@@ -165,15 +166,14 @@ class Move:
     def _ask(self, chosen: _Chosen) -> None:
         """Ask Lago what it will count of a move, and note it."""
         found = chosen.found
-        with self._ledger.transaction(planning=True) as connection:
+        moments, codes = chosen.parts.moments(), chosen.parts.codes
+        with self._ledger.transaction() as connection:
             meter = meters.load(connection, found.meter)
-            moments = chosen.misplaced.moments(connection)
             mapped = subscriptions_of(connection, chosen.wanted, [self._customer])[self._customer]
         assert meter is not None
         changes.refuse_moved(meter, source={}, lago=self._settings.lago_api_base)
         told = self._lago.organization()
         changes.refuse_another_organization(meter, told)
-        codes = sorted({stretch.terms.code for stretch in chosen.misplaced.stretches})
         if any(line.fate == "compensate" for line in found.lines):
             found.warnings += outlook.metrics(self._lago, codes)
         mirror = Mirror(meter, self._ledger, self._lago, told.id if told else None, datetime.now(UTC))
@@ -193,3 +193,9 @@ class Move:
                 f"Usage to come still goes {goes}, also what comes late in these windows: mend RECONCILE_MAPPING or "
                 "RECONCILE_SUBSCRIPTION."
             )
+
+
+def _now(connection: Connection) -> datetime:
+    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
+    assert now is not None
+    return now

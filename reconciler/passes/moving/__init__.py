@@ -1,0 +1,1 @@
+"""Usage that was billed to the wrong subscription: shown to a person, and moved as it was shown."""
