@@ -68,13 +68,15 @@ class Sight:
     Attributes:
         place: where it is.
         encoding: that of its text, as Postgres names it.
-        now: its clock, UTC; on a replica the last transaction that it has replayed.
+        clock: its server's clock, UTC.
+        now: up to when it is known: that clock; on a replica the last transaction that it has replayed.
         columns: those of the spend table that may be read.
         hidden: those that may not.
     """
 
     place: Place
     encoding: str
+    clock: datetime
     now: datetime
     columns: frozenset[str]
     hidden: frozenset[str] = frozenset()
@@ -118,7 +120,8 @@ class Source:
                 )
             self._check_kind(found)
             assert clock is not None
-            identifier, database, encoding, now = (str(clock[0]), str(clock[1]), str(clock[2]), clock[3])
+            identifier, database, encoding = (str(text) for text in clock[:3])
+            moment, now = clock[3:]
             if not isinstance(now, datetime):
                 raise SourceError(
                     f"{self._postgres.where} is a replica that has replayed nothing since it "
@@ -127,6 +130,7 @@ class Source:
         return Sight(
             Place(identifier, database, schema),
             encoding,
+            moment.astimezone(UTC),
             now.astimezone(UTC),
             frozenset(found.readable),
             frozenset(found.hidden),

@@ -24,11 +24,14 @@ class Clock:
     def __init__(self, lago: Sandbox, patch: pytest.MonkeyPatch) -> None:
         self._lago = lago
         self._behind = timedelta(0)
+        self.replays_after = timedelta(0)
+        """How long after the primary a replica has come to the same."""
         sight = Source.sight
 
         def seen(source: Source) -> Sight:
             found = sight(source)
-            return replace(found, now=found.now - self._behind)
+            now = found.now - self._behind
+            return replace(found, clock=now, now=now - self.replays_after)
 
         patch.setattr(Source, "sight", seen)
         present = datetime.now(UTC)

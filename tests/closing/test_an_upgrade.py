@@ -77,3 +77,13 @@ def test_again_in_the_same_window(proxy_db: Database, billing: Billing, clock: C
     clock.reset()
     assert reconcile(environ).tally.events_planned == 0
     assert_exact(proxy_db, billing.lago)
+
+
+def test_a_replica_that_is_behind_is_waited_for(proxy_db: Database, billing: Billing, clock: Clock) -> None:
+    environ = begun(proxy_db, billing)
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ, since="1h")
+    clock.replays_after = SECOND
+    proxy_db.insert(spend_row(spend=4, startTime=clock.now() - SECOND / 2))
+    found = closed(environ)
+    assert (found.outcome, found.cost) == ("closed", Decimal(4))

@@ -105,7 +105,7 @@ class Close:
             require_ledger(connection)
             called = Called.now(connection)
         sight = self._source.sight()
-        instant = windows.quarter(sight.now)
+        instant = windows.quarter(sight.clock)
         subjects = Subjects(self._source, sight, self._ledger, self._lago, horizon=self._settings.horizon)
         found = subjects.of(self._settings.meters, customer, is_dry=dry_run)
         closing = Closing(customer, instant, [subject.closed for subject in found])
