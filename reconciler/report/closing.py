@@ -163,7 +163,13 @@ class Closing:
 
 
 def standing(
-    connection: Connection, meter: str, subscription: str, called: Called, *, fresh_since: datetime
+    connection: Connection,
+    meter: str,
+    subscription: str,
+    called: Called,
+    *,
+    fresh_since: datetime,
+    accepted_since: datetime,
 ) -> list[Some]:
     """What has become of a subscription's events.
 
@@ -173,9 +179,17 @@ def standing(
         subscription: whose usage.
         called: when the close was called.
         fresh_since: from which window on accepted ones are told as well.
+        accepted_since: since when accepted ones of any window are: Lago may not show them yet.
     """
-    values = {"meter": meter, "subscription": subscription, "called_at": called.at, "after": called.after}
-    return execute(connection, "report/closing", values | {"fresh_since": fresh_since}, class_row(Some)).fetchall()
+    values = {
+        "meter": meter,
+        "subscription": subscription,
+        "called_at": called.at,
+        "after": called.after,
+        "fresh_since": fresh_since,
+        "accepted_since": accepted_since,
+    }
+    return execute(connection, "report/closing", values, class_row(Some)).fetchall()
 
 
 def some(found: Sequence[Some]) -> str:

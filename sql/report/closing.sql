@@ -1,7 +1,8 @@
 -- closing: what has become of a subscription's events that matter before its plan changes.
 --
--- Reads   batches that Lago has not accepted, those with windows from the last ones on that every pass looks at (fresh_since),
---         and those made since a call (after, called_at), by number and time.
+-- Reads   batches that Lago has not accepted, or only lately (accepted_since), so that it may not show them yet; those with
+--         windows from the last ones on that every pass looks at (fresh_since); and those made since a call (after, called_at),
+--         by number and time.
 -- Returns one row a batch with events of the subscription: its number and state, how many of them it has and their cost,
 --         whether they were planned since the call, why they are not in Lago, when Lago accepted them, and whether Lago
 --         was seen to hold them. What a person has discarded is decided.
@@ -17,7 +18,8 @@ SELECT batch.id,
 FROM reconciler.batch JOIN reconciler.event ON event.batch = batch.id
 WHERE batch.meter = %(meter)s
   AND batch.state <> 'discarded'
-  AND (batch.state <> 'accepted' OR batch.first_window >= %(fresh_since)s OR batch.id > %(after)s)
+  AND (batch.state <> 'accepted' OR batch.first_window >= %(fresh_since)s OR batch.id > %(after)s
+       OR (batch.state = 'accepted' AND batch.answered_at >= %(accepted_since)s))
   AND event.subscription = %(subscription)s
 GROUP BY batch.id
 ORDER BY batch.id

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -85,12 +85,13 @@ def clickhouse_billing(clickhouse: Sandbox) -> Iterator[Billing]:
 def test_a_clickhouse_that_does_not_show_it_yet(proxy_db: Database, clickhouse_billing: Billing) -> None:
     lago = clickhouse_billing.lago
     clickhouse_billing.subscribe(made=long_ago())
-    environ = environment(proxy_db, lago, RECONCILE_SETTLE="0s", RECONCILE_LAG="0s")
-    reconcile(environ, since="1h")
+    environ = environment(proxy_db, lago, RECONCILE_SETTLE="0s", RECONCILE_LAG="1s")
+    reconcile(environ, since="6h")
     lago.clickhouse(lag=None)
-    proxy_db.insert(spend_row(spend=8))
-    with pytest.raises(ReconcileError, match="does not show 1 event of meter 'default' yet"):
-        closed(environ, limit="2")
+    proxy_db.insert(spend_row(spend=8), spend_row(spend=4, startTime=datetime.now(UTC) - timedelta(hours=5)))
+    reconcile(environ, since="6h")  # Lago has accepted all of it a moment ago
+    with pytest.raises(ReconcileError, match="does not show 2 events of meter 'default' yet"):
+        closed(environ, limit="4")
     lago.release()
     assert closed(environ).exit_code == 0
 

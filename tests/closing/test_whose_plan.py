@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.model.errors import LagoError
 from reconciler.passes.closing.close import Close
 from reconciler.passes.run import Pass, Request
 from reconciler.settings.load import load_settings
 from tests.closing.conftest import Billing, Clock, closed
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import long_ago
-from tests.support import CODE, QUICK, environment, reconcile
+from tests.support import BATCH, CODE, QUICK, environment, reconcile
 
 MINUTE = timedelta(minutes=1)
 
@@ -34,6 +35,29 @@ def test_customers_that_share_a_subscription(
     assert (found.subscription, found.events, found.cost) == ("shared", 2, Decimal(8))
     billing.end("shared")
     assert billing.invoiced() == [Decimal(8)]
+
+
+@pytest.mark.proof(seconds=1)
+def test_what_another_subscription_has_in_the_way(
+    proxy_db: Database, billing: Billing, clock: Clock, tmp_path: Path
+) -> None:
+    """A bucket's events go one after the other, and the customer was mapped elsewhere when the first was planned."""
+    mapping = tmp_path / "mapping.csv"
+    mapping.write_text("customer,subscription\nacme,wrong\n")
+    for name in ("wrong", "acme"):
+        billing.subscribe(name, made=long_ago())
+    environ = environment(proxy_db, billing.lago, RECONCILE_SETTLE="0s", RECONCILE_MAPPING=str(mapping))
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ)
+    proxy_db.insert(spend_row(spend=4, startTime=clock.window))
+    billing.lago.faults({"kind": "status", "status": 401, "count": None, "path": BATCH})
+    with pytest.raises(LagoError):
+        closed(environ)
+    billing.lago.clear_faults()
+    mapping.write_text("customer,subscription\nacme,acme\n")
+    proxy_db.insert(spend_row(spend=8, startTime=clock.window))
+    found = closed(environ, limit="5")
+    assert (found.outcome, found.cost) == ("closed", Decimal(8))
 
 
 def test_a_meter_that_has_billed_nothing_of_the_name(

@@ -30,7 +30,7 @@ _PAUSES = (0, 1, 2, 4, 8)
 
 @dataclass(frozen=True)
 class Sending:
-    """Brings one subject's events to Lago, and no other's: a backlog is left to the passes.
+    """Brings one subject's events to Lago, and what has to go before them: a backlog is left to the passes.
 
     Attributes:
         settings: what the operator said.
@@ -101,10 +101,11 @@ class Sending:
             meter = meters.load(connection, subject.wanted.name)
         if meter is None:
             raise ReconcileError(f"The meter {subject.wanted.name!r} was deleted from the ledger meanwhile.")
+        way = [id_ for (id_,) in self.ledger.once("delivery/way", {"batches": list(batches)})]
         sending = Delivery(self.settings, self.ledger, self.stopping)
         try:
             now = self.source.sight().now
-            done = sending.run(subject.wanted, meter, now=now, progress=Silent(), only=batches)
+            done = sending.run(subject.wanted, meter, now=now, progress=Silent(), only=way)
         finally:
             sending.close()
         subject.closed.warnings = list(dict.fromkeys(subject.closed.warnings + done.warnings))
@@ -133,7 +134,14 @@ class Sending:
         name = subject.closed.subscription
         assert name is not None
         with self.ledger.transaction() as connection:
-            return standing(connection, subject.wanted.name, name, self.called, fresh_since=fresh_since)
+            return standing(
+                connection,
+                subject.wanted.name,
+                name,
+                self.called,
+                fresh_since=fresh_since,
+                accepted_since=self.called.at - self.settings.lag,
+            )
 
     def _payloads(self, subject: Subject, batches: Sequence[Some]) -> list[dict[str, Any]]:
         event = tables.event.c
