@@ -12,15 +12,14 @@ from threading import Event as Stop
 from typing import Any
 
 from psycopg.rows import dict_row
-from sqlalchemy import func, select
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.scope import in_scope
-from reconciler.capture.source import Sight, open_source
+from reconciler.capture.source import FIRST_YEAR, Sight, open_source
 from reconciler.database.postgres import execute
 from reconciler.lago.client import Lago
-from reconciler.ledger import changes, credit, tables
+from reconciler.ledger import changes, credit
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
@@ -110,18 +109,13 @@ class Explanation:
         begin, end = whole_windows(since or (lambda now: now - settings.horizon), until, sight.now, floor)
         end = min(end or LAST, meter.timeline.window_end(floor(sight.now)))
         settled = floor(sight.now - settings.settle)
+        first, subscriptions = self._billed_to(meter, customer, begin, end)
+        known = [floor(moment) for moment in (first, self._source.oldest_row(begin)) if moment]
+        looked_from = max(begin, min(known, default=end))
         sums = Sums()
-        lines = kept(sums.over(self._lines(wanted, meter, sight, customer, begin, end, settled)), Line)
+        lines = kept(sums.over(self._lines(wanted, meter, sight, customer, looked_from, end, settled)), Line)
         with self._ledger.transaction() as connection:
             credits_ = credit.standing(connection, meter.name, customer)
-            event = tables.event.c
-            theirs = event.meter == meter.name, event.customer == customer
-            inside = event.window_start >= begin, event.window_start < end
-            subscriptions = set(connection.scalars(select(event.subscription).where(*theirs, *inside).distinct()))
-            taken = tables.takeover.c
-            theirs = taken.meter == meter.name, taken.customer == customer
-            inside = taken.window_start >= begin, taken.window_start < end
-            subscriptions.update(connection.scalars(select(taken.customer).where(*theirs, *inside).limit(1)))
         theirs_in_ledger = events.pages(self._ledger, meter.name, customer=customer, since=begin, until=end)
         return Statement(
             meter=meter.name,
@@ -134,7 +128,7 @@ class Explanation:
             lines=lines,
             events=kept(() if lines_only else theirs_in_ledger, Event),
             credits=[each for each in credits_ if begin <= each.window_start < end],
-            subscriptions=sorted(subscriptions),
+            subscriptions=subscriptions,
         )
 
     def _lines(
@@ -157,34 +151,34 @@ class Explanation:
         values = {"customer": customer, "fresh_since": fresh_since}
 
         def rows() -> Iterator[dict[str, Any]]:
-            oldest = self._source.oldest_row(since)
-            with self._ledger.transaction() as connection:
-                event = tables.event.c
-                theirs = event.meter == meter.name, event.window_start >= since, event.customer == customer
-                first = connection.scalar(select(func.min(event.window_start)).where(*theirs))
-            known = [meter.timeline.floor(moment.astimezone(UTC)) for moment in (oldest, first) if moment]
-            begin = max(since, min(known, default=until))
-            for start, end in in_scope(self._ledger, meter, begin, until):
+            for start, end in in_scope(self._ledger, meter, since, until):
                 for stretch in meter.timeline.stretches(start, end):
                     for _, found in chunks.compared(comparison, "report/statement", stretch, dict_row, values):
                         yield from found
 
         return _by_day(meter.name, rows())
 
+    def _billed_to(
+        self, meter: Meter, customer: str, since: datetime, until: datetime
+    ) -> tuple[datetime | None, list[str]]:
+        """The first window of which something is billed, and the subscriptions that it went to."""
+        values = {"meter": meter.name, "customer": customer, "since": since, "until": until}
+        [(first, subscriptions)] = self._ledger.once("report/billed_to", values)
+        return first and first.astimezone(UTC), subscriptions
+
     def _unknown(self, customer: str, known: list[Meter], found: list[Statement]) -> str:
         """That nothing is known of the customer in the span, and who may be meant."""
         names: set[str] = set()
-        before, start = False, max(meter.start for meter in known)
+        elsewhere, start = False, max(meter.start for meter in known)
         for meter in known:
             values = {"meter": meter.name, "since": found[0].since}
             with self._ledger.transaction() as connection:
                 names.update(name for (name,) in execute(connection, "report/names", values))
-                event = tables.event.c
-                theirs = event.meter == meter.name, event.customer == customer
-                before |= connection.scalar(select(event.window_start).where(*theirs).limit(1)) is not None
-        span = f"from {minute(found[0].since)} to {minute(found[0].until)}"
-        said = f"Nothing is known of the customer {brief(customer, 200)!r} {span}"
-        if before:
+            for span in ((FIRST_YEAR, found[0].since), (found[0].until, LAST)):
+                elsewhere |= self._billed_to(meter, customer, *span)[0] is not None
+        days = f"from {minute(found[0].since)} to {minute(found[0].until)}"
+        said = f"Nothing is known of the customer {brief(customer, 200)!r} {days}"
+        if elsewhere:
             return f"{said}; other days have usage: name them by --since and --until."
         if start > found[0].since:
             said += f", and billing starts at {minute(start)}: of what is earlier only what was backfilled is looked at"

@@ -317,6 +317,8 @@ def test_all_that_sums_knows_what_was_taken_over(
     assert "Lago counts exactly what was sent" in said
 
     proxy_db.fetch("""DELETE FROM "LiteLLM_SpendLogs" WHERE end_user = 'globex'""")
+    told = json.loads(run(environ, "explain", "globex", "--json").stdout)["meters"][0]
+    assert (told["total"]["billed_cost"], told["subscriptions"]) == ("0.25", ["globex"]), "though no row is left"
     reconcile(environ, since=since())
     [frozen] = json.loads(run(environ, "frozen", "--json").stdout)["frozen"]
     assert (frozen["billed_cost"], frozen["cost"]) == ("0.25", "0.25")
