@@ -3,7 +3,8 @@
 -- Reads   the rows of "LiteLLM_SpendLogs" in [since, until), whole windows, and sums each by itself (totals.sql): there is
 --         no second rule of what counts.
 -- Returns one row a row, numbered within the span. Left out are failures that cost nothing, for which the callback sends
---         nothing, and suspect rows. The end is where the request ended; so much after its start where the end can't be read.
+--         nothing, and costs that are no number. The end is where the request ended; so much after its start where the end
+--         can't be read.
 SELECT total.window_start,
        row_number() OVER () AS number,
        total.customer,
@@ -22,4 +23,6 @@ FROM (SELECT {columns}
       WHERE "startTime" >= %(since)s::timestamptz AT TIME ZONE 'UTC'
         AND "startTime" < %(until)s::timestamptz AT TIME ZONE 'UTC') AS spent
      CROSS JOIN LATERAL ({totals}) AS total
-WHERE total.verdict IN ('billable', 'unpriced', 'unattributed', 'excluded')
+WHERE total.verdict <> 'failed'
+  AND total.cost > '-Infinity'
+  AND total.cost < 'Infinity'

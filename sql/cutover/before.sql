@@ -12,11 +12,11 @@ WITH pinned AS (
 )
 SELECT concat(extract(epoch FROM window_start), encode(bucket, 'hex')) COLLATE "C" AS customer,
        started_at - %(skew)s::interval AS since, ended_at + %(slack)s::interval AS until, NULL::uuid AS id,
-       window_start, number, name, group_name, input_tokens, output_tokens, cost
+       window_start, number, name, group_name, call_type, input_tokens, output_tokens, cost
 FROM pinned
 UNION ALL
 SELECT concat(extract(epoch FROM window_start), encode(bucket, 'hex')) COLLATE "C", moment, NULL, id,
-       NULL, NULL, model, NULL, input_tokens, output_tokens, coalesce(cost, 0)
+       NULL, NULL, model, NULL, NULL, input_tokens, output_tokens, coalesce(cost, 0)
 FROM pg_temp.counted
 WHERE bucket IS NOT NULL
 ORDER BY customer, since, id NULLS FIRST, window_start, number

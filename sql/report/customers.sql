@@ -1,8 +1,8 @@
 -- customers: what was billed for each customer from a window on and what has become of it, those with the most cost first.
 --
 -- Reads   the events of these windows, of one meter or of all (NULL), their batches and credits, what was taken over,
---         what was sent without a subscription, and the mirror: what Lago told of a name when it was last asked. It can leave out all whose
---         usage a subscription covers.
+--         what was sent without a subscription, and the mirror: what Lago told of a name when it was last asked. It can
+--         leave out all whose usage a subscription covers.
 -- Returns one row a meter, customer and subscription, at most so many (NULL is all). Long names are cut and say so.
 SELECT billed.meter,
        CASE WHEN length(customer) <= 200 THEN customer

@@ -3,8 +3,8 @@
 -- Reads   the temp table totals: what the source says; what differs (compared.sql): run it where that is undone. The
 --         customer's events and credits of these windows, and what was taken over of LiteLLM's callback.
 -- Returns one row a day and model. Billed is of events and what was taken over, less credits. Rows that are not billed are
---         counted by their verdict (totals.sql). Arrays say by fate how many buckets differ, and by how much: source - billed. Fates are those of
---         compare.sql, and of what would be planned:
+--         counted by their verdict (totals.sql). Arrays say by fate how many buckets differ, and by how much:
+--         source - billed. Fates are those of compare.sql, and of what would be planned:
 --   unsettled  in windows that are not settled yet
 --   next       in windows that every pass looks at
 --         Long models are cut and say so.

@@ -126,6 +126,7 @@ def test_what_was_retried_is_said_to_be_billed_twice_and_stays(
     [
         ({"RECONCILE_EXCLUDE": "team:internal"}, {"team_id": "internal"}, "left out"),
         ({}, {"startTime": None}, "after"),
+        ({}, {"spend": -0.25}, "left out"),
     ],
 )
 def test_requests_that_are_not_this_cut_overs(
@@ -135,9 +136,10 @@ def test_requests_that_are_not_this_cut_overs(
     reconcile(environ)
     if "startTime" in row:
         row = {"startTime": EDGE + MINUTE}
-    proxy_db.insert(one := spend_row(**{"startTime": EDGE - MINUTE, "spend": 0.25} | row))
+    nothing = spend_row(startTime=EDGE - MINUTE, spend=float("nan"))
+    proxy_db.insert(nothing, one := spend_row(**{"startTime": EDGE - MINUTE, "spend": 0.25} | row))
     send(lago, event_of(one))
-    assert found(cut_over(environ)) == {kind: (1, QUARTER)}
+    assert found(cut_over(environ)) == {kind: (1, Decimal(str(one["spend"])))}
 
 
 @pytest.mark.parametrize(("field", "taken"), [("total_tokens", "missed"), ("response_cost", "taken over")])

@@ -73,6 +73,12 @@ def test_of_equal_rows_the_one_whose_time_ends_first_is_taken() -> None:
     ]
 
 
+def test_an_event_without_tokens_leaves_a_chats_row_to_the_event_that_names_its_tokens() -> None:
+    chat, text = row("chat", 0, 50), row("text", 0, 60, tokens=(1, 2), sends_tokens=False)
+    assert pairs(chat, text, sent("bare", 10, tokens=None), sent("whole", 11)) == [("bare", "text"), ("whole", "chat")]
+    assert pairs(chat, sent("bare", 10, tokens=None)) == [("bare", "chat")], "call types may be unknown"
+
+
 def test_a_name_without_a_provider_and_without_a_group_is_itself() -> None:
     assert names("gpt-4o", "") == {"gpt-4o"}
 

@@ -36,6 +36,7 @@ class Row:
         names: of its model, as the callback may have them.
         tokens: those of the request.
         cost: USD.
+        sends_tokens: whether the callback sends them of such a request, as far as is known.
     """
 
     key: Any
@@ -45,6 +46,7 @@ class Row:
     names: frozenset[str]
     tokens: Tokens
     cost: Decimal
+    sends_tokens: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Sent:
     cost: Decimal
 
 
-_Place = tuple[str, Tokens | None, Decimal]
+_Place = tuple[str, Tokens | None, Decimal, bool]
 
 
 def match(items: Iterable[Row | Sent]) -> Iterator[tuple[Sent, Row]]:
@@ -105,18 +107,31 @@ class _Open:
         for cost in _roundings(row.cost):
             for name in row.names:
                 for tokens in (row.tokens, None):
-                    heapq.heappush(self._rows.setdefault((name, tokens, cost), []), (row.until, number, row))
+                    heapq.heappush(
+                        self._rows.setdefault((name, tokens, cost, row.sends_tokens), []), (row.until, number, row)
+                    )
                     self._kept += 1
         if self._kept > self._most:
             self._clear(row.since)
 
     def take(self, sent: Sent) -> Row | None:
-        """The row that an event stands for: of those that fit, the one whose time ends first."""
-        fitting = self._rows.get((sent.model, sent.tokens, _PLACES.plus(sent.cost)), [])
+        """The row that an event stands for: of those that fit, the one whose time ends first.
+
+        Rows of requests of which the callback sends what this event says come first: an event without tokens leaves a
+        chat's row to the event that names the chat's tokens.
+        """
+        has_tokens = sent.tokens is not None
+        for sends_tokens in (has_tokens, not has_tokens):
+            place = sent.model, sent.tokens, _PLACES.plus(sent.cost), sends_tokens
+            if (row := self._first(self._rows.get(place, []), sent.moment)) is not None:
+                return row
+        return None
+
+    def _first(self, fitting: list[tuple[datetime, int, Row]], moment: datetime) -> Row | None:
         while fitting:
             until, number, row = heapq.heappop(fitting)
             self._kept -= 1
-            if until >= sent.moment and number not in self._taken:
+            if until >= moment and number not in self._taken:
                 self._taken.add(number)
                 return row
         return None
@@ -139,6 +154,14 @@ def _roundings(cost: Decimal) -> set[Decimal]:
     """What a cost is rounded to, and what one that differs by its last digits only may be rounded to."""
     little = abs(cost) * _LAST_DIGITS
     return {_PLACES.plus(cost - little), _PLACES.plus(cost + little)}
+
+
+_SENDS_TOKENS = {"completion", "acompletion", "embedding", "aembedding"}
+
+
+def sends_tokens(call_type: str) -> bool:
+    """Whether the callback sends the tokens of a request: it knows only chats and embeddings."""
+    return call_type in _SENDS_TOKENS
 
 
 def names(model: str, group: str) -> frozenset[str]:

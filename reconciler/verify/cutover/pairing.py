@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from reconciler.database.postgres import cursor, execute
 from reconciler.database.statements import statement
-from reconciler.verify.cutover.matching import Row, Sent, match, names
+from reconciler.verify.cutover.matching import Row, Sent, match, names, sends_tokens
 
 SKEW = timedelta(minutes=1)
 """By so much Lago's clock may be behind the proxy's."""
@@ -48,9 +48,10 @@ def _pairs(connection: Connection, name: str) -> Iterator[Pair]:
 
 
 def _items(rows: Iterable[tuple[Any, ...]]) -> Iterator[Row | Sent]:
-    for customer, since, until, id_, window_start, number, name, group, into, out, cost in rows:
+    for customer, since, until, id_, window_start, number, name, group, call_type, into, out, cost in rows:
         if id_ is None:
-            yield Row((window_start, number), customer, since, until, names(name, group), (into, out), cost)
+            said = names(name, group), (into, out), cost, sends_tokens(call_type)
+            yield Row((window_start, number), customer, since, until, *said)
         else:
             tokens = None if into is None or out is None else (into, out)
             yield Sent(id_, customer, since, name, tokens, cost)
