@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import exists, select
 
 from reconciler.database.postgres import execute
+from reconciler.database.statements import statement
 from reconciler.delivery.foreign import left_behind, not_ours
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback
@@ -164,7 +165,8 @@ class AskFirst:
             "subscriptions": [event.get("external_subscription_id") for event, _ in readable],
         }
         found: list[tuple[dict[str, Any], Planned | None]] = [(event, None) for event, key in keys if key is None]
-        for number, *batch, held_for, place, payload in self._ledger.once("delivery/known_events", values):
+        rows = self._ledger.once("delivery/known_events", values, known=statement("delivery/known"))
+        for number, *batch, held_for, place, payload in rows:
             planned = None if payload is None else Planned(Seen(*batch), held_for, place, payload)
             found.append((readable[number - 1][0], planned))
         return found

@@ -39,6 +39,13 @@ def review(connection: Connection, meter: str, figures: Balance, gone: Passes, p
     )
 
 
+def review_now(connection: Connection, meter: str, horizon: timedelta, patience: Patience) -> None:
+    """The same for how the meter stands now, its unattributed usage over the horizon: for what a person has decided."""
+    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
+    assert now is not None
+    review(connection, meter, balance(connection, meter, now - horizon), passes(connection, meter), patience)
+
+
 def see_behind(connection: Connection, meter: str, patience: Patience) -> None:
     """Ring if passes that don't work leave the meter behind; for a pass that could not even see how the meter stands.
 

@@ -14,17 +14,16 @@ from threading import Event
 from typing import TypeVar
 
 from psycopg.rows import class_row
-from sqlalchemy import Connection, func, insert, select, true, update
+from sqlalchemy import Connection, insert, true, update
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.scope import stretches_where
 from reconciler.capture.source import Sight, Source, open_source
 from reconciler.ledger import alarms, changes, credit, meters, tables
-from reconciler.ledger.balance import balance
 from reconciler.ledger.credit import Credit, Entry, FrozenBucket
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
 from reconciler.model.money import total
@@ -209,10 +208,7 @@ def _decide(
             change(connection, book, by_meter[name])
             for start in _windows(by_meter[name]):
                 book.look_again(connection, start)
-            now = connection.scalar(select(func.clock_timestamp()))
-            assert now is not None
-            figures = balance(connection, name, now - settings.horizon)
-            alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
+            alarms.review_now(connection, name, settings.horizon, Patience.of(settings))
 
 
 def _below(buckets: Iterable[FrozenBucket]) -> Decimal:

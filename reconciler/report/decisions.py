@@ -4,7 +4,6 @@ import getpass
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -14,10 +13,9 @@ from sqlalchemy import Connection, update
 
 from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, tables
-from reconciler.ledger.balance import balance
 from reconciler.ledger.batches import CLOSED_PERIOD, CONFLICT, Part, Seen
 from reconciler.ledger.outbox import split_off
-from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import UsageError
 from reconciler.model.money import total
@@ -141,8 +139,7 @@ def _decide(
         if state == "quarantined":
             _let_later_go(connection, sorted(done.batches), decided)
         for name in sorted(done.batches):
-            figures = balance(connection, name, datetime.now(UTC) - settings.horizon)
-            alarms.review(connection, name, figures, passes(connection, name), Patience.of(settings))
+            alarms.review_now(connection, name, settings.horizon, Patience.of(settings))
     return done
 
 

@@ -191,7 +191,7 @@ class Explanation:
     def _ask(self, known: dict[str, Meter], statements: list[Statement], now: datetime) -> None:
         """Ask Lago what it counts; why it can't be asked is noted."""
         try:
-            lago = Lago.of(self._settings)
+            lago = Lago.of(self._settings, stays="Nothing was changed")
         except ReconcileError as error:
             for statement in statements:
                 statement.error = error

@@ -5,19 +5,18 @@ next pass's gate and senders do the rest as with any batch. So whatever happens 
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from msgspec.structs import replace
 from sqlalchemy import func, select
 
 from reconciler.database.postgres import execute
 from reconciler.lago.sentences import NotPermittedError
-from reconciler.ledger import tables
-from reconciler.ledger.balance import balance
+from reconciler.ledger import alarms, tables
 from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import hold_later_revisions, split_off
-from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import total
 from reconciler.settings.load import Settings
@@ -89,11 +88,10 @@ class Repair:
             self.mended.show(words)
 
     def review(self, settings: Settings) -> None:
-        """Ring the alarms that follow."""
-        with self._ledger.transaction() as connection:
-            figures = balance(connection, self._meter.name, datetime.now(UTC) - settings.horizon)
-            gone = passes(connection, self._meter.name)
-            self._ledger.review(connection, self._meter.name, figures, gone, Patience.of(settings))
+        """Ring the alarms that follow from what was done."""
+        if self.mended.conflicts.events and not self._ledger.is_dry:
+            with self._ledger.transaction() as connection:
+                alarms.review_now(connection, self._meter.name, settings.horizon, Patience.of(settings))
 
     def _record(self, batch: Batch, lacking: Sequence[Event], differing: Sequence[tuple[Event, str]]) -> bool:
         """Say whether the batch was still as it was asked for."""

@@ -56,7 +56,7 @@ class Verification:
         self._settings = settings
         self._ledger = open_ledger(settings)
         self._source = open_source(settings, self._ledger)
-        self._lago = Lago.of(settings)
+        self._lago = Lago.of(settings, stays="What was verified before stays so")
         self._told: tuple[Organization | None, Store] | None = None
         self._mends = False
 
@@ -205,7 +205,7 @@ class Verification:
         try:
             reading.run(span.events_since, span.until, again=span.again)
         finally:
-            if repair is not None and not repair.mended.is_nothing:
+            if repair is not None:
                 repair.review(settings)
 
     def _ask(self, meter: Meter) -> Store:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from json import loads
 from typing import Any
 
+from reconciler.database.statements import statement
 from reconciler.lago.readback import differences
 from reconciler.lago.shown import amount, is_of, key_of, name, timestamp_of
 from reconciler.ledger.meters import Meter
@@ -73,7 +74,7 @@ class Strangers:
             "buckets": [key[1] if key else None for key in keys],
             "revisions": [key[2] if key else None for key in keys],
         }
-        found = self._ledger.once("verify/strangers", values)
+        found = self._ledger.once("verify/strangers", values, known=statement("delivery/known"))
         shown = []
         for (event, moment), (_, state, payload, is_billed, is_taken) in zip(places, found, strict=True):
             if state is not None and payload is None:

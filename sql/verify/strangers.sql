@@ -1,34 +1,27 @@
--- strangers: what the ledger knows of events in Lago that were not looked for.
+-- strangers: what the ledger knows of events in Lago that were not looked for (delivery/known.sql).
 --
 -- Reads   arrays: the window that each lies in, its subscription and id; and of those under this meter's name the key that
 --         their properties say, else NULL.
 -- Returns of each, by its number from 1 on: the state of the event that this ledger has under that id and subscription
 --         (NULL: none), its payload if it was discarded, whether the ledger bills the subscription in that window, and
 --         whether it is one of LiteLLM's callback that was taken over.
-SELECT held.number, known.state, known.payload, billed.subscription IS NOT NULL AS is_billed, taken.id IS NOT NULL AS is_taken
+SELECT held.number, known.state, CASE known.state WHEN 'discarded' THEN known.payload END AS payload,
+       billed.subscription IS NOT NULL AS is_billed, taken.id IS NOT NULL AS is_taken
 FROM unnest(%(windows)s::timestamptz[], %(subscriptions)s::text[], %(ids)s::text[], %(key_starts)s::timestamptz[],
             %(buckets)s::bytea[], %(revisions)s::int[])
-         WITH ORDINALITY AS held (window_start, subscription, transaction_id, key_start, bucket, revision, number)
-     LEFT JOIN LATERAL (SELECT batch.state, CASE batch.state WHEN 'discarded' THEN event.payload END AS payload
-                        FROM reconciler.event JOIN reconciler.batch ON batch.id = event.batch
-                        WHERE event.meter = %(meter)s
-                          AND event.window_start = held.key_start
-                          AND event.bucket = held.bucket
-                          AND event.revision = held.revision
-                          AND (held.subscription IS NULL OR held.subscription = event.subscription)
-                          AND starts_with(event.payload, '{"transaction_id":"' || held.transaction_id || '"')
-                        LIMIT 1) AS known ON true
-     LEFT JOIN (SELECT window_start, subscription
+         WITH ORDINALITY AS held (lies_in, subscription, transaction_id, window_start, bucket, revision, number)
+     LEFT JOIN LATERAL {known} AS known ON true
+     LEFT JOIN (SELECT window_start AS lies_in, subscription
                 FROM reconciler.event
                 WHERE meter = %(meter)s AND window_start = ANY(%(windows)s::timestamptz[])
                 UNION
                 SELECT window_start, customer
                 FROM reconciler.takeover
                 WHERE meter = %(meter)s AND window_start = ANY(%(windows)s::timestamptz[])) AS billed
-          USING (window_start, subscription)
+          USING (lies_in, subscription)
      LEFT JOIN reconciler.callback_event AS taken
           ON taken.meter = %(meter)s
-             AND taken.id = CASE WHEN held.transaction_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+             AND taken.id = CASE WHEN held.transaction_id ~ '^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}$'
                                  THEN held.transaction_id::uuid END
              AND taken.subscription = held.subscription
              AND taken.bucket IS NOT NULL

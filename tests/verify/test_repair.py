@@ -286,6 +286,17 @@ def test_it_says_what_it_does_and_what_it_leaves(proxy_db: Database, lago: Sandb
     }
 
 
+def test_a_repair_that_could_not_read_says_so(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    customers(proxy_db, 1)
+    reconcile(environ, since="2h")
+    lago.permissions(event=[])
+    finished = run(environ, "verify", "--repair")
+    assert (finished.returncode, "Lago holds each event" in finished.stdout) == (1, False)
+    assert "- leg c was not done to its end" in finished.stdout
+    assert "give the key that permission in Lago. What was verified before stays so." in finished.stderr
+
+
 def test_a_dry_run_needs_a_second_connection(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     finished = run(environ | {"DATABASE_URL": f"{proxy_db.url}?connection_limit=1"}, "verify", "--dry-run")

@@ -99,7 +99,10 @@ def _conclusion(found: Report) -> str:
 def _repair(mended: Mended, found: Report) -> Iterator[str]:
     """What a repair did, or would do, and what it leaves."""
     yield "A repair would do this; nothing was written:" if mended.is_dry else "Repaired:"
-    if mended.is_nothing:
+    is_cut_off = any(leg.name == "c" and leg.error for leg in found.legs)
+    if is_cut_off:
+        yield "- leg c was not done to its end: this concerns what it had read. Run it again for the rest."
+    if mended.is_nothing and not is_cut_off:
         yield "- nothing: Lago holds each event that was read back as it was sent, or what differs is not ours to mend."
     if mended.again.events:
         once_more = " It asks Lago once more before that." if mended.asks_again else ""

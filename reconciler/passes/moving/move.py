@@ -14,9 +14,8 @@ from reconciler.delivery.periods import SENT_AS_WELL, Periods
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.ledger import alarms, changes, meters, tables
-from reconciler.ledger.balance import balance
 from reconciler.ledger.meters import Meter
-from reconciler.ledger.passes import Patience, passes
+from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import ReconcileError, UsageError
 from reconciler.model.guesses import alike
@@ -116,8 +115,7 @@ class Move:
     def _review(self, meter: str) -> None:
         """Let alarms ring, or end, as a pass does at its end."""
         with self._ledger.transaction() as connection:
-            figures = balance(connection, meter, _now(connection) - self._settings.horizon)
-            alarms.review(connection, meter, figures, passes(connection, meter), Patience.of(self._settings))
+            alarms.review_now(connection, meter, self._settings.horizon, Patience.of(self._settings))
 
     def _of(self, wanted: MeterSettings, meter: Meter, since: When, until: When | None) -> _Chosen:
         """What one meter has billed of the customer elsewhere."""
