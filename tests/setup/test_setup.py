@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,6 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from reconciler.sandbox import Sandbox
+from reconciler.settings.load import load_settings
+from reconciler.verify.setup.offer import offer
+from reconciler.verify.setup.run import Setup
 from tests import forks
 from tests.commands import run
 from tests.conftest import Database, spend_row
@@ -242,6 +246,28 @@ def test_what_lago_refuses_stops_nobody_else_and_what_is_lacking_is_named(
     finished = run(environ, "setup", "--json")
     assert finished.returncode == only_object(finished)["exit_code"] == 1
     assert "What is there stays as it is; run again." in finished.stderr
+
+
+def test_what_came_while_a_person_was_asked_stays_as_it_is(proxy_db: Database, lago: Sandbox, api: Api) -> None:
+    environ = settings(proxy_db, lago)
+    proxy_db.insert(*(spend_row(end_user=name) for name in ("acme", "globex", "initech")))
+    assert run(environ, "setup", "--yes").returncode == 0
+    api.post("customers", "customer", external_id="acme", currency="USD")
+    given = load_settings(environ=environ)
+    with closing(Setup(given, offer(given.meters))) as work:
+        found = work.look(customers=True)
+        plain = {"interval": "monthly", "amount_cents": 0, "pay_in_advance": False, "charges": []}
+        api.post("plans", "plan", name="m", code="mine", amount_currency="USD", **plain)
+        api.post("subscriptions", "subscription", external_customer_id="acme", external_id="acme", plan_code="mine")
+        api.post("customers", "customer", external_id="globex", currency="EUR")
+        results = list(work.make(found))
+    assert sorted(filter(None, results)) == [
+        f"'{name}': the {kind} was made meanwhile. Run `reconcile setup` again."
+        for name, kind in (("acme", "subscription"), ("globex", "customer"))
+    ]
+    plans = {one["external_id"]: one["plan_code"] for one in api.list("subscriptions")}
+    assert plans == {"acme": "mine", "initech": "llm"}
+    assert api.get("customers/globex", "customer")["currency"] == "EUR"
 
 
 def test_a_period_begins_where_the_customer_is(proxy_db: Database, lago: Sandbox, api: Api) -> None:

@@ -17,7 +17,7 @@ from reconciler.model.when import When
 from reconciler.model.windows import utc_text
 from reconciler.model.words import count
 from reconciler.settings.load import Settings
-from reconciler.verify.setup.decision import UNCHANGED, Todo, plan_faults, see_metric, see_plan
+from reconciler.verify.setup.decision import UNCHANGED, Call, Todo, plan_faults, see_metric, see_plan
 from reconciler.verify.setup.offer import Offer
 from reconciler.verify.setup.subscribing import (
     Unbilled,
@@ -100,33 +100,47 @@ class Setup:
         return found
 
     def make(self, found: Found) -> Iterator[str | None]:
-        """Make what is to be made, one by one.
+        """Make what is to be made, one by one, unless it has come meanwhile: Lago would take that for a change of it.
 
         Returns:
-            For each call None, or the sentence with which Lago has refused it: only that of a customer, whose other
+            For each call None, or the sentence that says why it was not made: only that of a customer, whose other
             calls are then left out.
 
         Raises:
             LagoError: it refuses a metric or a plan, or whatever it is asked; or it is away.
         """
         ids: dict[str, str] = {}
-        refused: set[object] = set()
-        done = 0
+        without: set[object] = set()  # customers
+        done = refusals = 0
+        come = self._subscriptions({call.name for call in found.calls if call.kind == "subscription"})
         for call in found.calls:
-            if call.kind == "subscription" and call.thing["external_customer_id"] in refused:
+            customer = call.thing.get("external_customer_id", call.name)
+            if customer in without:
                 continue
             try:
+                if self._has_come(call, come):
+                    without.add(customer)
+                    yield f"{brief(call.name, 100)!r}: the {call.kind} was made meanwhile. Run `reconcile setup` again."
+                    continue
                 made = self._lago.make(call.kind, call.filled(ids))
-            except NotMadeError as error:
-                refused.add(call.name)
-                if call.kind in {"billable_metric", "plan"} or (not done and len(refused) >= _IN_A_ROW):
+            except (NotMadeError, CantBeAskedError) as error:
+                refusals += 1
+                if call.kind in {"billable_metric", "plan"} or (not done and refusals >= _IN_A_ROW):
                     raise
+                if call.kind == "customer":
+                    without.add(customer)
                 yield f"{brief(call.name, 100)!r}: {error}"
                 continue
             done += call.kind in {"customer", "subscription"}
             if call.kind == "billable_metric":
                 ids[call.name] = str(made.get("lago_id"))
             yield None
+
+    def _has_come(self, call: Call, subscriptions: Mapping[str, list[Thing]]) -> bool:
+        """Whether a customer or a subscription that was to be made is there by now."""
+        if call.kind == "customer":
+            return self._lago.customer(call.name) is not None
+        return call.kind == "subscription" and call.name in subscriptions
 
     def _look_at_customers(self, plan: Thing, since: When | None, found: Found) -> None:
         sight = self._source.sight()
