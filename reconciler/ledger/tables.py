@@ -344,6 +344,10 @@ closing = Table(
     Column("customer", Text, nullable=False),
     Column("closed_by", Text, nullable=False),
     Column("closed_at", MOMENT, nullable=False, server_default=NOW),
+    Column("events", BigInteger),
+    Column("cost", Numeric),
+    Column("ended_at", MOMENT),
+    Column("outcome", Text),
     comment="Up to which instants a subscription was billed before its plan was to change or end.",
 )
 

@@ -1,10 +1,11 @@
 """What closing a customer's usage has come to, for people and for programs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from hashlib import sha256
+from typing import Any, Literal, NamedTuple
 
 from psycopg.rows import class_row
 from sqlalchemy import Connection, func, select
@@ -112,6 +113,13 @@ class Closed:
             return "nothing to close"
         return "would close" if self.is_dry else "closed"
 
+    @property
+    def told(self) -> str:
+        """The same, and why not."""
+        if self.error is not None:
+            return f"{self.outcome}: {self.error}"
+        return f"{self.outcome}: Lago does not have {some(self.left)}" if self.left else self.outcome
+
     def as_json(self) -> dict[str, Any]:
         """Plain values: money as decimal text in USD."""
         return {
@@ -155,7 +163,7 @@ class Closing:
         """Plain values; the instant in UTC, with its milliseconds."""
         return {
             "customer": self.customer,
-            "instant": f"{to_the_millisecond(self.instant).replace(' ', 'T')}Z",
+            "instant": _as_text(self.instant),
             "meters": [each.as_json() for each in self.meters],
             "error": None,
             "exit_code": self.exit_code,
@@ -201,3 +209,45 @@ def some(found: Sequence[Some]) -> str:
 def to_the_millisecond(moment: datetime) -> str:
     """A time in UTC."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}"
+
+
+class Kept(NamedTuple):
+    """What the ledger keeps of a close.
+
+    Attributes:
+        subscription: whose plan was to change or end.
+        instant: up to when its usage was billed.
+        customer: whom the call named.
+        closed_by: who called: a login name.
+        events: how many events were billed since the call; None while it runs, or if it was cut off.
+        cost: theirs, USD.
+        outcome: how it ended, in words.
+    """
+
+    subscription: str
+    instant: datetime
+    customer: str
+    closed_by: str
+    events: int | None
+    cost: Decimal | None
+    outcome: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: money as decimal text in USD."""
+        instant, cost = _as_text(self.instant), None if self.cost is None else plain(self.cost)
+        return self._asdict() | {"instant": instant, "cost": cost}
+
+
+def closings(
+    connection: Connection, meter: str, subscriptions: Collection[str], since: datetime, until: datetime
+) -> list[Kept]:
+    """The closes of these subscriptions up to instants in `[since, until)`, the newest first."""
+    closing = tables.closing.c
+    ids = [sha256(name.encode()).digest() for name in subscriptions]
+    query = select(*(closing[name] for name in Kept._fields)).order_by(closing.instant.desc())
+    theirs = closing.meter == meter, closing.id.in_(ids), closing.instant >= since, closing.instant < until
+    return [Kept(*row) for row in connection.execute(query.where(*theirs))]
+
+
+def _as_text(moment: datetime) -> str:
+    return f"{to_the_millisecond(moment).replace(' ', 'T')}Z"

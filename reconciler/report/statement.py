@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from reconciler.ledger.credit import Credit
 from reconciler.model.errors import ReconcileError
 from reconciler.model.money import plain, total
+from reconciler.report.closing import Kept
 from reconciler.report.customers import plain_value
 from reconciler.report.events import Event
 from reconciler.report.frozen import credit
@@ -196,6 +197,7 @@ class Statement:
         events: the newest first; to be read once.
         credits: those that count.
         subscriptions: whom its events went to.
+        closings: the closes of these.
         counted: what Lago counts of these.
         error: why not all of that could be asked.
     """
@@ -211,6 +213,7 @@ class Statement:
     events: Iterator[Event]
     credits: list[Credit]
     subscriptions: list[str]
+    closings: list[Kept] = field(default_factory=list)
     counted: list[Counted] = field(default_factory=list)
     error: ReconcileError | None = None
 
@@ -232,6 +235,7 @@ class Statement:
             "events": (each.as_json() for each in self.events),
             "credits": [credit(each) for each in self.credits],
             "subscriptions": self.subscriptions,
+            "closings": [each.as_json() for each in self.closings],
             "counted": [each.as_json() for each in self.counted],
             "error": str(self.error) if self.error else None,
         }

@@ -28,6 +28,7 @@ from reconciler.model.visible import brief
 from reconciler.model.when import When, whole_windows
 from reconciler.model.words import minute
 from reconciler.report import events
+from reconciler.report.closing import closings
 from reconciler.report.events import Event
 from reconciler.report.kept import kept
 from reconciler.report.statement import Difference, Figures, Line, Statement, Sums
@@ -116,6 +117,7 @@ class Explanation:
         lines = kept(sums.over(self._lines(wanted, meter, sight, customer, looked_from, end, settled)), Line)
         with self._ledger.transaction() as connection:
             credits_ = credit.standing(connection, meter.name, customer)
+            closes = closings(connection, meter.name, subscriptions, begin, end)
         theirs_in_ledger = events.pages(self._ledger, meter.name, customer=customer, since=begin, until=end)
         return Statement(
             meter=meter.name,
@@ -129,6 +131,7 @@ class Explanation:
             events=kept(() if lines_only else theirs_in_ledger, Event),
             credits=[each for each in credits_ if begin <= each.window_start < end],
             subscriptions=subscriptions,
+            closings=closes,
         )
 
     def _lines(

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+from reconciler.settings.load import load_settings
+from reconciler.verify.explain import Explanation
 from tests.closing.conftest import WINDOW, Billing, Clock, closed
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import held, long_ago
@@ -67,7 +69,8 @@ def test_again_in_the_same_window(proxy_db: Database, billing: Billing, clock: C
     reconcile(environ, since="1h")
     proxy_db.insert(spend_row(spend=4, startTime=clock.window + MINUTE))
     assert closed(environ).cost == 4
-    assert (closed(environ).events, closed(environ).exit_code) == (0, 0)
+    again = closed(environ)
+    assert (again.events, again.exit_code) == (0, 0)
     billing.subscribe(plan="better")
     clock.set(clock.window + 9 * MINUTE)
     proxy_db.insert(spend_row(spend=8, startTime=clock.window + 8 * MINUTE))
@@ -77,6 +80,12 @@ def test_again_in_the_same_window(proxy_db: Database, billing: Billing, clock: C
     clock.reset()
     assert reconcile(environ).tally.events_planned == 0
     assert_exact(proxy_db, billing.lago)
+    [statement] = Explanation(load_settings(environ=environ)).of("acme")
+    assert [(each.outcome, each.events, each.cost) for each in statement.closings] == [
+        ("closed", 1, Decimal(8)),
+        ("closed", 0, Decimal(0)),
+        ("closed", 1, Decimal(4)),
+    ]
 
 
 def test_a_replica_that_is_behind_is_waited_for(proxy_db: Database, billing: Billing, clock: Clock) -> None:

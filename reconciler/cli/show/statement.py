@@ -6,8 +6,10 @@ from itertools import islice
 from reconciler.cli import terminal
 from reconciler.cli.terminal import Row
 from reconciler.model.money import plain, usd
+from reconciler.model.visible import brief
 from reconciler.model.words import count, minute, moment
 from reconciler.report.bucket import SpendRow, Told
+from reconciler.report.closing import Kept, to_the_millisecond
 from reconciler.report.events import Event
 from reconciler.report.statement import Counted, Figures, Line, Statement
 
@@ -35,7 +37,7 @@ def statement(one: Statement, limit: int) -> None:
     if one.figures.events:
         terminal.heading("Events in the ledger, the newest first")
         terminal.table(
-            ("id", "window (UTC)", "model=", "revision>?", "USD>", "state"),
+            ("id", "window (UTC)", "model=", "subscription=", "revision>?", "USD>", "state"),
             (_event(each) for each in islice(one.events, limit)),
         )
         _more(one.events, "events")
@@ -47,6 +49,11 @@ def statement(one: Statement, limit: int) -> None:
             (Row((moment(each.window_start), each.model, usd(each.cost), moment(each.accepted_at), each.accepted_by,
                   each.reason)) for each in one.credits),
         )  # fmt: skip
+    if one.closings:
+        terminal.heading("Closed before the plan was to change")
+        terminal.table(
+            ("subscription=", "up to (UTC)", "by", "events>", "USD>", "how it ended"), map(_closing, one.closings)
+        )
     _lago(one)
 
 
@@ -128,9 +135,16 @@ def _left_out(of: Figures) -> Iterator[str]:
 
 def _event(one: Event) -> Row:
     return Row(
-        (one.transaction_id[:_ID], moment(one.window_start), one.model, str(one.revision), usd(one.cost), one.state),
+        (one.transaction_id[:_ID], moment(one.window_start), one.model, one.subscription, str(one.revision),
+         usd(one.cost), one.state),
         terminal.LOOK if one.state in {"held", "quarantined"} else "",
-    )
+    )  # fmt: skip
+
+
+def _closing(one: Kept) -> Row:
+    events, cost = ("", "") if one.cost is None else (f"{one.events:,}", usd(one.cost))
+    told = one.outcome or "it runs, or was cut off"
+    return Row((one.subscription, to_the_millisecond(one.instant), one.closed_by, events, cost, brief(told, 300)))
 
 
 def _lago(one: Statement) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from reconciler.capture.lookout import Lookout
 from reconciler.capture.source import Sight, open_source
@@ -19,6 +20,7 @@ from reconciler.model.durations import format_duration
 from reconciler.model.errors import NoTurnError, ReconcileError, SettingsError, StoppedError, UsageError
 from reconciler.model.words import length
 from reconciler.passes.closing.planning import Planning
+from reconciler.passes.closing.record import Record
 from reconciler.passes.closing.sending import Sending
 from reconciler.passes.closing.subject import Subject, Subjects
 from reconciler.report.closing import Called, Closing, to_the_millisecond
@@ -118,16 +120,18 @@ class Close:
         elif going:
             subjects.sight = self._wait(instant, clock)
             sending = Sending(self._settings, self._source, self._ledger, self._lago, called, clock.stopping)
-            fresh_since = {}
+            record, fresh_since = Record(self._ledger, customer, instant), {}
             for subject, name in _those(going):
                 with _kept(subject, clock):
                     planning = self._planning(subjects, subject, instant, clock)
                     fresh_since[subject.wanted.name] = planning.fresh_since
-                    planning.plan(name, customer)
+                    planning.plan(name, partial(record.begin, closed=subject.closed))
             for bring in (sending.send, sending.read_back):
                 for subject, _ in _those(going):
                     with _kept(subject, clock):
                         bring(subject, fresh_since[subject.wanted.name])
+            for subject in going:
+                record.end(subject.closed)
         return closing
 
     def _planning(self, subjects: Subjects, subject: Subject, instant: datetime, clock: _Clock) -> Planning:

@@ -1,24 +1,19 @@
 """What a subscription's customers used up to an instant, planned: settled windows by looks, the open one in part."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from typing import Any
 
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.capture.bookmarks import NoBookmark
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
 from reconciler.capture.lookout import Lookout
 from reconciler.capture.looks import Looks
-from reconciler.ledger import tables
 from reconciler.ledger.meters import Meter
 from reconciler.model.terms import Stretch
-from reconciler.report.decisions import person
 from reconciler.report.figures import Tally
 from reconciler.report.usage import Usage
 
@@ -52,8 +47,12 @@ class Planning:
         """From where on every pass looks."""
         return self._looks().fresh_since
 
-    def plan(self, subscription: str, customer: str) -> None:
+    def plan(self, subscription: str, begin: Callable[[Connection], None]) -> None:
         """Plan all of it: of the settled windows everybody's usage, of the open one what goes to the subscription.
+
+        Args:
+            subscription: whose plan is to change.
+            begin: notes, with what is planned of the open window, that it is closed.
 
         Raises:
             NoTurnError: others have the meter's turn.
@@ -65,7 +64,7 @@ class Planning:
         planner = self.lookout.planner(self._comparison(subscription))
 
         def close(connection: Connection, part: Stretch) -> Tally:
-            self._note(connection, subscription, customer)
+            begin(connection)
             return planner.close(connection, part)
 
         if parts := list(self._open_part()):
@@ -74,7 +73,7 @@ class Planning:
                     pass
         else:
             with self.lookout.ledger.transaction() as connection:
-                self._note(connection, subscription, customer)
+                begin(connection)
 
     def foreseen(self, subscription: str) -> Usage:
         """What would be planned of the subscription as of now; nothing is changed."""
@@ -90,18 +89,6 @@ class Planning:
         """The open window up to the instant; none if the instant is a window's edge, or before the meter's start."""
         if self.meter.start <= self.settled < self.instant:
             yield Stretch(self.meter.timeline.at(self.settled), self.settled, self.instant)
-
-    def _note(self, connection: Connection, subscription: str, customer: str) -> None:
-        """Note that it was closed: what comes later is of the plan that follows."""
-        values: dict[str, Any] = {
-            "meter": self.meter.name,
-            "id": sha256(subscription.encode()).digest(),
-            "instant": self.instant,
-            "subscription": subscription,
-            "customer": customer,
-            "closed_by": person(),
-        }
-        connection.execute(insert(tables.closing).values(values).on_conflict_do_nothing())
 
     def _comparison(self, only: str | None = None) -> Comparison:
         return self.lookout.comparison(self.settled, only=only)

@@ -134,6 +134,10 @@ CREATE TABLE reconciler.closing (
     customer TEXT NOT NULL,
     closed_by TEXT NOT NULL,
     closed_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
+    events BIGINT,
+    cost NUMERIC,
+    ended_at TIMESTAMP WITH TIME ZONE,
+    outcome TEXT,
     PRIMARY KEY (meter, id, instant)
 );
 
