@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
-from reconciler.delivery.not_cut_over import NotCutOverError
+from reconciler.delivery.not_cut_over import NotCutOverError, see_gap
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
 from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SettingsError, UsageError
@@ -149,14 +149,16 @@ class Pass:
     def _see_not_cut_over(
         self, wanted: MeterSettings, agreement: Agreement, delivery: Delivery | Foresight
     ) -> NotCutOverError | None:
-        """Why the backfill asked for is refused, if there is one: LiteLLM's callback has billed its windows."""
+        """Why the backfill asked for is refused, if there is one: it does not begin where LiteLLM's callback ended."""
         span = agreement.span
-        oldest = self._source.oldest_row(span.since) if span else None
-        if span is None or oldest is None:
+        if span is None:
             return None
+        oldest = self._source.oldest_row(span.since)
         until = span.until or floor(agreement.sight.now - self._settings.settle, wanted.window)
-        since = floor(oldest, wanted.window)
-        return delivery.see_not_cut_over(wanted, since, until) if since < until else None
+        refusal = see_gap(self._ledger, wanted, span.since)
+        if refusal is None and oldest is not None and oldest < until:
+            refusal = delivery.see_not_cut_over(wanted, floor(oldest, wanted.window), until)
+        return refusal
 
     def _agreement(self, wanted: MeterSettings, request: Request, sight: Sight) -> Agreement:
         limits = self._settings.limits

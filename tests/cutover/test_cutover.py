@@ -239,7 +239,10 @@ def test_another_since_is_refused_until_what_the_callback_has_billed_there_is_ta
     assert found(cut_over(environ)) == {"taken over": (1, QUARTER)}
     with pytest.raises(ReconcileError, match="callback has billed"):
         reconcile(environ, since=utc_text(EDGE - timedelta(hours=4)))
+    with pytest.raises(ReconcileError, match=rf"ended at {utc_text(EDGE)}, .* which --since leaves out"):
+        reconcile(environ, since=utc_text(EDGE + 15 * MINUTE))
     reconcile(environ, since=since())
+    reconcile(environ, since=utc_text(EDGE + 15 * MINUTE))
     assert ours(lago) == QUARTER
     assert all_of_it(lago) == everything(proxy_db)
 
