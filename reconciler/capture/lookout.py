@@ -1,6 +1,6 @@
 """What looks at one meter's usage, made of what a pass, or a close, knows: comparison, chunks and looks."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
 
@@ -32,7 +32,7 @@ class Lookout:
         source: the spend table.
         sight: what it looks like.
         ledger: where usage is compared and planned; a dry one plans nothing.
-        stopping: set when looks should end after their present chunk.
+        stopping: set when looks should end after their present chunk; by default nobody sets it.
     """
 
     settings: Settings
@@ -40,7 +40,11 @@ class Lookout:
     source: Source
     sight: Sight
     ledger: Ledger
-    stopping: Event
+    stopping: Event = field(default_factory=Event)
+
+    def settled(self, meter: Meter) -> datetime:
+        """The end of the newest window that is settled."""
+        return meter.timeline.floor(self.sight.now - self.settings.settle)
 
     def comparison(self, settled: datetime, *, only: str | None = None) -> Comparison:
         """What compares; `settled` is the end of the newest settled window, `only` the one subscription compared."""

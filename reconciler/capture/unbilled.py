@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
-from threading import Event
 
 from psycopg.rows import dict_row
 
-from reconciler.capture.chunks import Chunks
-from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.scope import in_scope, stretches_where
 from reconciler.capture.source import open_source, values
 from reconciler.database.postgres import cursor
@@ -82,18 +80,11 @@ class Unbilled:
 
     def _unmapped(self, since: datetime) -> Iterator[tuple[bytes, Unmapped]]:
         """Chunk by chunk, each customer's usage and its id."""
-        settings, limits, window = self._settings, self._settings.limits, tables.window.c
+        window = tables.window.c
         for wanted, meter in self._meters:
-            comparison = Comparison(
-                wanted,
-                self._source,
-                self._sight,
-                self._ledger,
-                one_database=settings.one_database,
-                settled=meter.timeline.floor(self._sight.now - settings.settle),
-            )
-            turn, seconds = limits.backfill_turn, limits.chunk
-            chunks = Chunks(meter.name, self._ledger, turn=turn, seconds=seconds, stopping=Event())
+            lookout = Lookout(self._settings, wanted, self._source, self._sight, self._ledger)
+            comparison = lookout.comparison(lookout.settled(meter))
+            chunks = lookout.chunks(self._settings.limits.backfill_turn)
             for stretch in stretches_where(
                 self._ledger, meter, (window.start >= since) & (window.unmapped_buckets > 0)
             ):

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from threading import Event
 from typing import TypeVar
 
 from psycopg.rows import class_row
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, insert, true, update
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.scope import stretches_where
 from reconciler.capture.source import Sight, Source, open_source
 from reconciler.ledger import alarms, changes, credit, meters, tables
@@ -181,11 +181,8 @@ def _book(
     settings: Settings, source: Source, sight: Sight, ledger: Ledger, wanted: MeterSettings, meter: Meter
 ) -> _Book:
     changes.refuse_moved(meter, source=asdict(sight.place))
-    settled = meter.timeline.floor(sight.now - settings.settle)
-    comparison = Comparison(wanted, source, sight, ledger, one_database=settings.one_database, settled=settled)
-    turn, seconds = settings.limits.backfill_turn, settings.limits.chunk
-    chunks = Chunks(meter.name, ledger, turn=turn, seconds=seconds, stopping=Event())
-    return _Book(meter, ledger, comparison, chunks, turn)
+    lookout, turn = Lookout(settings, wanted, source, sight, ledger), settings.limits.backfill_turn
+    return _Book(meter, ledger, lookout.comparison(lookout.settled(meter)), lookout.chunks(turn), turn)
 
 
 def _decide(

@@ -70,7 +70,7 @@ class Work:
         self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
         self.summary.warnings = agreed.warnings
         meter = self._pull_back(agreed.meter)
-        comparison = self._lookout.comparison(self._settled(meter, self.sight.now))
+        comparison = self._lookout.comparison(self._lookout.settled(meter))
         chunks = self._lookout.chunks(agreement.turn)
         foreseen = ForeseenUsage(comparison, chunks) if self.ledger.is_dry else None
         looks = self._looks(meter, comparison, chunks, foreseen)
@@ -128,7 +128,7 @@ class Work:
             comparison,
             chunks,
             now=self.sight.now,
-            settled=self._settled(meter, self.sight.now),
+            settled=self._lookout.settled(meter),
             foreseen=foreseen,
             progress=looked,
         )
@@ -137,10 +137,6 @@ class Work:
     @property
     def _lookout(self) -> Lookout:
         return Lookout(self.settings, self.wanted, self.source, self.sight, self.ledger, self.stopping)
-
-    def _settled(self, meter: Meter, now: datetime) -> datetime:
-        """The end of the newest window that is settled."""
-        return meter.timeline.floor(now - self.settings.settle)
 
     def _pull_back(self, meter: Meter) -> Meter:
         """A start or a watermark in the future came from a clock that ran ahead: pull it back and say so.
@@ -156,7 +152,7 @@ class Work:
             back = replace(
                 meter,
                 start=meter.start if meter.start <= now else self._begun(connection, meter, now),
-                watermark=min(meter.watermark, self._settled(meter, now)),
+                watermark=min(meter.watermark, meter.timeline.floor(now - self.settings.settle)),
             )
             meters.pull_back(connection, meter.name, now, start=back.start, watermark=back.watermark)
             moved = [

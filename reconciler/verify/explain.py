@@ -8,13 +8,11 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
-from threading import Event as Stop
 from typing import Any
 
 from psycopg.rows import dict_row
 
-from reconciler.capture.chunks import Chunks
-from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.scope import in_scope
 from reconciler.capture.source import FIRST_YEAR, Sight, open_source
 from reconciler.database.postgres import execute
@@ -145,12 +143,9 @@ class Explanation:
         settled: datetime,
     ) -> Iterator[Line]:
         """Days and models, the oldest first. Windows that are not settled are compared, too."""
-        settings, limits = self._settings, self._settings.limits
-        comparison = Comparison(
-            wanted, self._source, sight, self._ledger, one_database=settings.one_database, settled=settled
-        )
-        chunks = Chunks(meter.name, self._ledger, turn=limits.turn, seconds=limits.chunk, stopping=Stop())
-        fresh_since = meter.timeline.floor(meter.watermark - settings.lookback)
+        lookout = Lookout(self._settings, wanted, self._source, sight, self._ledger)
+        comparison, chunks = lookout.comparison(settled), lookout.chunks(self._settings.limits.turn)
+        fresh_since = meter.timeline.floor(meter.watermark - self._settings.lookback)
         values = {"customer": customer, "fresh_since": fresh_since}
 
         def rows() -> Iterator[dict[str, Any]]:

@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
-from threading import Event
 
-from reconciler.capture.chunks import Chunks
-from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago
@@ -143,20 +141,11 @@ class Verification:
         )
 
     def _legs(self, wanted: MeterSettings, meter: Meter, sight: Sight, span: Span, report: Report) -> None:
-        settings = self._settings
-        comparison = Comparison(
-            wanted,
-            self._source,
-            sight,
-            self._ledger,
-            one_database=settings.one_database,
-            settled=meter.timeline.floor(sight.now - settings.settle),
-        )
-        turn, seconds = settings.limits.turn, settings.limits.chunk
+        settings, lookout = self._settings, Lookout(self._settings, wanted, self._source, sight, self._ledger)
         table = TableAndLedger(
             meter,
-            comparison,
-            Chunks(meter.name, self._ledger, turn=turn, seconds=seconds, stopping=Event()),
+            lookout.comparison(lookout.settled(meter)),
+            lookout.chunks(settings.limits.turn),
             self._ledger,
             fresh_since=meter.timeline.floor(meter.watermark - settings.lookback),
         )
