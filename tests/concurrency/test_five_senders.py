@@ -22,7 +22,7 @@ def times_sent(lago: Sandbox) -> Counter[str]:
 
 
 def test_they_share_it_and_send_nothing_twice(proxy_db: Database, lago: Sandbox) -> None:
-    environ = backlog(proxy_db, lago, 8000)
+    environ = backlog(proxy_db, lago, 4000)
     lago.faults({"kind": "slow", "seconds": 0.9, "count": None, "path": BATCH})
     with ExitStack() as running:
         passes = [running.enter_context(Reconcile(environ, "--verbose", senders=8)) for _ in range(5)]

@@ -1,20 +1,15 @@
 """A proxy's database, a ledger and a Lago whose state can be kept and had again, many times."""
 
-import itertools
 from collections.abc import Mapping
 from typing import Any
 
 import httpx
-import psycopg
-from psycopg import sql
 
 from reconciler.sandbox import Sandbox
 from tests import sessions
 from tests.conftest import Database
 from tests.crash.steps import Steps, counted, crash
 from tests.support import EVENTS, assert_exact, end_leases, environment, make_metric, reconcile
-
-_numbers = itertools.count(1)
 
 
 class Scene:
@@ -25,30 +20,43 @@ class Scene:
         self.source = source
         self.ledger = ledger
         self.lago = lago
-        # Through the socket, which asks for no password: that saves half of the time that a pass here takes.
+        # Through the socket, which asks for no password: that saves a real process half of its time.
         self.environ = environment(
             source,
             lago,
             DATABASE_URL=source.server.socket_url(source.name),
             RECONCILE_LEDGER_URL=ledger.server.socket_url(ledger.name),
+            RECONCILE_HORIZON="1d",  # a probe and a deep look take three chunks then
         )
-        self._kept = f"kept_{next(_numbers)}"
+        for url in self._urls:
+            sessions.begin(url)
+        self._restore = ""
         self._payloads: list[str] = []
         self._faults: tuple[Mapping[str, Any], ...] = ()
 
     def keep(self, *faults: Mapping[str, Any], lost: int = 0) -> None:
         """Remember how all stands now; the faults will be Lago's next ones each time, and so many events lost there."""
-        sessions.close_idle(self.ledger.url)
-        self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self._kept, self.ledger.name)
+        self.ledger.fetch("DROP SCHEMA IF EXISTS kept CASCADE")
+        self.ledger.fetch("CREATE SCHEMA kept")
+        self._restore = "DROP SCHEMA IF EXISTS reconciler CASCADE"
         if self._has_ledger():
+            statements = ["BEGIN", "SET LOCAL session_replication_role = replica"]  # in which foreign keys rest
+            for (table,) in self.ledger.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'reconciler'"):
+                name = f'"{table}"'
+                self.ledger.fetch(f"CREATE TABLE kept.{name} AS TABLE reconciler.{name}")
+                statements.append(f"DELETE FROM reconciler.{name}")
+                statements.append(f"INSERT INTO reconciler.{name} OVERRIDING SYSTEM VALUE TABLE kept.{name}")
+            self._restore = "; ".join([*statements, "COMMIT"])
             accepted = self.ledger.fetch(f"SELECT payload FROM {EVENTS} WHERE state = 'accepted'")
             self._payloads = [payload for (payload,) in accepted][lost:]
         self._faults = faults
 
     def restore(self) -> None:
-        """Let all be as it was kept. The product writes only to the ledger's database and to Lago."""
-        self._sql("DROP DATABASE {} WITH (FORCE)", self.ledger.name)
-        self._sql("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY", self.ledger.name, self._kept)
+        """Let all be as it was kept. The product writes only to the ledger's schema and to Lago.
+
+        Rows are put back instead of a database, so that sessions go on: a new one costs as much as a pass.
+        """
+        self.ledger.fetch(self._restore)
         self.lago.reset()
         make_metric(self.lago)
         if "RECONCILE_LAG" in self.environ:
@@ -65,8 +73,13 @@ class Scene:
         self.lago.faults(*self._faults)
 
     def forget(self) -> None:
-        """Remove what was kept."""
-        self._sql("DROP DATABASE IF EXISTS {}", self._kept)
+        """End its sessions."""
+        for url in self._urls:
+            sessions.end(url)
+
+    @property
+    def _urls(self) -> set[str]:
+        return {self.environ["DATABASE_URL"], self.environ["RECONCILE_LEDGER_URL"]}
 
     def end_leases(self) -> None:
         """Let the time pass that a killed sender's lease takes."""
@@ -95,7 +108,3 @@ class Scene:
 
     def _has_ledger(self) -> bool:
         return bool(self.ledger.fetch("SELECT to_regclass('reconciler.event') IS NOT NULL")[0][0])
-
-    def _sql(self, statement: str, *names: str) -> None:
-        with psycopg.connect(self.source.server.socket_url(), autocommit=True) as connection:
-            connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))

@@ -18,7 +18,7 @@ from tests.crash.steps import LASTING, Crash, Steps, counted, crash
 from tests.support import STORES, assert_exact, let_minutes_pass
 from tests.verify.conftest import verify
 
-pytestmark = [pytest.mark.proof(seconds=25), pytest.mark.timeout(3600), pytest.mark.no_ledger]
+pytestmark = [pytest.mark.proof(seconds=20), pytest.mark.timeout(3600), pytest.mark.no_ledger]
 
 
 @pytest.fixture(params=["postgres", "clickhouse"])
@@ -31,7 +31,6 @@ def lossy(request: pytest.FixtureRequest, proxy_db: Database) -> Iterator[Scene]
         if options:
             lago.clickhouse(lag=0)
         probe(scene)
-        scene.forget()
         scene.keep(lost=4)
         yield scene
         scene.forget()

@@ -15,7 +15,7 @@ from tests.crash.chosen import chosen, worth_a_crash
 from tests.crash.scene import Scene
 from tests.crash.steps import LASTING, Crash, Steps, counted, crash
 
-pytestmark = [pytest.mark.proof(seconds=50), pytest.mark.timeout(3600), pytest.mark.no_ledger]
+pytestmark = [pytest.mark.proof(seconds=12), pytest.mark.timeout(3600), pytest.mark.no_ledger]
 
 
 @pytest.mark.parametrize("prepare", ACTS.values(), ids=ACTS)
@@ -34,7 +34,7 @@ def test_any_two_crashes_leave_the_bill_exact(scene: Scene, prepare: Prepare) ->
     steps = [str(step) for step in worth_a_crash(run())]
     assert len(steps) > 15
     pairs = list(itertools.product(steps, repeat=2))
-    for pair in chosen(pairs, most=12):
+    for pair in chosen(pairs, most=8):
         scene.restore()
         for step in pair:
             try:
