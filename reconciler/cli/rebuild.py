@@ -7,7 +7,7 @@ import typer
 
 from reconciler.cli import terminal
 from reconciler.cli.shared import AsJson, Config, MeterName, given_config, given_meter, plainly, settings_of, warn
-from reconciler.model.errors import ReconcileError
+from reconciler.model.errors import ReconcileError, UsageError
 
 if TYPE_CHECKING:
     from reconciler.verify.rebuild.found import Found
@@ -48,6 +48,8 @@ def rebuild(
 
         configure()
         parse_when(since, datetime.now(UTC))
+        if codes and not all(codes):
+            raise UsageError("--code needs an event code, such as --code openai_tokens.")
         seen: list[Found] = []
         made: list[Found] = []
         try:

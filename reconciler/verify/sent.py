@@ -72,7 +72,10 @@ class Sums:
         }
 
     def of(self, periods: Sequence[Period], metric: Metric) -> list[Sent]:
-        """What was sent of each period, summed a day of windows at a time."""
+        """What was sent of each period, summed a day of windows at a time.
+
+        A period may begin at any time that Lago says; nothing was sent before the first window of all.
+        """
         found = [Sent() for _ in periods]
         if not any(period.since < period.until for period in periods):
             return found
@@ -84,7 +87,8 @@ class Sums:
             "property": metric.property,
             "measure": metric.measure,
         }
-        first = min(self._since, *(period.since for period in periods))
+        [(earliest,)] = self._ledger.once("verify/first_of_all", self._values)
+        first = max(min(self._since, *(period.since for period in periods)), earliest or self._until)
         while first < self._until:
             values |= {"first": first, "last": first + _DAY}
             with self._ledger.transaction(planning=True) as connection:

@@ -4,10 +4,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
+from reconciler.database.postgres import execute
 from reconciler.sandbox import Sandbox
+from reconciler.verify import sent
 from reconciler.verify.findings import Leg
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, long_ago
@@ -74,6 +77,24 @@ def test_usage_of_an_earlier_code_is_a_leg_of_its_own(proxy_db: Database, billin
         found = leg(report, "d (old)" if again else "d")
         assert (found.checked, worst(found)) == ("1 subscription", [("no charge", "acme", Decimal("0.5"))])
     assert (kinds(leg(report, "d")), leg(report, "d").reading) == ({}, "nothing to compare")
+
+
+def test_a_since_from_long_before_reads_no_day_without_windows(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was sent is summed a day at a time, also of periods that began whenever Lago says."""
+    used(proxy_db, acme=0.5)
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="2h")
+    summed: list[str] = []
+
+    def counted(connection: Any, name: str, *rest: Any) -> Any:
+        summed.append(name)
+        return execute(connection, name, *rest)
+
+    monkeypatch.setattr(sent, "execute", counted)
+    assert kinds(leg(verify(environ, "2001-01-01"), "d")) == {"no subscription": 1}
+    assert len(summed) <= 3 * 2
 
 
 @pytest.mark.proof

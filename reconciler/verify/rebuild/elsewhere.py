@@ -9,6 +9,7 @@ from reconciler.lago.client import Lago
 from reconciler.lago.reading import MILLISECOND
 from reconciler.lago.shown import is_of, key_of
 from reconciler.model.errors import MeterChangedError
+from reconciler.model.terms import BEGINNING
 from reconciler.model.windows import DAY, floor
 from reconciler.model.words import minute
 
@@ -38,7 +39,9 @@ def window_before(lago: Lago, meter: str, code: str, since: datetime, horizon: t
         since: that moment.
         horizon: how long before it.
     """
-    page = next(lago.events(code, since - horizon, since - MILLISECOND))
+    if since <= BEGINNING:
+        return None
+    page = next(lago.events(code, max(since, BEGINNING + horizon) - horizon, since - MILLISECOND))
     keys = [key for event in page.things if is_of(event, meter) and (key := key_of(event))]
     return max(start for start, _, _ in keys).astimezone(UTC) if keys else None
 
