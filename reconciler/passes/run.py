@@ -12,7 +12,7 @@ from reconciler.delivery.foresight import Foresight
 from reconciler.delivery.not_cut_over import NotCutOverError, see_gap
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SettingsError, UsageError
+from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, UsageError
 from reconciler.model.when import When
 from reconciler.model.windows import floor
 from reconciler.passes import runs
@@ -69,11 +69,8 @@ class Pass:
         """
         run_id = run_id or secrets.token_hex(8)
         settings, ledger = self._settings, self._ledger
-        if request.dry_run and settings.one_database and settings.source.connections == 1:
-            raise SettingsError(
-                f"{settings.source.variable} has connection_limit=1, and a dry run needs two connections: "
-                "write connection_limit=2."
-            )
+        if request.dry_run:
+            settings.require_two_connections()
         delivery = Foresight(settings, ledger) if request.dry_run else Delivery(settings, ledger, self._stopping)
         try:
             with self._telling(request), self._ledger.dry() if request.dry_run else nullcontext():

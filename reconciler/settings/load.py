@@ -88,6 +88,18 @@ class Settings:
     meters: tuple[MeterSettings, ...]
     limits: Limits = field(default_factory=Limits)
 
+    def require_two_connections(self) -> None:
+        """See that a dry run can read the source beside its ledger, whose transaction it keeps open.
+
+        Raises:
+            SettingsError: the one database gives no more than one connection.
+        """
+        if self.one_database and self.source.connections == 1:
+            raise SettingsError(
+                f"{self.source.variable} has connection_limit=1, and a dry run needs two connections: "
+                "write connection_limit=2."
+            )
+
     def read_key(self) -> str:
         """Lago's API key, that of a file as it is now: a key may be rotated while the service runs.
 

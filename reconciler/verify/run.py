@@ -14,7 +14,7 @@ from reconciler.lago.stores import Store
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LedgerError, ReconcileError, SettingsError, UsageError
+from reconciler.model.errors import LedgerError, ReconcileError, UsageError
 from reconciler.model.when import When, whole_windows
 from reconciler.report.decisions import person
 from reconciler.report.status import require_ledger
@@ -76,12 +76,8 @@ class Verification:
         Raises:
             ReconcileError: nothing could be done for any meter: source or ledger can't be reached or used.
         """
-        source = self._settings.source
-        if dry_run and self._settings.one_database and source.connections == 1:
-            raise SettingsError(
-                f"{source.variable} has connection_limit=1, and a dry run needs two connections: "
-                "write connection_limit=2."
-            )
+        if dry_run:
+            self._settings.require_two_connections()
         self._mends = repair or dry_run
         try:
             with self._ledger.dry() if dry_run else nullcontext():

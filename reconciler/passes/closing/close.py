@@ -17,7 +17,7 @@ from reconciler.lago.client import Lago
 from reconciler.ledger.store import open_ledger
 from reconciler.model import windows
 from reconciler.model.durations import format_duration
-from reconciler.model.errors import NoTurnError, ReconcileError, SettingsError, StoppedError, UsageError
+from reconciler.model.errors import NoTurnError, ReconcileError, StoppedError, UsageError
 from reconciler.model.words import length
 from reconciler.passes.closing.planning import Planning
 from reconciler.passes.closing.record import Record
@@ -84,11 +84,8 @@ class Close:
                 f"--timeout {format_duration(limit)} is shorter than RECONCILE_SETTLE ({settle}), which has to go by "
                 "first. Nothing was done."
             )
-        if dry_run and settings.one_database and settings.source.connections == 1:
-            raise SettingsError(
-                f"{settings.source.variable} has connection_limit=1, and a dry run needs two connections: "
-                "write connection_limit=2."
-            )
+        if dry_run:
+            settings.require_two_connections()
         clock = _Clock(limit, time.monotonic() + limit.total_seconds(), threading.Event())
         timer = threading.Timer(limit.total_seconds(), clock.stopping.set)
         timer.daemon = True
@@ -148,7 +145,7 @@ class Close:
         """
         until = instant + self._settings.settle
         sight = self._source.sight()
-        if sight.now < until:
+        if until - sight.now >= timedelta(seconds=1):
             self._say(
                 f"Up to {to_the_millisecond(instant)} UTC. Waiting {length(until - sight.now)} (RECONCILE_SETTLE)."
             )

@@ -9,7 +9,7 @@ from reconciler.lago.client import Lago
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import open_ledger
-from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, SettingsError, UsageError
+from reconciler.model.errors import LedgerError, NoTurnError, ReconcileError, UsageError
 from reconciler.model.when import When
 from reconciler.model.windows import utc_text
 from reconciler.report.status import require_ledger
@@ -61,12 +61,8 @@ class Cutover:
             ReconcileError: source, ledger or Lago can't be used, the meter has billed these windows by itself, or what
                 the callback has sent does not fit the rows. Nothing was recorded.
         """
-        one_connection = self._settings.one_database and self._settings.source.connections == 1
-        if dry_run and one_connection:
-            raise SettingsError(
-                f"{self._settings.source.variable} has connection_limit=1, and a dry run needs two connections: "
-                "write connection_limit=2."
-            )
+        if dry_run:
+            self._settings.require_two_connections()
         with self._ledger.dry() if dry_run else nullcontext():
             with self._ledger.transaction() as connection:
                 require_ledger(connection)
