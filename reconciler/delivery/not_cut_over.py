@@ -89,11 +89,8 @@ def see_not_cut_over(
             continue
         metric = lago.metric(wanted.event_code)
         computed = str(metric.get("field_name")) if metric and metric.get("expression") else None
-        known = tables.callback_event.c
-        with ledger.transaction() as connection:
-            its = known.meter == wanted.name, known.id.in_(list(sent)), known.bucket.is_not(None)
-            taken = set(connection.scalars(select(known.id).where(*its)))
+        judged = {id_ for (id_,) in ledger.once("delivery/judged", {"meter": wanted.name, "ids": list(sent)})}
         for id_, event in sent.items():
-            if id_ not in taken and is_callbacks(event, computed) and (moment := timestamp_of(event)):
+            if id_ not in judged and is_callbacks(event, computed) and (moment := timestamp_of(event)):
                 return NotCutOverError.twice(wanted.name, event, moment.astimezone(UTC))
     return None
