@@ -24,6 +24,7 @@ $(DEMO): pyproject.toml constraints.txt
 $(DEV): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) '.[dev]'
+	$(BIN)/pytest --collect-only --quiet >/dev/null  # compiles what is imported, which each worker would do for itself
 	touch $(DEMO) $(DEV)
 
 demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
