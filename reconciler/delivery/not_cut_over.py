@@ -50,8 +50,9 @@ def see_gap(ledger: Ledger, wanted: MeterSettings, since: datetime) -> NotCutOve
     """
     cutover, meter = tables.cutover.c, tables.meter.c
     with ledger.transaction() as connection:
-        ended = connection.scalar(select(func.max(cutover.until)).where(cutover.meter == wanted.name))
-        begins = connection.scalar(select(meter.start).where(meter.name == wanted.name))
+        begun = select(meter.start).where(meter.name == wanted.name).scalar_subquery()
+        both = select(func.max(cutover.until), begun).where(cutover.meter == wanted.name)
+        ended, begins = connection.execute(both).one()
         if ended is None or begins is None or ended >= min(since, begins):
             return None
         values = {"meter": wanted.name, "since": ended, "until": min(since, begins), "length": wanted.window}

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache
 
 from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.deliver import Delivery
@@ -150,7 +151,7 @@ class Pass:
         span = agreement.span
         if span is None:
             return None
-        oldest = self._source.oldest_row(span.since)
+        oldest = agreement.oldest(span.since)
         until = span.until or floor(agreement.sight.now - self._settings.settle, wanted.window)
         refusal = see_gap(self._ledger, wanted, span.since)
         if refusal is None and oldest is not None and oldest < until:
@@ -163,7 +164,7 @@ class Pass:
             wanted=wanted,
             lago=self._settings.lago_api_base,
             sight=sight,
-            oldest=self._source.oldest_row,
+            oldest=cache(self._source.oldest_row),
             settle=self._settings.settle,
             span=Span.asked(request.since, request.until, sight.now, wanted.window),
             adopt=request.adopt,
