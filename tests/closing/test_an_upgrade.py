@@ -3,6 +3,9 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
+from reconciler.lago.client import Lago
 from reconciler.settings.load import load_settings
 from reconciler.verify.explain import Explanation
 from tests.closing.conftest import WINDOW, Billing, Clock, closed
@@ -96,3 +99,18 @@ def test_a_replica_that_is_behind_is_waited_for(proxy_db: Database, billing: Bil
     proxy_db.insert(spend_row(spend=4, startTime=clock.now() - SECOND / 2))
     found = closed(environ)
     assert (found.outcome, found.cost) == ("closed", Decimal(4))
+
+
+def test_a_lago_whose_clock_is_behind_is_waited_for(
+    proxy_db: Database, billing: Billing, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the new plan would begin before what the old one is to bill."""
+    environ = begun(proxy_db, billing)
+    clock.set(clock.window + 7 * MINUTE)
+    reconcile(environ, since="1h")
+    proxy_db.insert(spend_row(spend=4, startTime=clock.window + MINUTE))
+    monkeypatch.setattr(Lago, "clock", lambda _: billing.lago.now().replace(microsecond=0))
+    billing.lago.set_clock(clock.now() - 2 * SECOND)
+    assert closed(environ).cost == 4
+    billing.subscribe(plan="better")
+    assert billing.invoiced() == [Decimal(4)]

@@ -127,6 +127,9 @@ class Close:
                 for subject, _ in _those(going):
                     with _kept(subject, clock):
                         bring(subject, fresh_since[subject.wanted.name])
+            for subject, _ in _those(going):
+                with _kept(subject, clock):
+                    sending.wait_for_its_clock(instant)
             for subject in going:
                 record.end(subject.closed)
         return closing

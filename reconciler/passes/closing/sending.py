@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, repeat
@@ -94,6 +95,20 @@ class Sending:
                 f"as {payloads[0]['transaction_id']}. Run this again; if they stay away, `reconcile verify --repair` "
                 "sends them once more."
             )
+
+    def wait_for_its_clock(self, instant: datetime) -> None:
+        """Wait until it is past the instant for Lago: a plan begins by its clock, and what was used before is not its.
+
+        Raises:
+            ReconcileError: it is not in time.
+        """
+        with suppress(LagoAwayError):  # then no plan changes, either
+            while (now := self.lago.clock()) is not None and now < instant:
+                if self.stopping.wait((instant - now).total_seconds()):
+                    raise ReconcileError(
+                        f"Lago's clock says {now:%Y-%m-%d %H:%M:%S} UTC: a plan that changes now would begin before "
+                        "usage of the old one. Mend the clock that is wrong, and run this again."
+                    )
 
     def _try(self, subject: Subject, batches: Sequence[int]) -> LagoAwayError | None:
         """Try once to deliver these batches; return why Lago can't be reached, if it can't."""
