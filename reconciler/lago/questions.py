@@ -49,10 +49,11 @@ class Question(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What is on a page of a listing, and whether it is the last one."""
+    """What is on a page of a listing, whether it is the last one, and how many there are, as Lago says."""
 
     things: list[Thing]
     is_last: bool
+    total: int = 1
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class Questions:
             most = most or total + _MORE_PAGES
             if number > most:
                 raise self.say.unusable(f"it lists more than {most} pages, and at first said fewer")
-            yield Page([thing for thing in things if isinstance(thing, dict)], is_last)
+            yield Page([thing for thing in things if isinstance(thing, dict)], is_last, total)
 
 
 def encoded(name: str) -> str:
