@@ -70,7 +70,7 @@ def cutover(
                 found = work.run(*span, record=yes, dry_run=dry_run)
                 if not as_json:
                     show.found(found)
-                if not (dry_run or yes) and found.requests("taken over"):
+                if found.is_new and not (dry_run or yes):
                     declined = as_json or not _agrees(found)
                     found = found if declined else work.run(*span, record=True)
             finally:
@@ -97,4 +97,4 @@ def _agrees(found: "Found") -> bool:
         return False
     number = found.requests("taken over")
     what = "this request" if number == 1 else f"these {number:,} requests"
-    return typer.confirm(f"Take over {what}?", err=True)
+    return typer.confirm(f"Take over {what}?" if number else "Put on record that nothing is taken over?", err=True)

@@ -161,6 +161,8 @@ def test_an_event_for_a_name_that_lago_does_not_have_has_billed_nothing_of_a_map
     whole = (1, QUARTER)
     expected = {"taken over": whole} if subscribed else {"missed": whole, "not counted": whole}
     assert found(cut_over(environ)) == expected
+    assert not cut_over(environ, record=False).is_new
+    assert cut_over(environ, since=EDGE - timedelta(hours=3), record=False).is_new, "though nothing more is taken over"
     if not subscribed:
         reconcile(environ, since=since())
         assert found(cut_over(environ)) == expected, "what was billed meanwhile is billed once"

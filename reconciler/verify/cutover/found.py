@@ -108,6 +108,7 @@ class Found:
         code: the event code that the callback sends under.
         sums: how much there is of each kind.
         events: how many of the callback's events were read.
+        is_new: whether it says more than what is on record.
         is_recorded: whether it is on record.
     """
 
@@ -117,6 +118,7 @@ class Found:
     code: str
     sums: Sequence[Sum] = field(default_factory=list)
     events: int = 0
+    is_new: bool = False
     is_recorded: bool = False
 
     def by(self, by: By, kind: str | None = None) -> list[Sum]:

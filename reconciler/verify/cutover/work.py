@@ -161,6 +161,8 @@ class Work:
         self._see_what_fits(connection, span)
         row = class_row(Sum)
         found.sums = execute(connection, "cutover/report", span | {"slack": SLACK, "most": _MOST}, row).fetchall()
+        [(_, is_covered)] = execute(connection, "cutover/earlier", span).fetchall()
+        found.is_new = bool(found.requests("taken over")) or not is_covered
         if found.is_implausible:
             raise ReconcileError(
                 f"What the callback has sent does not fit the spend table: {found.requests('no row'):,} of its events "
@@ -204,9 +206,8 @@ class Work:
         execute(connection, "cutover/does_not_fit", values)
 
     def _record(self, connection: Connection, found: Found) -> None:
-        values = {"meter": self._meter.name, "since": self._since, "until": self._at, "code": self._code}
-        [(_, is_covered)] = execute(connection, "cutover/earlier", values).fetchall()
-        if found.requests("taken over") or not is_covered:
+        if found.is_new:
+            values = {"meter": self._meter.name, "since": self._since, "until": self._at, "code": self._code}
             figures = Jsonb([each.as_json() for each in found.by("all")])
             execute(connection, "cutover/record", values | {"by": person(), "figures": figures})
         found.is_recorded = True
