@@ -168,6 +168,7 @@ def test_an_equal_event_under_our_id_is_taken_as_accepted(proxy_db: Database, la
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("stored", [True, False])
 def test_another_event_that_is_found_on_reading_back_is_a_conflict(stored: bool, proxy_db: Database) -> None:
     """Without deduplication each copy counts, so that an equal one beside it settles nothing."""

@@ -46,6 +46,7 @@ def test_an_acknowledged_alarm_rings_at_more_than_the_least_since(name: str, pro
     ledger.close()
 
 
+@pytest.mark.proof
 def test_unmapped_customers_ring_again_after_fewer_were_left(proxy_db: Database, lago: Sandbox, tmp_path: Path) -> None:
     mapping = tmp_path / "mapping.csv"
     mapping.write_text("customer,subscription\n")

@@ -156,6 +156,7 @@ def test_few_are_asked_for_one_by_one_and_midnights_within_windows_are_told(
     assert found(of_late(environ | {"RECONCILE_WINDOW": "30m"}))["not begun"] == {"waits": Decimal(1)}
 
 
+@pytest.mark.proof
 def test_of_many_names_with_usage_of_a_period_that_is_over_the_costliest_are_asked_about(
     proxy_db: Database, billing: Billing
 ) -> None:

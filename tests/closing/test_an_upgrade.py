@@ -66,6 +66,7 @@ def test_the_window_ends_before_the_plan_changes(proxy_db: Database, billing: Bi
     assert [kind.name for leg in verify(environ).legs for kind in leg.sums if kind.drift] == []
 
 
+@pytest.mark.proof
 def test_again_in_the_same_window(proxy_db: Database, billing: Billing, clock: Clock) -> None:
     environ = begun(proxy_db, billing)
     clock.set(clock.window + 7 * MINUTE)

@@ -49,6 +49,7 @@ def test_both_are_told_that_it_is_accepted(environ: dict[str, str], proxy_db: Da
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_where_a_repetition_would_count_the_other_reads_back_what_the_late_one_sent(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_late_failure_does_not_free_what_another_is_sending(
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_late_acceptance_changes_nothing_and_a_retry_finds_the_event_in_lago(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox
 ) -> None:

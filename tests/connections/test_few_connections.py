@@ -59,6 +59,7 @@ def test_no_connection_at_all_is_one_sentence_that_says_how_many_it_needs(
     assert "CONNECTION LIMIT" in sentence
 
 
+@pytest.mark.proof
 def test_what_was_accepted_counts_even_if_the_ledger_breaks_midway(
     environ: dict[str, str], proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from tests.support import (
 FAILING = {"kind": "status", "count": None, "path": BATCH}
 
 
+@pytest.mark.proof
 def test_an_outage_of_pure_errors_quarantines_nothing(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     customers(proxy_db, 30)

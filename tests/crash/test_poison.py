@@ -30,6 +30,7 @@ def poison(lago: Sandbox, *customers: str) -> None:
     )
 
 
+@pytest.mark.proof
 def test_only_the_poison_of_a_batch_is_quarantined(proxy_db: Database, lago: Sandbox) -> None:
     customers(proxy_db, 120)
     proxy_db.insert(spend_row(end_user="arsenic"), spend_row(end_user="hemlock"))

@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import EVENTS, assert_exact, environment, reconcile
@@ -9,6 +11,7 @@ from tests.support import EVENTS, assert_exact, environment, reconcile
 HUGE = "🦊x" * 2**18
 
 
+@pytest.mark.proof
 def test_a_huge_id_stops_nobody_else(proxy_db: Database, lago: Sandbox) -> None:
     # The column "user" has no index, so Postgres takes what a client says.
     start = datetime.now(UTC) - timedelta(hours=3)

@@ -39,6 +39,7 @@ def test_strange_ids_are_billed_as_they_are(proxy_db: Database, lago: Sandbox, d
         assert_exact(proxy_db, lago, ledger=ledger)
 
 
+@pytest.mark.proof
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(customers=st.lists(ids, min_size=1, max_size=30))
 def test_any_ids_are_billed_as_they_are(proxy_db: Database, lago: Sandbox, customers: list[str]) -> None:

@@ -90,6 +90,7 @@ def test_a_conflict_that_a_person_lets_go_again_stops_nothing_else(proxy_db: Dat
     assert [alarm["kind"] for alarm in done.alarms] == ["conflict"]
 
 
+@pytest.mark.proof
 def test_what_lago_holds_is_accepted_though_a_sender_holds_some_of_its_batch_meanwhile(
     proxy_db: Database, empty_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +115,7 @@ def test_what_lago_holds_is_accepted_though_a_sender_holds_some_of_its_batch_mea
     assert batches(lago) == []
 
 
+@pytest.mark.proof
 def test_an_equal_event_with_a_property_that_lago_computes_is_taken_as_accepted(
     proxy_db: Database, empty_db: Database, lago: Sandbox
 ) -> None:
@@ -124,6 +126,7 @@ def test_an_equal_event_with_a_property_that_lago_computes_is_taken_as_accepted(
     assert (done.exit_code, done.delivered.accepted, len(lago.events())) == (0, 1, 1)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("store", ["postgres", "clickhouse"])
 def test_after_a_ledger_was_lost_the_same_command_sends_nothing_twice(store: str, proxy_db: Database) -> None:
     """ClickHouse without deduplication would count it twice."""

@@ -79,6 +79,7 @@ def test_a_lago_that_is_too_old_to_say_counts_as_unknown(proxy_db: Database, lag
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("fault", UNKNOWN.values(), ids=UNKNOWN)
 def test_without_deduplication_nothing_goes_again_before_it_was_read_back(
     fault: dict[str, Any], proxy_db: Database, plain: Sandbox

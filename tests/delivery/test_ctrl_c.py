@@ -37,6 +37,7 @@ def wait_until_hit(lago: Sandbox, faults: int) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.proof
 def test_a_pass_that_waits_for_a_slow_lago_ends_with_the_answers_to_what_it_sent(
     proxy_db: Database, lago: Sandbox
 ) -> None:

@@ -27,6 +27,7 @@ def organization(ledger: Database) -> str | None:
     return str(known) if known else None
 
 
+@pytest.mark.proof
 def test_another_organization_s_key_is_refused_until_it_is_declared(proxy_db: Database) -> None:
     """A cloud has one address for all: the key alone says whose usage it is."""
     with Sandbox(other_api_keys=[OTHER_KEY]) as lago:

@@ -54,6 +54,7 @@ def test_answers_that_it_does_not_take_end_the_pass_before_more_is_sent(proxy_db
     exact_again(environ, proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_answers_that_it_did_not_take_are_read_back_where_a_repetition_would_count(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
@@ -67,6 +68,7 @@ def test_answers_that_it_did_not_take_are_read_back_where_a_repetition_would_cou
     assert len(batches(clickhouse)) == 1
 
 
+@pytest.mark.proof
 def test_a_lock_that_outlasts_the_statement_timeout_ends_the_pass(proxy_db: Database, lago: Sandbox) -> None:
     environ = backlog(proxy_db, lago, 30, RECONCILE_STATEMENT_TIMEOUT="1s")
     with Reconcile(environ, stop_near=f"answer POST {BATCH}") as one:

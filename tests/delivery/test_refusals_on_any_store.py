@@ -93,6 +93,7 @@ def test_a_lago_that_takes_fewer_events_gets_smaller_batches(
         assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_one_event_that_is_refused_without_a_name_is_found_and_stops_no_other(
     proxy_db: Database, any_lago: Sandbox, environ: dict[str, str]
 ) -> None:

@@ -81,6 +81,7 @@ def refusal(url: str) -> str | None:
     return None
 
 
+@pytest.mark.proof
 def test_nothing_runs_on_after_a_kill() -> None:
     script = (
         "import sys, time; from reconciler.demo.postgres import EmbeddedPostgres\n"

@@ -222,13 +222,9 @@ def play(source: Database, lago: Sandbox, ledger: Database, *, examples: int, st
     )
 
 
-def test_whatever_is_deleted_and_copied_lago_holds_what_the_table_said(proxy_db: Database, lago: Sandbox) -> None:
-    play(proxy_db, lago, proxy_db, examples=2, steps=10)
-
-
 @pytest.mark.proof(seconds=40)
 @pytest.mark.parametrize("databases", ["one", "two"])
-def test_whatever_is_deleted_and_copied_for_long_lago_holds_what_the_table_said(
+def test_whatever_is_deleted_and_copied_lago_holds_what_the_table_said(
     proxy_db: Database, lago: Sandbox, databases: str
 ) -> None:
     with new_database(proxy_db.server) as other:

@@ -84,6 +84,7 @@ def test_select_on_the_columns_used_is_enough(
         connection.execute('SELECT messages FROM "LiteLLM_SpendLogs"')
 
 
+@pytest.mark.proof
 def test_one_database_needs_both(used_db: Database, lago: Sandbox, psql: Psql) -> None:
     psql(used_db, "grant_source_columns", role=ROLE, schema="public")
     psql(used_db, "grant_ledger", role=ROLE)
@@ -123,6 +124,7 @@ def test_a_role_of_the_tables_alone_starts_a_meter_over_and_keeps_credits(
         assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.proof
 def test_the_columns_of_an_older_litellm_are_granted_as_they_are(
     used_db: Database, ledger_db: Database, lago: Sandbox, psql: Psql
 ) -> None:

@@ -49,6 +49,7 @@ def test_they_are_listed_with_who_how_much_and_why(environ: dict[str, str]) -> N
     assert "2 events held (0.75 USD): `reconcile held`" in run(environ).stdout
 
 
+@pytest.mark.proof
 def test_what_is_moved_is_billed_in_the_present_period(
     environ: dict[str, str], proxy_db: Database, billing: Billing
 ) -> None:

@@ -176,6 +176,7 @@ def test_a_client_names_the_variable_by_which_openssl_cannot_work(broken: str, l
     assert "mend or unset what OPENSSL_CONF names." in found.stderr
 
 
+@pytest.mark.proof
 def test_a_proxy_that_cannot_be_used_stops_only_delivery(proxy_db: Database, lago: Sandbox) -> None:
     proxy_db.insert(spend_row())
     environ = environment(proxy_db, lago)

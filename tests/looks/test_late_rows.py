@@ -102,6 +102,7 @@ def test_an_insert_that_a_delete_hides_from_the_count_is_found_by_the_deep_look(
     assert billed == {"acme": "0.0000135", "globex": "0.0000135", "initech": "0.0000135"}
 
 
+@pytest.mark.proof
 def test_rows_stamped_tomorrow_wait_for_their_window(
     proxy_db: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

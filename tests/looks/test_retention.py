@@ -213,6 +213,7 @@ def test_the_mark_overtaking_the_watermark_is_an_alarm_until_acknowledged(
     assert again.exit_code == 3
 
 
+@pytest.mark.proof
 @in_both_places
 def test_a_pass_killed_after_the_chunk_that_moved_the_mark_has_rung(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
@@ -321,6 +322,7 @@ def test_a_row_of_the_future_says_nothing_about_retention(
     assert _mark(proxy_db) == mark
 
 
+@pytest.mark.proof
 def test_what_comes_into_a_table_that_retention_has_emptied_is_billed(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:
@@ -339,6 +341,7 @@ def test_what_comes_into_a_table_that_retention_has_emptied_is_billed(
     assert _billed(lago) == 5
 
 
+@pytest.mark.proof
 def test_usage_that_is_copied_back_is_not_late_and_what_is_above_billed_is_billed(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -376,6 +379,7 @@ def test_usage_that_is_copied_back_is_not_late_and_what_is_above_billed_is_bille
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_a_row_that_more_deletions_hide_is_reported(
     proxy_db: Database, ledger: Database, lago: Sandbox, environ: dict[str, str]
 ) -> None:

@@ -112,6 +112,7 @@ def _run_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Source, "sight", ahead)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("since", "ledger_s_clock"), [(None, "right"), ("2h", "right"), ("2h", "ahead, too")])
 def test_a_start_in_the_future_is_pulled_back_and_reported(
     proxy_db: Database,

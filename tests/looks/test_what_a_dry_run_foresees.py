@@ -159,6 +159,7 @@ def test_a_lago_that_lists_its_subscriptions_for_long_ends_no_dry_run(proxy_db: 
     assert [len(one.whose) for one in would.foreseen.outlook.unbillable] == [ONE_BY_ONE + 1]
 
 
+@pytest.mark.proof
 def test_usage_from_before_a_subscription_of_today_is_told_with_whose_it_is_and_held_with_the_cure(
     proxy_db: Database, billing: Billing
 ) -> None:

@@ -12,6 +12,7 @@ from tests.support import assert_exact, let_time_pass, reconcile
 LENGTHS = {"1m": timedelta(minutes=1), "1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("window", LENGTHS)
 def test_usage_is_exact_in_windows_of(proxy_db: Database, lago: Sandbox, environ: dict[str, str], window: str) -> None:
     length, now = LENGTHS[window], datetime.now(UTC)

@@ -116,6 +116,7 @@ def test_a_running_meter_does_not_become_a_twin_by_another_code(proxy_db: Databa
     assert reconcile(other).error is None
 
 
+@pytest.mark.proof
 def test_a_running_meter_does_not_become_a_twin_by_another_lago(proxy_db: Database, lago: Sandbox) -> None:
     """Each of the two meters was right as long as it sent to its own."""
     proxy_db.insert(spend_row(startTime=window(2)))

@@ -26,6 +26,7 @@ def _invoiced(source: Database, billing: Billing, environ: dict[str, str]) -> st
     return since
 
 
+@pytest.mark.proof
 def test_what_a_final_invoice_has_is_said_first_and_waits_for_a_credit_note(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:

@@ -91,6 +91,7 @@ def test_a_person_is_asked_once_all_was_shown(says: str, code: int, proxy_db: Da
     assert states(proxy_db) == ({"accepted": 2, "planned": 4} if code == 0 else {"accepted": 2})
 
 
+@pytest.mark.proof
 def test_what_makes_no_sense_is_refused(proxy_db: Database, billing: Billing, billed: dict[str, str]) -> None:
     for arguments, code, said in (
         (MOVE, 2, "This needs a reason"),
@@ -114,6 +115,7 @@ def test_what_makes_no_sense_is_refused(proxy_db: Database, billing: Billing, bi
     assert states(proxy_db) == {"accepted": 2}
 
 
+@pytest.mark.proof
 def test_a_charge_in_advance_is_told_and_what_a_key_may_not_read(billing: Billing, billed: dict[str, str]) -> None:
     charge = {"billable_metric_code": CODE, "pay_in_advance": True}
     plan = json.dumps({"plan": {"code": "llm", "charges": [charge]}})

@@ -99,6 +99,7 @@ def test_it_moves_on_and_back(proxy_db: Database, billing: Billing, environ: dic
     assert verify(environ, since="9d").exit_code == 0
 
 
+@pytest.mark.proof
 def test_only_the_windows_asked_for_are_moved_and_what_comes_late_follows_the_mapping(
     proxy_db: Database, billing: Billing, environ: dict[str, str]
 ) -> None:

@@ -27,6 +27,7 @@ from tests.verify.conftest import verify
 __all__ = ["billing"]
 
 
+@pytest.mark.proof
 def test_it_is_redirected_and_keeps_its_id(
     proxy_db: Database, billing: Billing, environ: dict[str, str], mapping: Mapping
 ) -> None:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, held, last_period, long_ago, now
 from tests.support import environment, reconcile
@@ -56,6 +58,7 @@ def test_a_subscription_made_later_and_dated_back_has_no_invoice_for_it(proxy_db
     assert f"usage before its subscription was made ({now():%Y-%m-%d}" in held(proxy_db)[0][0]
 
 
+@pytest.mark.proof
 def test_what_no_invoice_would_cover_goes_when_a_subscription_reaches_back(
     proxy_db: Database, billing: Billing
 ) -> None:

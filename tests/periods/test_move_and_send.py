@@ -4,6 +4,8 @@ import json
 from datetime import timedelta
 from decimal import Decimal
 
+import pytest
+
 from tests.conftest import Database, spend_row
 from tests.periods.conftest import Billing, held, last_period, long_ago
 from tests.support import environment, reconcile
@@ -22,6 +24,7 @@ def test_moved_after_an_upgrade_it_lies_in_the_new_ones_life(proxy_db: Database,
     assert json.loads(payload)["transaction_id"] == event["transaction_id"]
 
 
+@pytest.mark.proof
 def test_what_was_held_moves_once_the_settings_say_so(proxy_db: Database, billing: Billing) -> None:
     billing.subscribe(made=long_ago())
     proxy_db.insert(spend_row(startTime=last_period(), spend=0.5), spend_row(startTime=last_period(), model="other"))

@@ -33,12 +33,14 @@ def _sent_without_an_answer(source: Database, billing: Billing, deduplication: s
     return environ
 
 
+@pytest.mark.proof
 def test_it_is_not_held(proxy_db: Database, billing: Billing) -> None:
     environ = _sent_without_an_answer(proxy_db, billing)
     done = reconcile(environ)
     assert (done.delivered.accepted, done.delivered.held, len(billing.lago.events())) == (1, 0, 1)
 
 
+@pytest.mark.proof
 def test_it_keeps_its_timestamp(proxy_db: Database, deduplicating: Billing) -> None:
     deduplicating.lago.clickhouse(lag=None)
     environ = _sent_without_an_answer(proxy_db, deduplicating, "true")

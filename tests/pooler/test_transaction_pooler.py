@@ -101,6 +101,7 @@ def pass_until_exact(environ: Mapping[str, str], ledger: Database) -> None:
         reconcile(dict(environ))
 
 
+@pytest.mark.proof
 def test_one_database_shared_with_a_writer(
     proxy_db: Database, moment: datetime, lago: Sandbox, pgbouncer: InFrontOf
 ) -> None:

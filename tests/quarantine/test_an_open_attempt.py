@@ -9,6 +9,7 @@ from tests.conftest import Database, spend_row
 from tests.support import BATCH, assert_exact, batches, environment, let_minutes_pass, reconcile
 
 
+@pytest.mark.proof
 def test_a_retry_reads_back_what_may_have_been_stored(proxy_db: Database, clickhouse: Sandbox) -> None:
     """It fails until it is quarantined; ClickHouse may have got it from the last try, and shows it only later."""
     environ = environment(proxy_db, clickhouse)

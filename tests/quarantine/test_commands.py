@@ -122,6 +122,7 @@ def test_without_a_ledger_it_says_what_to_do(proxy_db: Database, lago: Sandbox) 
     assert sentences(refused) == ["There is no ledger yet: run `reconcile` once, or `reconcile ledger upgrade`."]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("decision", ["retry", "discard"])
 def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
@@ -150,6 +151,7 @@ def test_deciding_about_a_conflict_lets_its_bucket_go_on(decision: str, proxy_db
     assert sorted(event["properties"]["response_cost"] for event in lago.events()) == ["0.125", "0.25"]
 
 
+@pytest.mark.proof
 def test_a_huge_customer_is_shown_in_brief(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago, LAGO_API_CHARGE_BY="user_id")
     proxy_db.insert(spend_row(), spend_row(user="x" * 1_000_000))

@@ -59,6 +59,7 @@ def customers(ledger: Database, state: str) -> set[str]:
     return {name for (name,) in ledger.fetch(f"SELECT customer FROM {EVENTS} WHERE state = %s", state)}
 
 
+@pytest.mark.proof
 def test_a_lago_that_only_refuses_stores_nothing_and_proves_nothing(proxy_db: Database, lago: Sandbox) -> None:
     """It finds invalid events by validation, and fails on all that it would have to store."""
     environ = environment(proxy_db, lago)
@@ -82,6 +83,7 @@ def test_events_that_failed_when_an_outage_ended_go_in_the_same_pass(proxy_db: D
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_events_that_failed_alone_all_through_an_outage_go_once_it_is_over(
     proxy_db: Database, clickhouse: Sandbox
 ) -> None:
@@ -102,6 +104,7 @@ def test_events_that_failed_alone_all_through_an_outage_go_once_it_is_over(
     assert_exact(proxy_db, clickhouse)
 
 
+@pytest.mark.proof
 def test_an_event_that_many_passes_claimed_and_never_sent_goes(proxy_db: Database, clickhouse: Sandbox) -> None:
     """Each was killed before its request: so many attempts are no sign of poison, whatever Lago takes meanwhile."""
     environ = backlog(proxy_db, clickhouse, 1)

@@ -77,6 +77,7 @@ def test_after_it_a_pass_sends_only_what_lago_lacks(store: str, properties: str,
         assert taken(rebuild(environ)) == {"known": 6}
 
 
+@pytest.mark.proof
 def test_windows_of_another_length_keep_it(proxy_db: Database, lago: Sandbox) -> None:
     environ, hours = environment(proxy_db, lago), {"RECONCILE_WINDOW": "1h", "LAGO_API_CHARGE_BY": "user_id"}
     proxy_db.insert(spend_row(startTime=window(17), user="acme"), spend_row(startTime=window(18), user="acme"))
@@ -95,6 +96,7 @@ def test_windows_of_another_length_keep_it(proxy_db: Database, lago: Sandbox) ->
     assert proxy_db.fetch(f"SELECT count(*), max(revision) FROM {EVENTS} WHERE state = 'accepted'")[0][1] == 1
 
 
+@pytest.mark.proof
 def test_what_retention_has_deleted_is_no_alarm_a_bucket(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(*(spend_row(startTime=window(back), end_user=f"c{back}") for back in (2, 6, 7, 8)))
@@ -109,6 +111,7 @@ def test_what_retention_has_deleted_is_no_alarm_a_bucket(proxy_db: Database, lag
     assert len(lago.events()) == 5
 
 
+@pytest.mark.proof
 def test_a_mapping_that_has_changed_moves_nothing(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     proxy_db.insert(spend_row(startTime=window(2)))
@@ -134,6 +137,7 @@ def test_other_names_of_models_than_were_billed_are_refused(
     assert proxy_db.fetch("SELECT FROM reconciler.meter") == []
 
 
+@pytest.mark.proof
 def test_an_earlier_code_is_named(proxy_db: Database, lago: Sandbox) -> None:
     environ = environment(proxy_db, lago)
     make_metric(lago, "old")
@@ -231,6 +235,7 @@ def test_what_was_moved_to_another_period_is_not_moved_once_more(proxy_db: Datab
     assert (reconcile(environ).exit_code, clickhouse.events()) == (0, [event])
 
 
+@pytest.mark.proof
 def test_what_lago_holds_twice_and_what_is_nobodys_is_named(proxy_db: Database, clickhouse: Sandbox) -> None:
     clickhouse.clickhouse(lag=0)
     environ = environment(proxy_db, clickhouse, RECONCILE_LAG="0s")

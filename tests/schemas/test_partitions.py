@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import pytest
+
 from reconciler.demo.litellm import partition_spend_logs
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
@@ -21,6 +23,7 @@ def test_rows_that_share_a_request_id_are_both_billed(proxy_db: Database, lago: 
     assert_exact(proxy_db, lago)
 
 
+@pytest.mark.proof
 def test_turning_the_table_into_partitions_bills_nothing_twice(proxy_db: Database, lago: Sandbox) -> None:
     """LiteLLM's runbook leaves history in another table: to the reconciler it is deleted, not credited."""
     old = [spend_row(startTime=datetime.now(UTC) - timedelta(hours=hours)) for hours in (3, 48, 72)]

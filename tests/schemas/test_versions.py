@@ -40,7 +40,8 @@ SAMPLE: Usages = {
     ),
 }  # fmt: skip
 
-VERSIONS = ["all migrations", "June 2025", "November 2025", "partitioned", "without status and cache_hit"]
+PROOFS = ("November 2025", "partitioned", "without status and cache_hit")
+VERSIONS = ["all migrations", "June 2025", *(pytest.param(each, marks=pytest.mark.proof) for each in PROOFS)]
 
 
 @pytest.fixture(params=VERSIONS)

@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.support import environment, reconcile
 
 
+@pytest.mark.proof
 def test_status_imports_no_http_library(proxy_db: Database, lago: Sandbox) -> None:
     reconcile(environment(proxy_db, lago))
 

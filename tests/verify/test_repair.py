@@ -71,6 +71,7 @@ def everything(ledger: Database) -> list[tuple[Any, ...]]:
     ]
 
 
+@pytest.mark.proof
 def test_what_lago_lacks_is_sent_again_as_it_was(proxy_db: Database, stored: Stored) -> None:
     lago, environ = stored[0], billed(proxy_db, stored)
     hold(lago, environ, *payloads(proxy_db)[:2])
