@@ -49,6 +49,7 @@ class Some:
         held_for: why they are held, if they are.
         words: why they are not in Lago.
         is_new: whether they were planned since the call.
+        is_fresh: whether some are of windows that every pass looks at.
         answered_at: when Lago accepted them.
         is_verified: whether Lago was seen to hold them.
         events: how many.
@@ -60,6 +61,7 @@ class Some:
     held_for: str | None
     words: str | None
     is_new: bool
+    is_fresh: bool
     answered_at: datetime | None
     is_verified: bool
     events: int
@@ -67,8 +69,11 @@ class Some:
 
     @property
     def is_of_before(self) -> bool:
-        """Whether another plan makes no difference to them: their period was closed before the call."""
-        return self.state == "held" and self.held_for == CLOSED_PERIOD and not self.is_new
+        """Whether another plan makes no difference to them: their period was closed before the call.
+
+        If the plan has changed since, what the call was to bill in time is held for the same reason.
+        """
+        return self.state == "held" and self.held_for == CLOSED_PERIOD and not (self.is_new and self.is_fresh)
 
 
 @dataclass

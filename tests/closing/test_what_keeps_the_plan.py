@@ -12,7 +12,7 @@ from reconciler.sandbox import Sandbox
 from tests import commands
 from tests.closing.conftest import Billing, Clock, close, closed
 from tests.conftest import Database, spend_row
-from tests.periods.conftest import long_ago
+from tests.periods.conftest import held, last_period, long_ago
 from tests.support import BATCH, assert_exact, environment, let_minutes_pass, reconcile
 
 MINUTE = timedelta(minutes=1)
@@ -73,6 +73,19 @@ def test_a_customer_with_nothing_used(environ: dict[str, str], billing: Billing)
         0,
         "nothing was used that is not billed already",
     )
+
+
+def test_late_usage_of_a_period_that_is_invoiced_keeps_no_plan(
+    environ: dict[str, str], proxy_db: Database, billing: Billing
+) -> None:
+    billing.grace(0)
+    reconcile(environ, since=f"{last_period():%Y-%m-%d}")
+    proxy_db.insert(spend_row(spend=2, startTime=last_period()))
+    for billed in (Decimal(4), Decimal(0)):
+        found = closed(environ)
+        assert (found.outcome, found.cost, found.left) == ("closed", billed, [])
+        assert "1 event (2 USD) held, as their billing period is closed" in found.warnings[0]
+    assert [cost for _, cost in held(proxy_db)] == [Decimal(2)]
 
 
 @pytest.fixture

@@ -133,13 +133,13 @@ class Sending:
     def _see(self, subject: Subject, fresh_since: datetime) -> None:
         """Take what has become of the events."""
         found, closed = self._standing(subject, fresh_since), subject.closed
-        new = [each for each in found if each.is_new]
+        new = [each for each in found if each.is_new and not each.is_of_before]
         closed.events, closed.cost = sum(each.events for each in new), total(each.cost for each in new)
         left = [each for each in found if each.state != "accepted"]
         closed.left = [each for each in left if not each.is_of_before]
         if before := [each for each in left if each.is_of_before]:
             closed.warnings.append(
-                f"{some(before)} held since before, as their billing period is closed: a change of the plan makes no "
+                f"{some(before)} held, as their billing period is closed: a change of the plan makes no "
                 "difference to them, `reconcile held` does."
             )
         if not found:
