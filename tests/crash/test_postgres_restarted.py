@@ -11,7 +11,7 @@ from tests.crash.acts import first
 from tests.crash.runner import Reconcile
 from tests.crash.scene import Scene
 
-pytestmark = [pytest.mark.proof, pytest.mark.no_ledger]
+pytestmark = [pytest.mark.proof(seconds=2), pytest.mark.no_ledger]
 
 IN_A_TRANSACTION = {
     "while the ledger is made": "statement INSERT INTO reconciler.alembic_version",
