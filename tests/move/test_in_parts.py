@@ -46,6 +46,7 @@ def test_what_takes_too_long_at_once_is_moved_in_smaller_parts(
     assert counts(billing.lago) == used(proxy_db)
 
 
+@pytest.mark.proof(seconds=2)
 def test_one_that_is_cut_off_says_what_it_has_moved_and_another_moves_the_rest(
     proxy_db: Database, billing: Billing, billed: dict[str, str], mapping: Mapping
 ) -> None:
