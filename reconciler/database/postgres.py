@@ -224,5 +224,14 @@ def _milliseconds(length: timedelta) -> str:
 
 def timed_out(error: ReconcileError) -> bool:
     """Whether the error is a statement that took too long: a smaller chunk may do."""
+    return _was(error, pg.QueryCanceled)
+
+
+def not_permitted(error: ReconcileError) -> bool:
+    """Whether the error is a right that the role lacks, such as to read all rows of a table."""
+    return _was(error, pg.InsufficientPrivilege)
+
+
+def _was(error: ReconcileError, kind: type[Exception]) -> bool:
     cause = error.__cause__
-    return isinstance(getattr(cause, "orig", cause), pg.QueryCanceled)
+    return isinstance(getattr(cause, "orig", cause), kind)

@@ -11,9 +11,10 @@ from psycopg import sql
 from psycopg.rows import class_row, namedtuple_row
 
 from reconciler.capture.source import TABLE, TABLES, Relation, Source
-from reconciler.database.postgres import cursor, execute
+from reconciler.database.postgres import cursor, execute, not_permitted
 from reconciler.database.statements import identifier, statement
 from reconciler.ledger.meters import Meter
+from reconciler.ledger.store import Ledger
 from reconciler.model.errors import SourceError
 from reconciler.model.money import total
 from reconciler.model.terms import ChargeBy, Stretch
@@ -48,26 +49,42 @@ _DAY = timedelta(days=1)
 class DailyTables:
     """Compares whole days of one source."""
 
-    def __init__(self, source: Source, schema: str, meter: Meter) -> None:
+    def __init__(self, source: Source, schema: str, meter: Meter, ledger: Ledger) -> None:
         """Read nothing yet; the tables are in the proxy's schema of that name."""
         self._source = source
         self._schema = schema
         self._meter = meter
+        self._ledger = ledger
         self._days = 0
 
     def run(self, since: datetime, until: datetime, leg: Leg) -> None:
-        """Compare the whole days of `[since, until)`; note in `leg` what is found, or why nothing is compared."""
-        oldest = self._source.oldest_row(since)
-        retention = [moment for moment in (oldest, self._meter.purge_mark) if moment]
-        for stretch in self._meter.timeline.stretches(max([since, *retention]), until - _LAG):
+        """Compare the whole days of `[since, until)`; note in `leg` what is found, or why nothing is compared.
+
+        Raises:
+            SourceError: the source can't be reached, or takes too long.
+        """
+        for stretch in self._meter.timeline.stretches(self._after_retention(since), until - _LAG):
             try:
                 self._compare(stretch, leg)
             except SourceError as error:
+                if not not_permitted(error):
+                    raise
                 leg.left_out = str(error)
                 return
         if not self._days and leg.left_out is None:
             leg.left_out = "no whole day (UTC) has ended in that span that retention has left as it was."
         leg.checked = count(self._days, "day")
+
+    def _after_retention(self, since: datetime) -> datetime:
+        """From where on retention has left the spend table as it was.
+
+        What lies before its oldest row is retention's doing if passes have counted rows there. If they have looked and
+        found none, the proxy wrote none.
+        """
+        counted = self._ledger.once("capture/counted", {"meter": self._meter.name})
+        oldest = self._source.oldest_row(since)
+        reached = oldest if oldest and counted and counted[0][0] < self._meter.timeline.floor(oldest) else since
+        return max(since, reached, self._meter.purge_mark or since)
 
     def _compare(self, stretch: Stretch, leg: Leg) -> None:
         name, entity = DAILY[ChargeBy(stretch.terms.charge_by)]

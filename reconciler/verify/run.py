@@ -148,7 +148,7 @@ class Verification:
         with _part(report, Leg("a", "LiteLLM's daily table", "the spend table")) as leg:
             for stretch in meter.timeline.stretches(span.since, span.until):
                 self._source.check(sight, stretch.terms)
-            DailyTables(self._source, sight.place.schema, meter).run(span.since, span.until, leg)
+            DailyTables(self._source, sight.place.schema, meter, self._ledger).run(span.since, span.until, leg)
         with _part(report, Leg("b", "the spend table", "the ledger")) as leg:
             table.run(span.since, span.until, leg)
         with _part(report, Leg("c", "the ledger", "Lago's events")) as leg:

@@ -5,8 +5,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from psycopg import errors as pg
 
+from reconciler.model.errors import SourceError
 from reconciler.sandbox import Sandbox
+from reconciler.verify.daily_tables import DailyTables
 from tests.conftest import Database, spend_row
 from tests.support import environment, reconcile
 from tests.verify.conftest import ONE, kinds, leg, verify
@@ -63,6 +66,24 @@ def test_what_the_proxy_lost(
 
 
 @pytest.mark.proof
+def test_days_before_the_first_row_of_all_are_lost_too(proxy_db: Database, lago: Sandbox) -> None:
+    """A proxy that kept no logs at first; passes have looked, and so it was not retention."""
+    environ = environment(proxy_db, lago)
+    reconcile(environ)
+    begin = NOON - timedelta(days=2)
+    proxy_db.fetch("UPDATE reconciler.meter SET start = %s, watermark = %s", begin, begin)
+    reconcile(environ)
+    proxy_db.insert(spend_row(end_user="acme", spend=0.5, startTime=NOON))
+    reconcile(environ, since="5d")
+    daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"acme": 0.25}, NOON - timedelta(days=1))
+    daily(proxy_db, "LiteLLM_DailyEndUserSpend", "end_user_id", {"acme": 0.5})
+    found = leg(verify(environ), "a")
+    assert [(each.kind.name, each.day, each.amount) for each in found.worst] == [
+        ("lost by the proxy", NOON.date() - timedelta(days=1), Decimal("0.25"))
+    ]
+
+
+@pytest.mark.proof
 def test_what_the_daily_table_lost_is_no_drift_and_a_thousandth_is_no_difference(
     proxy_db: Database, lago: Sandbox
 ) -> None:
@@ -86,6 +107,24 @@ def test_days_that_retention_has_reached_are_not_compared(proxy_db: Database, la
     found = leg(verify(environ), "a")
     assert (found.checked, found.days) == ("0 days", {})
     assert found.left_out is not None
+
+
+@pytest.mark.proof
+def test_a_source_that_fails_is_an_error_and_rows_that_are_hidden_leave_it_out(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = billed(proxy_db, lago, {"end_user": "acme", "spend": 0.5})
+    monkeypatch.setattr(DailyTables, "_compare", failing := Failing())
+    for failing.cause, is_error in ((pg.QueryCanceled(), True), (pg.InsufficientPrivilege(), False)):
+        [found] = [each for each in verify(environ).legs if each.name == "a"]
+        assert (found.error is not None, found.left_out) == (is_error, None if is_error else "no")
+
+
+class Failing:
+    cause: Exception
+
+    def __call__(self, *_: object) -> None:
+        raise SourceError("no") from self.cause
 
 
 TABLE = '"LiteLLM_DailyEndUserSpend"'
