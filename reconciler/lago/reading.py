@@ -29,7 +29,7 @@ def in_slices(lago: Lago, code: str, since: datetime, until: datetime) -> Iterat
             width = (end - position) * _PAGES // (2 * page.total) // MILLISECOND * MILLISECOND
             continue
         yield end, page.things if page.is_last else list(_each_once([page, *pages]))
-        position, width = end + MILLISECOND, max(2 * width, MILLISECOND)
+        position, width = end + MILLISECOND, max((8 if page.is_last else 2) * width, MILLISECOND)
 
 
 def _each_once(pages: Iterable[Page]) -> Iterator[Thing]:
