@@ -147,7 +147,7 @@ def test_a_pass_killed_in_a_chunk_leaves_nothing_in_the_pool(
 
     with proxy_db.connect(autocommit=False) as migration:
         migration.execute('LOCK TABLE "LiteLLM_SpendLogs"')
-        process = start(environ, "--since", "1d")
+        process = start(environ)
         session = wait_for_chunk(proxy_db)
         process.kill()
         process.communicate()
