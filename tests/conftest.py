@@ -108,15 +108,21 @@ class Database:
 
     def insert(self, *rows: SpendRow) -> None:
         """Write rows into the spend table, as `spend_row` builds them, in one transaction."""
-        with self.connect(autocommit=False) as connection:
-            write_rows(connection, rows)
+        with self.session() as session, session.transaction():
+            write_rows(session, rows)
 
     def fetch(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Run one statement; return its rows, none if it has none."""
-        session = sessions.take(self.url)
-        try:
+        with self.session() as session:
             cursor = session.execute(query.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def session(self) -> Iterator[sessions.Session]:
+        """A session of the tests' own for the `with` block; `connect` makes a new one."""
+        session = sessions.take(self.url)
+        try:
+            yield session
         finally:
             sessions.give_back(session)
 

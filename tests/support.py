@@ -82,15 +82,19 @@ def reconcile(
         dry_run=dry_run,
         adopt=adopt,
     )
-    [summary] = Pass(replace(_settings(*environ.items()), limits=limits)).run(request)
+    [summary] = Pass(settings_of(environ, limits=limits)).run(request)
     if summary.error:
         raise summary.error
     return summary
 
 
+def settings_of(environ: dict[str, str], *, limits: Limits = QUICK) -> Settings:
+    """A test's settings, read once for all of its passes: it takes a tenth of one, and no pass changes them."""
+    return replace(_settings(*environ.items()), limits=limits)
+
+
 @cache
 def _settings(*variables: tuple[str, str]) -> Settings:
-    """Read a test's settings once for all of its passes: it takes a tenth of one, and no pass changes them."""
     return load_settings(environ=dict(variables))
 
 
@@ -220,12 +224,12 @@ def start_over(lago: Sandbox, *databases: Database) -> None:
     lago.reset()
     for database in databases:
         found = database.fetch(
-            """SELECT string_agg(oid::regclass::text, ', ') FROM pg_class
+            """SELECT string_agg('DELETE FROM ' || oid::regclass::text, '; ') FROM pg_class
                WHERE relkind IN ('r', 'p') AND relname <> 'alembic_version'
                  AND (relname = 'LiteLLM_SpendLogs' OR relnamespace = to_regnamespace('reconciler'))"""
         )
         if found != [(None,)]:
-            database.fetch(f"TRUNCATE {found[0][0]}")
+            database.fetch(found[0][0])  # of few rows: TRUNCATE makes a file for each table and index
 
 
 class Usage(NamedTuple):
@@ -278,8 +282,8 @@ def used(
         where=sql.SQL(where),
         window_seconds=sql.Literal(window_seconds),
     )
-    with source.connect() as connection:
-        rows = connection.execute(query).fetchall()
+    with source.session() as session:
+        rows = session.execute(query).fetchall()
     return {(subscription(row[0]), row[1]): Usage(*row[2:]) for row in rows}
 
 

@@ -1,18 +1,16 @@
 """A rebuild in this process, and passes in the past of the ledger."""
 
-from dataclasses import replace
 from functools import partial
 
 from reconciler.model.when import parse_when
-from reconciler.settings.load import load_settings
 from reconciler.verify.rebuild.found import Found
 from reconciler.verify.rebuild.run import Rebuild
-from tests.support import QUICK
+from tests.support import settings_of
 
 
 def look(environ: dict[str, str], since: str = "5h", *, codes: tuple[str, ...] = ()) -> Found:
     """`reconcile rebuild --since … --dry-run` of one meter."""
-    work = Rebuild(replace(load_settings(environ=environ), limits=QUICK), codes)
+    work = Rebuild(settings_of(environ), codes)
     try:
         [found] = work.look(partial(parse_when, since))
         return found
@@ -22,7 +20,7 @@ def look(environ: dict[str, str], since: str = "5h", *, codes: tuple[str, ...] =
 
 def rebuild(environ: dict[str, str], since: str = "5h", *, codes: tuple[str, ...] = ()) -> Found:
     """`reconcile rebuild --since … --yes` of one meter; raises what the command would report."""
-    work = Rebuild(replace(load_settings(environ=environ), limits=QUICK), codes)
+    work = Rebuild(settings_of(environ), codes)
     try:
         [found] = work.look(partial(parse_when, since))
         for done in work.make():

@@ -35,6 +35,7 @@ HISTORIES, CHUNKS = 200, 4
 SEEDS = [int(os.environ["REBUILD_SEED"])] if "REBUILD_SEED" in os.environ else range(HISTORIES)
 
 _KEPT = ("meter", "terms", "window", "event", "batch", "lago", "subscription", "unsubscribed", "look", "run", "alarm")
+_EMPTIED = " ".join(f"DELETE FROM reconciler.{name};" for name in _KEPT)
 _STEPS = 45
 """About so many steps of a pass, or of a rebuild, last."""
 
@@ -47,6 +48,8 @@ class History:
         self.source = source
         self.lago = lago
         self.environ = environ
+        # The dead keep their sessions, which are shared else.
+        self.mortal = environ | {"DATABASE_URL": source.server.socket_url(source.name)}
         self.since = window(8)
         self.kept = False
 
@@ -67,7 +70,7 @@ class History:
         let_minutes_pass(self.source) if self.has_ledger else None
         if self.chance.random() < 0.15:
             self.struck(self.rebuild)
-        self.rebuild()
+        self.rebuild(self.environ)
         self.use()
         let_minutes_pass(self.source)
         let_time_pass(self.source, "2 hours")  # a ledger that lacked nothing finds late rows as ever: by a probe
@@ -98,20 +101,20 @@ class History:
             self.lago.faults({"kind": self.chance.choice(("commit_then_drop", "drop")), "path": BATCH})
         begin = self.since.isoformat() if since else None
 
-        def once() -> None:
+        def once(environ: dict[str, str]) -> None:
             with suppress(ReconcileError):
-                reconcile(self.environ, since=begin)
+                reconcile(environ, since=begin)
 
-        self.struck(once) if dies else once()
+        self.struck(once) if dies else once(self.environ)
         self.lago.clear_faults()
 
-    def struck(self, work: Callable[[], object]) -> None:
+    def struck(self, work: Callable[[dict[str, str]], object]) -> None:
         """Work that is killed somewhere; in one process, so the dead let nothing go."""
         with suppress(Crash), counted(Steps(crash, at=self.chance.randrange(1, _STEPS), kinds=LASTING)):
-            work()
+            work(self.mortal)
 
-    def rebuild(self) -> None:
-        rebuild(self.environ, self.since.isoformat())
+    def rebuild(self, environ: dict[str, str]) -> None:
+        rebuild(environ, self.since.isoformat())
 
     # Backups and losses
 
@@ -120,23 +123,17 @@ class History:
         return self.source.fetch("SELECT to_regclass('reconciler.event') IS NOT NULL") == [(True,)]
 
     def dump(self) -> None:
-        copies = [f"CREATE TABLE kept.{name} AS TABLE reconciler.{name};" for name in _KEPT]
-        self._run("DROP SCHEMA IF EXISTS kept CASCADE; CREATE SCHEMA kept; " + " ".join(copies))
+        self.source.fetch(" ".join(f"INSERT INTO kept.{name} TABLE reconciler.{name};" for name in _KEPT))
         self.kept = True
 
     def lose(self) -> None:
         """The schema is dropped, or emptied, or what it was is back; from a dump it lies elsewhere than before."""
         if not self.kept:
             drops = self.chance.random() < 0.05
-            self._run("DROP SCHEMA reconciler CASCADE" if drops else self._emptied)
+            self.source.fetch("DROP SCHEMA reconciler CASCADE" if drops else _EMPTIED)
             return
         back = [f"INSERT INTO reconciler.{name} OVERRIDING SYSTEM VALUE TABLE kept.{name};" for name in _KEPT]
-        self._run(f"{self._emptied} {' '.join(back)} UPDATE reconciler.meter SET place = 'elsewhere'")
-
-    _emptied = f"TRUNCATE {', '.join(f'reconciler.{name}' for name in _KEPT)};"
-
-    def _run(self, statements: str) -> None:
-        self.source.fetch(statements)
+        self.source.fetch(f"{_EMPTIED} {' '.join(back)} UPDATE reconciler.meter SET place = 'elsewhere'")
 
     def check(self) -> None:
         assert counted_by_lago(self.lago) == used(self.source, watermark=self._watermark)
@@ -157,13 +154,13 @@ class History:
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_any_ledger_that_was_lost_or_restored_is_rebuilt_exactly(chunk: int, proxy_db: Database) -> None:
     options, more = STORES[list(STORES)[chunk % len(STORES)]]
+    proxy_db.fetch("CREATE SCHEMA kept; " + " ".join(f"CREATE TABLE kept.{t} (LIKE reconciler.{t});" for t in _KEPT))
     with Sandbox(**options) as lago:
         for seed in SEEDS[chunk::CHUNKS]:
             start_over(lago, proxy_db)
-            proxy_db.fetch("DROP SCHEMA IF EXISTS kept CASCADE")
+            proxy_db.fetch(" ".join(f"DELETE FROM kept.{name};" for name in _KEPT))
             make_metric(lago)
-            url = proxy_db.server.socket_url(proxy_db.name)  # the dead keep their sessions, which are shared else
-            environ = environment(proxy_db, lago, DATABASE_URL=url, RECONCILE_CONNECTIONS="1") | more
+            environ = environment(proxy_db, lago, RECONCILE_CONNECTIONS="1") | more
             if options:
                 lago.clickhouse(lag=0)
                 environ["RECONCILE_LAG"] = "0s"
