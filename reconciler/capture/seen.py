@@ -9,11 +9,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg.rows import dict_row
-from sqlalchemy import Connection
 
 from reconciler.capture.source import Sight, Source, values
-from reconciler.capture.subscriptions import Subscriptions
-from reconciler.database.postgres import cursor, execute
+from reconciler.database.postgres import cursor
 from reconciler.database.statements import statement
 from reconciler.model import windows
 from reconciler.model.terms import Stretch
@@ -70,26 +68,3 @@ class Seen:
             end = min(windows.floor(since, windows.DAY) + timedelta(days=1), until)
             yield Stretch(self._terms, since, end)
             since = end
-
-
-def subscriptions_of(connection: Connection, meter: MeterSettings, customers: list[str]) -> dict[str, str | None]:
-    """What customers' subscriptions are called, as the meter's events will have it; None where the mapping lacks one.
-
-    Args:
-        connection: a transaction of the ledger's database.
-        meter: the meter's settings.
-        customers: whose.
-
-    Raises:
-        SettingsError: the mapping can't be read, or is not sound.
-    """
-    names = Subscriptions(meter)
-    names.check(connection)
-    execute(connection, "capture/totals_table")
-    with cursor(connection).copy("COPY pg_temp.totals FROM STDIN") as rows:
-        for customer in customers:
-            rows.write_row(("epoch", customer, "", "billable", 0, 0, 0, 0))  # the customer is all that counts here
-    names.load(connection)
-    template = {"template": meter.subscription}
-    found = execute(connection, "capture/subscriptions_of", template, subscription=names.expression, mapping=names.join)
-    return dict(found.fetchall())

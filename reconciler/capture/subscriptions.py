@@ -1,5 +1,8 @@
 """Whose subscription a customer's events go to: the customer itself, a template, or the operator's own list."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from psycopg import sql
 from psycopg.rows import class_row, scalar_row
 from sqlalchemy import Connection
@@ -45,7 +48,7 @@ class Subscriptions:
                         if customer in known:
                             rows.write_row((customer, known[customer]))
             case MappingTable() as table:
-                read = statement("capture/mapping").format(mapping=sql.Identifier(*table))
+                read = _rows(table, sql.SQL("SELECT customer FROM pg_temp.totals"))
                 with guarded(connection):
                     writing.execute(sql.SQL("INSERT INTO pg_temp.mapping {}").format(read))
                 # The table may have changed since the pass began.
@@ -63,8 +66,41 @@ class Subscriptions:
 
     @property
     def join(self) -> sql.Composable:
-        """SQL that joins the mapping, one row at most a customer."""
-        return sql.SQL("LEFT JOIN pg_temp.mapping USING (customer)" if self._meter.mapping else "")
+        """SQL that joins the mapping that was loaded, one row at most a customer."""
+        return _join(sql.SQL("pg_temp.mapping")) if self._meter.mapping else sql.SQL("")
+
+    def of(self, connection: Connection, customers: Sequence[str]) -> dict[str, str | None]:
+        """What the subscriptions of these customers, each named once, are called; None where the mapping lacks one.
+
+        Nothing is written, no temp table either.
+
+        Args:
+            connection: a transaction of the ledger's database.
+            customers: whose.
+
+        Raises:
+            SettingsError: the mapping can't be read, or is not sound.
+        """
+        self.check(connection)
+        values: dict[str, Any] = {"template": self._meter.subscription, "customers": list(customers)}
+        join: sql.Composable = sql.SQL("")
+        match self._meter.mapping:
+            case MappingFile(path):
+                known = read_mapping(path)
+                mapped = [customer for customer in customers if customer in known]
+                values |= {"mapped": mapped, "subscriptions": [known[customer] for customer in mapped]}
+                unnested = "unnest(%(mapped)s::text[], %(subscriptions)s::text[]) AS mapping (customer, subscription)"
+                join = _join(sql.SQL(unnested))
+            case MappingTable() as table:
+                read = _rows(table, sql.SQL("SELECT unnest(%(customers)s::text[])"))
+                join = _join(sql.SQL("({}) AS mapping").format(read))
+        with guarded(connection):
+            found = execute(
+                connection, "capture/subscriptions_of", values, subscription=self.expression, mapping=join
+            ).fetchall()
+        if len(found) > len(customers):
+            raise SettingsError("RECONCILE_MAPPING: the table has changed while it was read: run again.")
+        return dict(found)
 
     def check(self, connection: Connection) -> None:
         """See that the operator's file is sound, or the table there, readable and sound, before anything is planned.
@@ -91,6 +127,15 @@ class Subscriptions:
             )
         with guarded(connection):
             _refuse_unclear(connection, self._meter.mapping, sql.Identifier(schema, name))
+
+
+def _join(mapping: sql.Composable) -> sql.Composable:
+    return sql.SQL("LEFT JOIN {} USING (customer)").format(mapping)
+
+
+def _rows(table: MappingTable, customers: sql.Composable) -> sql.Composable:
+    """The statement that reads what the operator's table says of some customers."""
+    return statement("capture/mapping").format(mapping=sql.Identifier(*table), customers=customers)
 
 
 def _refuse_unclear(connection: Connection, table: MappingTable, rows: sql.Identifier) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from reconciler.capture.seen import Seen, subscriptions_of
+from reconciler.capture.seen import Seen
 from reconciler.capture.source import Sight, Source
+from reconciler.capture.subscriptions import Subscriptions
 from reconciler.delivery.billable.outlook import Outlooks
 from reconciler.lago.client import Lago
 from reconciler.ledger.store import Ledger
@@ -55,7 +56,7 @@ class _SeenBySubscription(NamedTuple):
         """Read it once."""
         by_customer, _ = seen.usage()
         with ledger.transaction() as connection:
-            names = subscriptions_of(connection, meter, list(by_customer))
+            names = Subscriptions(meter).of(connection, list(by_customer))
         customers: dict[str, list[str]] = defaultdict(list)
         used: dict[str, dict[str, Usage]] = defaultdict(dict)
         for customer, models in by_customer.items():

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 from sqlalchemy import exists, select
 
-from reconciler.capture.seen import subscriptions_of
 from reconciler.capture.source import Sight, Source
+from reconciler.capture.subscriptions import Subscriptions
 from reconciler.database.postgres import execute
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import CantBeAskedError, NotPermittedError
@@ -94,7 +94,7 @@ class Subjects:
         self.meter(wanted)
         self._source.check(self.sight, wanted.terms)
         with self._ledger.transaction() as connection:
-            closed.subscription = subscriptions_of(connection, wanted, [customer])[customer]
+            closed.subscription = Subscriptions(wanted).of(connection, [customer])[customer]
         if closed.subscription is None:
             lacks = f"RECONCILE_MAPPING lacks the customer {brief(customer, 200)!r} of meter {wanted.name!r}"
             if self._has_used(wanted.name, customer):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, func, select
 
 from reconciler.capture.misplaced import Misplaced
-from reconciler.capture.seen import subscriptions_of
+from reconciler.capture.subscriptions import Subscriptions
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import SENT_AS_WELL, Periods
 from reconciler.lago.client import Lago
@@ -167,7 +167,7 @@ class Move:
         moments, codes = chosen.parts.moments(), chosen.parts.codes
         with self._ledger.transaction() as connection:
             meter = meters.load(connection, found.meter)
-            mapped = subscriptions_of(connection, chosen.wanted, [self._customer])[self._customer]
+            mapped = Subscriptions(chosen.wanted).of(connection, [self._customer])[self._customer]
         assert meter is not None
         changes.refuse_moved(meter, source={}, lago=self._settings.lago_api_base)
         told = self._lago.organization()

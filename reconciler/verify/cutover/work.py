@@ -15,8 +15,8 @@ from sqlalchemy import Connection
 from reconciler.capture.bring import Bringer
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
-from reconciler.capture.seen import subscriptions_of
 from reconciler.capture.source import Sight, Source
+from reconciler.capture.subscriptions import Subscriptions
 from reconciler.database.postgres import execute
 from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago
@@ -132,7 +132,7 @@ class Work:
         """Names that the callback has sent usage for, of which Lago has no subscription, and which are not ours."""
         with self._ledger.transaction() as connection:
             names = execute(connection, "cutover/names", counted, scalar_row).fetchall()
-            ours = subscriptions_of(connection, self._settings.meters[0], names)
+            ours = Subscriptions(self._settings.meters[0]).of(connection, names)
         customers = [name for name in names if ours[name] != name]
         known = Spans(Mirror(self._meter, self._ledger, self._lago, None, datetime.now(UTC))).known(customers)
         return [name for name, span in known.items() if span.status == "none"]

@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from reconciler.capture.seen import Seen, subscriptions_of
+from reconciler.capture.seen import Seen
 from reconciler.capture.source import Sight, Source
+from reconciler.capture.subscriptions import Subscriptions
 from reconciler.ledger.store import Ledger
 from reconciler.model.money import plain
 from reconciler.model.terms import BEGINNING
@@ -70,7 +71,7 @@ class Users:
         by_model, too_long = seen.usage()
         usage = {customer: whole(models) for customer, models in by_model.items()}
         with self._ledger.transaction() as connection:
-            names = subscriptions_of(connection, meter, list(usage))
+            names = Subscriptions(meter).of(connection, list(usage))
         customers: dict[str, dict[str, Usage]] = defaultdict(dict)
         unmapped: dict[str, Usage] = {}
         for customer, used in usage.items():
