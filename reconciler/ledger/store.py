@@ -26,10 +26,14 @@ class Ledger:
     for it; only the making of what was not there is seen by the rest of the dry run, and by nobody else.
     """
 
-    def __init__(self, postgres: Postgres, source_schema: str) -> None:
-        """Use the ledger that `postgres` reaches, perhaps beside a spend table in `source_schema`."""
+    def __init__(self, postgres: Postgres, source_schema: str, *, read_only: bool = False) -> None:
+        """Use the ledger that `postgres` reaches, perhaps beside a spend table in `source_schema`.
+
+        With `read_only` Postgres refuses whatever would write, temp tables too.
+        """
         self._postgres = postgres
         self._source_schema = source_schema
+        self._read_only = read_only
         self._dry: Connection | None = None
 
     @property
@@ -69,7 +73,8 @@ class Ledger:
                 if not making:
                     savepoint.rollback()  # with its locks on rows, which a pass may wait for
             return
-        with self._postgres.transaction(local=SET_BASED if planning else None) as connection:
+        local = SET_BASED if planning else None
+        with self._postgres.transaction(read_only=self._read_only, local=local) as connection:
             yield connection
 
     def stay(self) -> None:
@@ -129,8 +134,8 @@ class Ledger:
                 self._dry = None
 
 
-def open_ledger(settings: Settings) -> Ledger:
-    """The ledger that the settings name."""
+def open_ledger(settings: Settings, *, read_only: bool = False) -> Ledger:
+    """The ledger that the settings name; with `read_only` for one who is to write nothing at all."""
     return Ledger(
         Postgres(
             settings.ledger,
@@ -139,4 +144,5 @@ def open_ledger(settings: Settings) -> Ledger:
             idle=timedelta(seconds=settings.limits.idle),
         ),
         settings.source.schema,
+        read_only=read_only,
     )

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from reconciler.cli.show.doctor import page
+from reconciler.database.postgres import Postgres
 from reconciler.ledger.tables import metadata
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
@@ -205,8 +206,19 @@ def test_what_is_away_keeps_no_other_from_being_asked(billed: dict[str, str], la
     assert "- source, table, columns," in done.stdout
 
 
-def test_a_second_ledger_or_meter_on_the_same_rows_is_found(billed: dict[str, str], empty_db: Database) -> None:
+def test_a_second_ledger_or_meter_on_the_same_rows_is_found(
+    billed: dict[str, str], empty_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[bool] = []
+    begin = Postgres._begin
+
+    def noted(*args: Any, read_only: bool, **more: Any) -> None:
+        begun.append(read_only)
+        begin(*args, read_only=read_only, **more)
+
+    monkeypatch.setattr(Postgres, "_begin", noted)
     code, checks = doctor(billed | {"RECONCILE_LEDGER_URL": empty_db.url})
+    assert set(begun) == {True}, "Postgres itself lets the doctor write nothing"
     assert code == 1
     assert "a pass ran there at" in checks["another ledger"]["says"]
     assert "another ledger of this meter" in checks["other events"]["says"]

@@ -71,7 +71,7 @@ def examine(settings: Settings, error: SettingsError | None = None) -> Examinati
     limits = replace(settings.limits, request=REQUEST, connect=CONNECT)
     settings = replace(settings, limits=limits, statement_timeout=min(settings.statement_timeout, STATEMENT))
     with ExitStack() as open_:
-        ledger = open_ledger(settings)
+        ledger = open_ledger(settings, read_only=True)
         open_.callback(ledger.close)
         source = open_source(settings, ledger)
         open_.callback(source.close)
