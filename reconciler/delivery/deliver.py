@@ -23,7 +23,7 @@ from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.outbox import Outbox
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import EndedError, LagoAwayError, LagoError, ReconcileError
+from reconciler.model.errors import EndedError, LagoAwayError, LagoError, ReconcileError, SettingsError
 from reconciler.report.figures import Delivered
 from reconciler.report.progress import Progress
 from reconciler.settings.load import Settings
@@ -76,7 +76,7 @@ class Delivery:
             return see_not_cut_over(self._lago, self._ledger, wanted, since, until)
         except LagoAwayError as error:
             self._lagos.is_away(error)
-        except (LagoError, EndedError):
+        except (LagoError, SettingsError, EndedError):
             pass  # the delivery meets it, too, and says it
         finally:
             self._unused -= timedelta(seconds=monotonic() - began)

@@ -15,7 +15,7 @@ from reconciler.lago.sentences import NotPermittedError
 from reconciler.ledger.backlog import backlog
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
-from reconciler.model.errors import LagoError
+from reconciler.model.errors import LagoError, SettingsError
 from reconciler.report.foreseen import Foreseen, takes
 from reconciler.report.unbillable import Unknown
 from reconciler.report.usage import Reader, Slice, Usage, Used, joined
@@ -40,7 +40,7 @@ class Foresight:
 
     def see_not_cut_over(self, wanted: MeterSettings, since: datetime, until: datetime) -> NotCutOverError | None:
         """Why a real backfill would be refused: LiteLLM's callback has billed its windows; None if not."""
-        with suppress(LagoError):  # what is foreseen meets it, too, and says it
+        with suppress(LagoError, SettingsError):  # what is foreseen meets it, too, and says it
             return see_not_cut_over(self._lago, self._ledger, wanted, since, until)
         return None
 

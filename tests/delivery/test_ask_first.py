@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from reconciler.delivery.ask_first import AskFirst
+from reconciler.lago import reading
 from reconciler.ledger.batches import Part
 from reconciler.ledger.outbox import split_off
 from reconciler.model import windows
@@ -179,7 +180,10 @@ def others_events(lago: Sandbox, since: datetime, count: int) -> None:
 
 
 @pytest.mark.proof
-def test_asking_that_takes_longer_than_a_pass_goes_on_where_it_was(proxy_db: Database, lago: Sandbox) -> None:
+def test_asking_that_takes_longer_than_a_pass_goes_on_where_it_was(
+    proxy_db: Database, lago: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "_PAGES", 2)
     environ = environment(proxy_db, lago, RECONCILE_DEADLINE="3s")
     moment = datetime.now(UTC) - timedelta(minutes=40)
     proxy_db.insert(spend_row(startTime=moment))
