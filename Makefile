@@ -30,7 +30,7 @@ $(DEV): pyproject.toml constraints.txt
 demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
 	$(BIN)/reconcile demo
 
-test: $(DEV)  ## run the tests, about 4 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
+test: $(DEV)  ## run the tests, about 3 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
 	$(PYTEST) $(if $(PROOFS),,-m 'not proof')
 
 proof: $(DEV)  ## run the longer proofs alone: crashes, concurrency, volume; CRASHES=all for every crash
