@@ -5,7 +5,7 @@ Nothing outlives a transaction: settings are local to it, nothing is prepared, n
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from psycopg import errors as pg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import RowFactory, tuple_row
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, exc, func, select
 
 from reconciler import __version__
 from reconciler.database.address import Database
@@ -182,6 +182,13 @@ def execute(
     """Execute `sql/<name>.sql` with these values and fragments in the transaction; `row` makes its rows."""
     query = statement(name)
     return cursor(connection, row).execute(query.format(**fragments) if fragments else query, values)
+
+
+def server_clock(connection: Connection) -> datetime:
+    """The time of the connection's server, as it is now."""
+    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
+    assert now is not None
+    return now
 
 
 @contextmanager

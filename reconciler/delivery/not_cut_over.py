@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from reconciler.database.postgres import execute
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
-from reconciler.lago.shown import is_callbacks, timestamp_of, uuid_of
+from reconciler.lago.shown import computed_by, is_callbacks, timestamp_of, uuid_of
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
@@ -88,8 +88,7 @@ def see_not_cut_over(
         sent = {id_: event for event in page.things if (id_ := uuid_of(event))}
         if not sent:
             continue
-        metric = lago.metric(wanted.event_code)
-        computed = str(metric.get("field_name")) if metric and metric.get("expression") else None
+        computed = computed_by(lago.metric(wanted.event_code))
         judged = {id_ for (id_,) in ledger.once("delivery/judged", {"meter": wanted.name, "ids": list(sent)})}
         for id_, event in sent.items():
             if id_ not in judged and is_callbacks(event, computed) and (moment := timestamp_of(event)):

@@ -9,6 +9,7 @@ from reconciler.lago.answers import Away, Barred, Refused, Unknown, parsed, read
 from reconciler.lago.ending import Ending
 from reconciler.lago.pace import Pace
 from reconciler.lago.sentences import Sentences
+from reconciler.lago.shown import LONGEST_NAME
 from reconciler.lago.transport import Reply, Transport
 from reconciler.model.errors import EndedError
 from reconciler.settings.limits import Limits
@@ -23,9 +24,6 @@ PAGE = 1000
 _TRIES = 4
 _REFUSALS = 5
 """How often a question may be refused for its rate, for each of its tries."""
-
-_LONGEST_NAME = 2704
-"""Bytes; Lago's index holds no longer one, so that nothing has such a name."""
 
 _MORE_PAGES = 100
 """By so many pages a listing may grow while it is read."""
@@ -114,7 +112,7 @@ class Questions:
     def ask(self, question: Question) -> Thing | None:
         """Ask for a JSON object; return None if there is none."""
         about = question.about
-        if about and any(len(str(each).encode()) > _LONGEST_NAME for each in (about[1], *question.parameters.values())):
+        if about and any(len(str(each).encode()) > LONGEST_NAME for each in (about[1], *question.parameters.values())):
             return None
         reply = self.get(question.path, question.parameters)
         status, content = reply.status, parsed(reply.content)

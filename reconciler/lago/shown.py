@@ -13,7 +13,7 @@ from reconciler.model.money import plain
 _LONGEST_NUMBER = 1000
 """Characters; a cost is a few dozen."""
 
-_LONGEST_NAME = 2704
+LONGEST_NAME = 2704
 """Bytes; no longer name is in Lago's index."""
 
 _COUNTED = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -67,7 +67,7 @@ def is_of(event: Mapping[str, Any], meter: str) -> bool:
 
 def name(value: object) -> str | None:
     """A name as a database takes it: none of Lago's has a NUL, half a surrogate pair or a great length."""
-    if not isinstance(value, str) or "\x00" in value or len(value) > _LONGEST_NAME:
+    if not isinstance(value, str) or "\x00" in value or len(value) > LONGEST_NAME:
         return None
     return value if value.encode("utf-8", "replace").decode() == value else None
 
@@ -80,6 +80,11 @@ def uuid_of(event: Mapping[str, Any]) -> UUID | None:
     except ValueError:
         return None
     return id_ if str(id_) == value else None
+
+
+def computed_by(metric: Mapping[str, Any] | None) -> str | None:
+    """The property that Lago adds to events by a metric's expression; None if it adds none."""
+    return str(metric.get("field_name")) if metric and metric.get("expression") else None
 
 
 def is_callbacks(event: Mapping[str, Any], computed: str | None = None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from psycopg.rows import namedtuple_row
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
-from reconciler.database.postgres import execute
+from reconciler.database.postgres import execute, server_clock
 from reconciler.ledger import kinds, tables
 from reconciler.ledger.balance import Balance, balance
 from reconciler.ledger.kinds import INCIDENTS, OF_DELIVERY
@@ -41,8 +41,7 @@ def review(connection: Connection, meter: str, figures: Balance, gone: Passes, p
 
 def review_now(connection: Connection, meter: str, horizon: timedelta, patience: Patience) -> None:
     """The same for how the meter stands now, its unattributed usage over the horizon: for what a person has decided."""
-    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
-    assert now is not None
+    now = server_clock(connection)
     review(connection, meter, balance(connection, meter, now - horizon), passes(connection, meter), patience)
 
 

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from reconciler.database.postgres import server_clock
 from reconciler.lago.stores import Store
 from reconciler.ledger import tables
 
@@ -62,8 +63,7 @@ def may_ask(connection: Connection, base: str) -> tuple[KnownLago, bool]:
     connection.execute(insert(table).values(base=base).on_conflict_do_nothing())
     row = connection.execute(select(table).where(table.c.base == base).with_for_update()).one()
     known = KnownLago(row.store, row.asked_at, row.away_since)
-    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
-    assert now is not None
+    now = server_clock(connection)
     if now < known.next_at:
         return known, False
     connection.execute(update(table).where(table.c.base == base).values(asked_at=now))

@@ -52,6 +52,15 @@ def bucket_hash(customer: str, model: str) -> bytes:
     return sha256(_encoded(customer, model)).digest()
 
 
+def name_hash(name: str) -> bytes:
+    """Return 32 bytes that stand for one name in a key of the ledger: raw text is in no B-tree.
+
+    Raises:
+        ValueError: the name is not valid Unicode.
+    """
+    return sha256(name.encode()).digest()
+
+
 def _encoded(*fields: str) -> bytes:
     """Join the texts so that no two lists of texts give the same bytes: each one's length, `:` and UTF-8."""
     texts = [field.encode() for field in fields]

@@ -4,7 +4,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
 from psycopg.rows import class_row
@@ -14,6 +13,7 @@ from reconciler.database.postgres import execute
 from reconciler.ledger import tables
 from reconciler.ledger.batches import CLOSED_PERIOD, State
 from reconciler.model.errors import ReconcileError
+from reconciler.model.identity import name_hash
 from reconciler.model.money import plain, total
 from reconciler.model.words import count
 
@@ -248,7 +248,7 @@ def closings(
 ) -> list[Kept]:
     """The closes of these subscriptions up to instants in `[since, until)`, the newest first."""
     closing = tables.closing.c
-    ids = [sha256(name.encode()).digest() for name in subscriptions]
+    ids = [name_hash(name) for name in subscriptions]
     query = select(*(closing[name] for name in Kept._fields)).order_by(closing.instant.desc())
     theirs = closing.meter == meter, closing.id.in_(ids), closing.instant >= since, closing.instant < until
     return [Kept(*row) for row in connection.execute(query.where(*theirs))]

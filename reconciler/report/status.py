@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from psycopg.rows import namedtuple_row
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
-from reconciler.database.postgres import execute
+from reconciler.database.postgres import execute, server_clock
 from reconciler.ledger import alarms, lagos, meters, schema, tables
 from reconciler.ledger.balance import Balance, balance
 from reconciler.ledger.kinds.alarm import Alarm
@@ -156,9 +156,8 @@ def exit_code(statuses: Iterable[Status]) -> int:
 
 def _status(connection: Connection, name: str, settings: Settings, *, expected: bool) -> Status:
     meter = meters.load(connection, name)
-    now = connection.scalar(select(func.clock_timestamp()))
     assert meter is not None
-    assert now is not None
+    now = server_clock(connection)
     today = datetime.combine(now.astimezone(UTC), datetime.min.time(), UTC)
     values = {"meter": name, "since": today - timedelta(days=DAYS - 1)}
     days = execute(connection, "report/days", values, namedtuple_row).fetchall()

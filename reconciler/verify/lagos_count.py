@@ -6,8 +6,9 @@ One question a subscription. Only where Lago shows something else is it asked ag
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
+from reconciler.database.postgres import server_clock
 from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
@@ -59,8 +60,7 @@ class LagosCount:
             LagoError: Lago is away or refuses us.
         """
         with self._ledger.transaction() as connection:
-            now = connection.scalar(select(func.clock_timestamp()))
-        assert now is not None
+            now = server_clock(connection)
         sums = Sums(self._meter, self._ledger, code=self._code, since=min(since, scanned_since), until=now)
         told = self._lago.metric(self._code) if names else None
         metric = Metric.read(self._code, told) if told else None

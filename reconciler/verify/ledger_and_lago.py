@@ -10,8 +10,8 @@ from math import inf
 from typing import Any, NamedTuple
 
 from psycopg.rows import class_row, namedtuple_row
-from sqlalchemy import func, select
 
+from reconciler.database.postgres import server_clock
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback, differences
 from reconciler.lago.shown import amount
@@ -108,10 +108,9 @@ class LedgerAndLago:
             LagoError: Lago is away or refuses us; what was read so far is kept.
         """
         with self._ledger.transaction() as connection:
-            now = connection.scalar(select(func.clock_timestamp()))
-        assert now is not None
-        values = {"meter": self._meter.name, "since": since, "until": until, "again": again, "began": now}
-        values |= {"visible": now - self._visible, "most": STEP}
+            now = server_clock(connection)
+        values: dict[str, Any] = {"meter": self._meter.name, "since": since, "until": until, "again": again}
+        values |= {"began": now, "visible": now - self._visible, "most": STEP}
         begin = datetime.min.replace(tzinfo=UTC)
         place: dict[str, Any] = {"settled": False, "first_window": begin, "last_window": begin, "id": 0}
         events = 0

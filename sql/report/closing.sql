@@ -4,8 +4,8 @@
 --         windows from the last ones on that every pass looks at (fresh_since); and those made since a call (after, called_at),
 --         by number and time.
 -- Returns one row a batch with events of the subscription: its number and state, how many of them it has and their cost,
---         whether they were planned since the call, and some of windows since fresh_since, why they are not in Lago, when Lago accepted them, and whether Lago
---         was seen to hold them. What a person has discarded is decided.
+--         whether they were planned since the call, whether some are of windows since fresh_since, why they are not in
+--         Lago, when Lago accepted them, and whether it was seen to hold them. What a person has discarded is decided.
 SELECT batch.id,
        batch.state,
        batch.held_for,

@@ -4,13 +4,14 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from reconciler.lago.shown import CALLBACKS_TOKENS
 from reconciler.report.unbillable import Unbillable
 from reconciler.report.usage import Usage
 from reconciler.settings.meter import MeterSettings
 
 COST = "response_cost"
 DOCUMENTED = ("input_tokens", "output_tokens")
-CALLBACK = ("prompt_tokens", "completion_tokens", "total_tokens")
+CALLBACK = CALLBACKS_TOKENS
 REQUESTS = "requests"
 
 OF_EACH_EVENT = frozenset({"model", COST, REQUESTS, "customer", "meter", "window", "revision"})

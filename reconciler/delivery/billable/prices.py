@@ -9,6 +9,8 @@ from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import Any
 
+from reconciler.delivery.billable.metric import CALLBACK, DOCUMENTED, OF_EACH_EVENT
+
 Thing = Mapping[str, Any]
 Values = Mapping[str, Sequence[str]]
 
@@ -21,10 +23,7 @@ _RANGED = frozenset({"graduated", "volume", "graduated_percentage"})
 _PLACES = 50
 """No price has so many digits before or after its point."""
 
-_UNTOLD = frozenset({
-    "customer", "meter", "window", "revision", "requests", "response_cost", "input_tokens", "output_tokens",
-    "prompt_tokens", "completion_tokens", "total_tokens",
-})  # fmt: skip
+_UNTOLD = (OF_EACH_EVENT | {*DOCUMENTED, *CALLBACK}) - {"model"}
 """Properties of our events, beside the model, by which one event may match a filter and another one not."""
 
 

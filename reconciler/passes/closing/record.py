@@ -5,7 +5,6 @@ It is no row of `reconciler.run`: passes are judged by those, and a close makes 
 
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 
 from sqlalchemy import Connection, func, update
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
+from reconciler.model.identity import name_hash
 from reconciler.report.closing import Closed
 from reconciler.report.decisions import person
 
@@ -52,6 +52,6 @@ class Record:
     def _key(self, closed: Closed) -> dict[str, object]:
         return {
             "meter": closed.meter,
-            "id": sha256((closed.subscription or "").encode()).digest(),
+            "id": name_hash(closed.subscription or ""),
             "instant": self.instant,
         }

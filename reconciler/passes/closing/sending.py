@@ -9,9 +9,10 @@ from itertools import chain, repeat
 from threading import Event
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from reconciler.capture.source import Source
+from reconciler.database.postgres import server_clock
 from reconciler.delivery.deliver import Delivery
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback
@@ -169,8 +170,7 @@ class Sending:
         answered = [each.answered_at for each in accepted if each.answered_at is not None]
         if answered:
             with self.ledger.transaction() as connection:
-                now = connection.scalar(select(func.clock_timestamp()))
-            assert now is not None
+                now = server_clock(connection)
             self.stopping.wait(max(0.0, (max(answered) + self.settings.lag - now).total_seconds()))
 
 

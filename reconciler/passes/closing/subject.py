@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from hashlib import sha256
 
 from sqlalchemy import exists, select
 
@@ -17,6 +16,7 @@ from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import LagoAwayError, LedgerError, MeterChangedError, ReconcileError, UsageError
 from reconciler.model.guesses import alike
+from reconciler.model.identity import name_hash
 from reconciler.model.visible import brief
 from reconciler.report.closing import Closed
 from reconciler.settings.meter import MeterSettings
@@ -118,7 +118,7 @@ class Subjects:
         unmapped = (
             unbilled.meter == meter,
             unbilled.why == "unmapped",
-            unbilled.id == sha256(customer.encode()).digest(),
+            unbilled.id == name_hash(customer),
         )
         with self._ledger.transaction() as connection:
             found = select(exists().where(*billed) | exists().where(*unmapped))

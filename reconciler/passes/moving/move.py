@@ -5,10 +5,11 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import select
 
 from reconciler.capture.misplaced import Misplaced
 from reconciler.capture.subscriptions import Subscriptions
+from reconciler.database.postgres import server_clock
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.periods import SENT_AS_WELL, Periods
 from reconciler.lago.client import Lago
@@ -120,7 +121,7 @@ class Move:
     def _of(self, wanted: MeterSettings, meter: Meter, since: When, until: When | None) -> _Chosen:
         """What one meter has billed of the customer elsewhere."""
         with self._ledger.transaction() as connection:
-            begin, end = whole_windows(since, until, _now(connection), meter.timeline.floor)
+            begin, end = whole_windows(since, until, server_clock(connection), meter.timeline.floor)
         misplaced = Misplaced(wanted, meter.name, self._customer, self._subscription)
         parts = Parts(meter.name, misplaced, self._ledger, self._settings.limits)
         parts.look(meter.timeline, begin, end)
@@ -191,9 +192,3 @@ class Move:
                 f"Usage to come still goes {goes}, also what comes late in these windows: mend RECONCILE_MAPPING or "
                 "RECONCILE_SUBSCRIPTION."
             )
-
-
-def _now(connection: Connection) -> datetime:
-    now: datetime | None = connection.scalar(select(func.clock_timestamp()))
-    assert now is not None
-    return now

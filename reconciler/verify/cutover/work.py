@@ -5,7 +5,6 @@ The events are kept as they are read. All the rest is one transaction that has t
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from threading import Event as Stop
 from typing import Any
 
 from psycopg.rows import class_row, scalar_row, tuple_row
@@ -13,13 +12,13 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from reconciler.capture.bring import Bringer
-from reconciler.capture.chunks import Chunks
-from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.source import Sight, Source
 from reconciler.capture.subscriptions import Subscriptions
 from reconciler.database.postgres import execute
 from reconciler.delivery.mirror import Mirror
 from reconciler.lago.client import Lago
+from reconciler.lago.shown import computed_by
 from reconciler.ledger import changes, meters
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
@@ -79,16 +78,9 @@ class Work:
         self._code = code or meter.timeline.at(at - timedelta(microseconds=1)).code
         self._first = since - REACH
         self._last = min(at + REACH, sight.now)
-        one_database = settings.one_database
-        self._bring = Bringer(source, sight, ledger, one_database=one_database)
-        self._comparison = Comparison(
-            settings.meters[0],
-            source,
-            sight,
-            ledger,
-            one_database=one_database,
-            settled=meter.timeline.floor(sight.now - settings.settle),
-        )
+        self._bring = Bringer(source, sight, ledger, one_database=settings.one_database)
+        self._lookout = Lookout(settings, settings.meters[0], source, sight, ledger)
+        self._comparison = self._lookout.comparison(self._lookout.settled(meter))
 
     def run(self, *, record: bool) -> Found:
         """Find what the callback has billed, and put it on record if told to.
@@ -102,10 +94,9 @@ class Work:
         if metric is None and self._code != self._meter.timeline.latest.code:
             raise UsageError(f"Lago has no billable metric with the code {self._code!r}: --code is the callback's.")
         needs = callback.needed(metric)
-        computed = str(metric.get("field_name")) if metric and metric.get("expression") else None
         self._see_columns()
         sent = {"since": self._first - SKEW, "until": self._last + SKEW}
-        keep_events(self._ledger, self._lago, self._meter.name, self._code, **sent, computed=computed)
+        keep_events(self._ledger, self._lago, self._meter.name, self._code, **sent, computed=computed_by(metric))
         counted = {"meter": self._meter.name, "code": self._code, **sent}
         counted |= {"by": callback.counted_by(needs), "elsewhere": self._elsewhere(counted)}
         found = Found(self._meter.name, self._since, self._at, self._code)
@@ -219,14 +210,10 @@ class Work:
             with self._ledger.plain_errors(), connection.begin_nested():
                 work(chunk)
 
-        chunks = self._chunks()
+        chunks = self._lookout.chunks(self._settings.limits.backfill_turn)
         for stretch in self._stretches(since, until):
             for _ in chunks.each(stretch, one):
                 pass
-
-    def _chunks(self) -> Chunks:
-        limits = self._settings.limits
-        return Chunks(self._meter.name, self._ledger, turn=limits.backfill_turn, seconds=limits.chunk, stopping=Stop())
 
     def _stretches(self, since: datetime, until: datetime) -> list[Stretch]:
         """Whole windows that hold `[since, until)`."""

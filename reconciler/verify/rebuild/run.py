@@ -5,14 +5,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
-from threading import Event as Stop
 from typing import NamedTuple
 
 from psycopg.rows import args_row
 from sqlalchemy import exists, select
 
-from reconciler.capture.chunks import Chunks
-from reconciler.capture.comparison import Comparison
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.source import open_source
 from reconciler.lago.client import Lago
 from reconciler.ledger import changes, meters, tables
@@ -150,12 +148,9 @@ class Rebuild:
 
     def _compare(self, each: Reading, meter: Meter) -> None:
         wanted, found = each.wanted, each.found
-        settings, settled = self._settings, meter.timeline.floor(self._sight.now - self._settings.settle)
-        comparison = Comparison(
-            wanted, self._source, self._sight, self._ledger, one_database=settings.one_database, settled=settled
-        )
-        limits = settings.limits
-        chunks = Chunks(meter.name, self._ledger, turn=limits.turn, seconds=limits.chunk, stopping=Stop())
+        settings, lookout = self._settings, Lookout(self._settings, wanted, self._source, self._sight, self._ledger)
+        settled = lookout.settled(meter)
+        comparison, chunks = lookout.comparison(settled), lookout.chunks(settings.limits.turn)
         begin = max(found.since, meter.timeline.floor(meter.watermark - settings.lookback))
         for stretch in meter.timeline.stretches(begin, settled):
             for _, rows in chunks.compared(comparison, "rebuild/left", stretch, args_row(Left)):

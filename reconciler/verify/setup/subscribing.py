@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
 
+from reconciler.lago.shown import LONGEST_NAME
 from reconciler.lago.subscriptions import lagos_time
 from reconciler.model.money import plain
 from reconciler.model.visible import brief
@@ -17,9 +18,6 @@ from reconciler.model.words import minute
 from reconciler.report.summary import iso
 from reconciler.report.usage import Usage
 from reconciler.verify.setup.decision import UNCHANGED, Call, Thing
-
-LONGEST = 2704
-"""Bytes: Lago's index holds no longer name."""
 
 _EARLIEST = 2000
 """No subscription of Lago's was made before that year."""
@@ -84,8 +82,8 @@ def name_fault(wanted: Wanted) -> str | None:
     name = wanted.subscription
     if name != name.strip():
         why = "begins or ends with a blank, which Lago cuts off"
-    elif max(len(name.encode()), len(wanted.customer.encode())) > LONGEST:
-        why = f"is longer than {LONGEST:,} bytes, which no index of Lago holds"
+    elif max(len(name.encode()), len(wanted.customer.encode())) > LONGEST_NAME:
+        why = f"is longer than {LONGEST_NAME:,} bytes, which no index of Lago holds"
     else:
         return None
     return f"No subscription can be called {wanted.shown}: it {why}. Give it another name in RECONCILE_MAPPING."

@@ -11,6 +11,7 @@ from reconciler.lago.answers import Barred
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.lago.sentences import NotPermittedError
+from reconciler.lago.shown import computed_by
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError, ReconcileError
 from reconciler.model.windows import keep_to_midnights
@@ -125,8 +126,7 @@ class AskLago:
         return _asked(lambda: outlook(*look, since=since))
 
     def _arrived(self, wanted: MeterSettings, metric: object, *, knows_meters: bool | None) -> Arrived | Untold:
-        found = metric if isinstance(metric, Mapping) else {}
-        computed = str(found.get("field_name")) if found.get("expression") else None
+        computed = computed_by(metric if isinstance(metric, Mapping) else None)
         arrivals = Arrivals(self._lago, self._ledger, wanted, computed)
         return _asked(lambda: arrivals.see(knows_meters=knows_meters))
 
