@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.model import windows
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from reconciler.verify.cutover.found import Found
@@ -18,8 +19,8 @@ from tests.periods.conftest import Billing
 from tests.support import CODE, environment, reconcile
 from tests.verify.conftest import post
 
-EDGE = (datetime.now(UTC) - timedelta(hours=1)).replace(minute=0, second=0, microsecond=0)
-"""The instant of these tests: an edge an hour ago or earlier."""
+EDGE = windows.floor(datetime.now(UTC) - timedelta(hours=1), timedelta(minutes=15))
+"""The instant of these tests: the last edge an hour ago. A cut-over reads two hours beyond it, so up to the present."""
 
 
 def event_of(row: dict[str, Any], *, late: float = 0.5, **other: Any) -> dict[str, Any]:
