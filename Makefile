@@ -6,7 +6,10 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/pytest -n 4
 DEMO = $(VENV)/.demo
 DEV = $(VENV)/.dev
-INSTALL = $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable
+PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# uv installs in seconds what pip takes a minute for; where it is not to be had, or can't reach what pip can, pip does it.
+UV = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+INSTALL = $(PYTHON) -m venv $(VENV) && { $(PIP) uv && $(UV) --editable '.[$(1)]' || $(PIP) --no-compile --editable '.[$(1)]'; }
 
 # What is compiled is kept, whatever the environment says: tests start hundreds of processes.
 unexport PYTHONDONTWRITEBYTECODE
@@ -17,13 +20,11 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(DEMO): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) '.[demo]'
+	$(call INSTALL,demo)
 	touch $(DEMO)
 
 $(DEV): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(INSTALL) '.[dev]'
+	$(call INSTALL,dev)
 	$(BIN)/pytest --collect-only --quiet >/dev/null  # compiles what is imported, which each worker would do for itself
 	touch $(DEMO) $(DEV)
 
