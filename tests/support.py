@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache, partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 from psycopg import sql
 
 from reconciler.demo.postgres import EmbeddedPostgres
+from reconciler.model import windows
 from reconciler.model.errors import LagoAwayError, LagoError
 from reconciler.model.when import parse_when
 from reconciler.passes.run import Pass, Request
@@ -24,6 +25,9 @@ from reconciler.settings.load import Settings, load_settings
 from tests.conftest import WITH_LEDGER, Database, new_database, spend_row
 
 CODE = "openai_tokens"
+
+WINDOW, SETTLE = timedelta(minutes=15), timedelta(minutes=2)
+"""The windows of a meter that no setting changes, and how long after its end a window is settled."""
 
 QUICK = Limits(pause=0.02, rest=0.02, near=60.0)
 """What failed goes again sooner in tests; how often it does is what they are about. A busy machine takes its time."""
@@ -51,6 +55,11 @@ STORES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "clickhouse, deduplicating": ({"store": "clickhouse"}, {"RECONCILE_DEDUPLICATION": "true"}),
 }
 """Lago's event stores: a stand-in's options, and the settings that it needs."""
+
+
+def window(back: int = 1) -> datetime:
+    """The start of the newest settled window; `window(0)` is its end, where the next pass leaves the watermark."""
+    return windows.floor(datetime.now(UTC) - SETTLE, WINDOW) - back * WINDOW
 
 
 def environment(source: Database, lago: Sandbox, *, ledger: Database | None = None, **more: str) -> dict[str, str]:

@@ -9,8 +9,7 @@ import pytest
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import window
-from tests.support import assert_exact, environment, let_time_pass, reconcile
+from tests.support import assert_exact, environment, let_time_pass, reconcile, window
 
 OLD = window() - timedelta(days=50)
 """Older than the horizon of 35 days."""

@@ -9,8 +9,7 @@ from reconciler.demo.litellm import apply_migrations
 from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import window
-from tests.support import assert_exact, counted, environment, reconcile
+from tests.support import assert_exact, counted, environment, reconcile, window
 
 SEEN, LARGE = 90_000_000, 5_000_000
 """Bytes: what was seen in the field, and somewhat more than an event can hold."""

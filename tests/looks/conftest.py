@@ -1,19 +1,10 @@
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
 from tests.support import environment
-
-WINDOW = timedelta(minutes=15)
-
-
-def window(back: int = 1) -> datetime:
-    """The start of a window that is settled for sure, `back` windows before the newest such one and a moment later."""
-    now = datetime.now(UTC) - timedelta(minutes=3)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + (now - midnight) // WINDOW * WINDOW - back * WINDOW
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import looked_at, window
-from tests.support import assert_exact, let_time_pass, reconcile
+from tests.looks.conftest import looked_at
+from tests.support import assert_exact, let_time_pass, reconcile, window
 
 # A look that has come past a part of its way waits there for the test, in the middle of a transaction.
 _WAIT_IN_THE_MIDDLE = """

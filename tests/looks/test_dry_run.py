@@ -14,9 +14,8 @@ from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import window
 from tests.process import only_object
-from tests.support import environment, let_time_pass, reconcile
+from tests.support import environment, let_time_pass, reconcile, window
 
 
 def _contents(database: Database) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import pytest
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import window
-from tests.support import assert_exact, counted, let_time_pass, reconcile
+from tests.support import assert_exact, counted, let_time_pass, reconcile, window
 
 
 def _kinds(done: Summary) -> list[str]:

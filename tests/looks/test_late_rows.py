@@ -6,8 +6,8 @@ import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import looked_at, window
-from tests.support import assert_exact, let_time_pass, reconcile
+from tests.looks.conftest import looked_at
+from tests.support import assert_exact, let_time_pass, reconcile, window
 
 
 def _revisions(ledger: Database) -> list[int]:

@@ -4,8 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import WINDOW, window
-from tests.support import assert_exact, reconcile
+from tests.support import WINDOW, assert_exact, reconcile, window
 
 LONG_AGO = "1970-01-01"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

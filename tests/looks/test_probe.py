@@ -17,8 +17,8 @@ from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests import sessions
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import looked_at, window
-from tests.support import assert_exact, let_time_pass, reconcile
+from tests.looks.conftest import looked_at
+from tests.support import assert_exact, let_time_pass, reconcile, window
 
 ROWS = 20_000
 

@@ -12,8 +12,7 @@ from reconciler.demo.litellm import partition_spend_logs
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import WINDOW, window
-from tests.support import assert_exact, counted, environment, let_time_pass, reconcile
+from tests.support import WINDOW, assert_exact, counted, environment, let_time_pass, reconcile, window
 
 DAY = timedelta(days=1)
 

@@ -7,8 +7,8 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import WINDOW, looked_at, window
-from tests.support import assert_exact, counted, let_time_pass, reconcile
+from tests.looks.conftest import looked_at
+from tests.support import WINDOW, assert_exact, counted, let_time_pass, reconcile, window
 
 
 def _meter(ledger: Database) -> tuple[datetime, datetime]:

@@ -8,8 +8,7 @@ import pytest
 from reconciler.capture.source import Sight, Source
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.looks.conftest import window
-from tests.support import assert_exact, environment, let_time_pass, reconcile
+from tests.support import assert_exact, environment, let_time_pass, reconcile, window
 
 
 def test_a_watermark_in_the_future_is_pulled_back_and_reported(

@@ -1,6 +1,5 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -8,15 +7,6 @@ from reconciler.demo.postgres import EmbeddedPostgres
 from reconciler.sandbox import Sandbox
 from tests import sessions
 from tests.conftest import Database, new_database
-
-WINDOW = timedelta(minutes=15)
-
-
-def window(back: int = 1) -> datetime:
-    """The start of a window that is settled for sure, `back` windows before the newest such one."""
-    now = datetime.now(UTC) - timedelta(minutes=3)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    return midnight + (now - midnight) // WINDOW * WINDOW - back * WINDOW
 
 
 @pytest.fixture

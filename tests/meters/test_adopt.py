@@ -8,8 +8,7 @@ import pytest
 from reconciler.model.errors import MeterChangedError, SourceError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import window
-from tests.support import CODE, assert_exact, counted, environment, let_time_pass, make_metric, reconcile
+from tests.support import CODE, assert_exact, counted, environment, let_time_pass, make_metric, reconcile, window
 
 
 def _boundary(ledger: Database) -> datetime:

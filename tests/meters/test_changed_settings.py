@@ -8,9 +8,8 @@ from reconciler.model.errors import MeterChangedError
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import window
 from tests.process import sentences
-from tests.support import assert_exact, counted, environment, reconcile
+from tests.support import assert_exact, counted, environment, reconcile, window
 
 
 def _state(ledger: Database) -> list[tuple[Any, ...]]:

@@ -10,9 +10,8 @@ from reconciler.model.errors import LagoAwayError
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import WINDOW, window
 from tests.process import only_object
-from tests.support import CODE, assert_exact, counted, environment, reconcile, used
+from tests.support import CODE, WINDOW, assert_exact, counted, environment, reconcile, used, window
 
 
 def _begin(environ: dict[str, str], ledger: Database, start: datetime) -> None:

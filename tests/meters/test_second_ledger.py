@@ -7,9 +7,9 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import backup, window
+from tests.meters.conftest import backup
 from tests.process import only_object
-from tests.support import assert_exact, counted, environment, reconcile
+from tests.support import assert_exact, counted, environment, reconcile, window
 
 
 def _cost(lago: Sandbox) -> Decimal:

@@ -13,7 +13,6 @@ from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.commands import run
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import window
 from tests.process import only_object, sentences
 from tests.support import (
     BATCH,
@@ -28,6 +27,7 @@ from tests.support import (
     reconcile,
     two_meters,
     used,
+    window,
 )
 
 

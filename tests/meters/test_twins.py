@@ -11,8 +11,7 @@ from reconciler.model.errors import LagoError, MeterChangedError
 from reconciler.model.terms import Terms
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import window
-from tests.support import assert_exact, batches, environment, make_metric, reconcile
+from tests.support import assert_exact, batches, environment, make_metric, reconcile, window
 
 OTHER_KEY = "11111111-1111-4111-8111-111111111111"
 REFUSED = "Meter '{}' would bill what meter '{}' bills already"

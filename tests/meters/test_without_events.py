@@ -14,8 +14,7 @@ from reconciler.model.terms import Stretch, Terms
 from reconciler.sandbox import Sandbox
 from reconciler.settings.load import load_settings
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import window
-from tests.support import EVENTS, assert_exact, environment, let_time_pass, reconcile
+from tests.support import EVENTS, assert_exact, environment, let_time_pass, reconcile, window
 
 BY_USER = {"LAGO_API_CHARGE_BY": "user_id"}
 

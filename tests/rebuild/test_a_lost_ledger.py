@@ -14,7 +14,6 @@ from tests import process
 from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.cutover.conftest import event_of, send
-from tests.meters.conftest import window
 from tests.periods.conftest import Billing, long_ago
 from tests.rebuild.conftest import look, rebuild, taken
 from tests.support import (
@@ -30,6 +29,7 @@ from tests.support import (
     make_metric,
     reconcile,
     used,
+    window,
 )
 from tests.verify.conftest import verify
 

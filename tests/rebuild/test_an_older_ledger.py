@@ -7,9 +7,9 @@ import pytest
 from reconciler.sandbox import Sandbox
 from tests import process
 from tests.conftest import Database, spend_row
-from tests.meters.conftest import backup, window
+from tests.meters.conftest import backup
 from tests.rebuild.conftest import rebuild, taken
-from tests.support import CODE, STORES, assert_exact, environment, reconcile, states
+from tests.support import CODE, STORES, assert_exact, environment, reconcile, states, window
 
 
 @pytest.fixture(params=["postgres", *(pytest.param(store, marks=pytest.mark.proof) for store in [*STORES][1:])])

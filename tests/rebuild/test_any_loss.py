@@ -16,7 +16,6 @@ from reconciler.model.errors import ReconcileError
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.crash.steps import LASTING, Crash, Steps, counted, crash
-from tests.meters.conftest import window
 from tests.rebuild.conftest import rebuild
 from tests.support import (
     BATCH,
@@ -28,6 +27,7 @@ from tests.support import (
     reconcile,
     start_over,
     used,
+    window,
 )
 from tests.support import counted as counted_by_lago
 
