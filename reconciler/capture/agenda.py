@@ -1,10 +1,12 @@
 """The looks that the ledger keeps: which were cut off, which are due, which are done."""
 
-from datetime import datetime
-from typing import Any, Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
+from psycopg.rows import scalar_row
 from sqlalchemy import Connection, Row, func, insert, select, update
 
+from reconciler.database.postgres import execute
 from reconciler.ledger import tables
 from reconciler.ledger.store import Ledger
 
@@ -15,6 +17,13 @@ Look = Row[Any]
 """A row of reconciler.look."""
 
 table = tables.look
+
+
+class Todo(NamedTuple):
+    """The looks that were cut off, oldest first, and the kinds of which a new one is due."""
+
+    unfinished: list[Look]
+    due: list[Kept]
 
 
 class Agenda:
@@ -32,17 +41,14 @@ class Agenda:
         self._ledger = ledger
         self._pauses = pauses
 
-    def unfinished(self) -> list[Look]:
-        """The looks that were cut off, oldest first."""
+    def todo(self) -> Todo:
+        """What there is to do."""
+        kinds, pauses = list(self._pauses), [timedelta(seconds=pause) for pause in self._pauses.values()]
+        values = {"meter": self._meter, "kinds": kinds, "pauses": pauses}
+        unfinished = select(table).where(table.c.meter == self._meter, table.c.finished_at.is_(None))
         with self._ledger.transaction() as connection:
-            query = select(table).where(table.c.meter == self._meter, table.c.finished_at.is_(None))
-            return list(connection.execute(query.order_by(table.c.id)))
-
-    def is_due(self, kind: Kept) -> bool:
-        """Whether it is time for a look of that kind."""
-        values = {"meter": self._meter, "kind": kind, "pause": f"{self._pauses[kind]} seconds"}
-        [(is_due,)] = self._ledger.once("capture/look_is_due", values)
-        return bool(is_due)
+            due: list[Kept] = execute(connection, "capture/due_looks", values, scalar_row).fetchall()
+            return Todo(list(connection.execute(unfinished.order_by(table.c.id))), due)
 
     def begin(self, kind: Kept, since: datetime, until: datetime) -> Look:
         """A new look over `[since, until)`."""

@@ -4,7 +4,7 @@ In one database nothing leaves it; in two, rows stream across by COPY.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,24 +31,27 @@ class Bringer:
         self._ledger = ledger
         self._one_database = one_database
 
-    def totals(self, connection: Connection, stretch: Stretch) -> None:
-        """Fill the temp table `totals`."""
-        self._fill(connection, "totals", self._source.totals(self._sight, stretch.terms), values(stretch))
+    def totals(self, connection: Connection, stretch: Stretch, counted: datetime | None) -> datetime | None:
+        """Fill the temp table `totals`.
+
+        How far retention has come is asked after that: so what it deleted before it is known for deleted.
+
+        Returns:
+            The start of the source's oldest row from `counted` on; None if there is none, or if `counted` is None.
+        """
+        read = self._source.totals(self._sight, stretch.terms)
+        with self._filled(connection, "totals", read, values(stretch)) as source:
+            return None if counted is None else self._oldest(source, counted)
 
     def oldest(self, connection: Connection, since: datetime) -> datetime | None:
-        """The start of the source's oldest row from `since` on, None if there is none.
-
-        How far retention has come is asked after the totals: so what it deleted before them is known for deleted.
-        """
-        if not self._one_database:
-            return self._source.oldest_row(since)
-        with guarded(connection):
-            row = cursor(connection).execute(self._source.oldest(), {"oldest_from": since}).fetchone()
-        return row[0].astimezone(UTC) if row and row[0] else None
+        """The start of the source's oldest row from `since` on, None if there is none."""
+        with self._reading(connection) as source:
+            return self._oldest(source, since)
 
     def counts(self, connection: Connection, stretch: Stretch) -> None:
         """Fill the temp table `counts`."""
-        self._fill(connection, "counts", self._source.counts(), values(stretch))
+        with self._filled(connection, "counts", self._source.counts(), values(stretch)):
+            pass
 
     def requests(self, connection: Connection, stretch: Stretch, reach: timedelta) -> None:
         """Add rows to the temp table `requests`, each by itself.
@@ -59,17 +62,36 @@ class Bringer:
             reach: after so long a request is taken to have ended, where that can't be read.
         """
         read = self._source.requests(self._sight, stretch.terms)
-        self._fill(connection, "requests", read, values(stretch) | {"reach": reach})
+        with self._filled(connection, "requests", read, values(stretch) | {"reach": reach}):
+            pass
 
-    def _fill(self, connection: Connection, name: str, read: sql.Composed, values: Mapping[str, Any]) -> None:
+    @contextmanager
+    def _filled(
+        self, connection: Connection, name: str, read: sql.Composed, values: Mapping[str, Any]
+    ) -> Iterator[Connection]:
+        """Fill a temp table; the body may read on."""
         table = identifier("pg_temp", name)
         execute(connection, f"capture/{name}_table")
+        with self._reading(connection) as source:
+            if self._one_database:
+                cursor(source).execute(sql.SQL("INSERT INTO {} {}").format(table, read), values)
+            else:
+                copy(read, values, table, source, connection, errors_of_write=self._ledger.plain_errors)
+            yield source
+
+    @contextmanager
+    def _reading(self, connection: Connection) -> Iterator[Connection]:
+        """Where the body can read the source, and change no table."""
         if self._one_database:
             with guarded(connection):
-                cursor(connection).execute(sql.SQL("INSERT INTO {} {}").format(table, read), values)
-            return
-        with self._source.transaction() as source:
-            copy(read, values, table, source, connection, errors_of_write=self._ledger.plain_errors)
+                yield connection
+        else:
+            with self._source.transaction() as source:
+                yield source
+
+    def _oldest(self, source: Connection, since: datetime) -> datetime | None:
+        row = cursor(source).execute(self._source.oldest(), {"oldest_from": since}).fetchone()
+        return row[0].astimezone(UTC) if row and row[0] else None
 
 
 def copy(

@@ -117,7 +117,8 @@ class Chunks:
         """See that the chunk's terms still hold: another pass may have given the meter other settings meanwhile."""
         if self._ledger.is_dry:
             return  # what it has agreed on is nowhere in the ledger
-        if meters.terms_at(connection, self._meter, chunk.since) != chunk.terms:
+        meter = meters.load(connection, self._meter)
+        if meter is None or meter.timeline.at(chunk.since) != chunk.terms:
             raise MeterChangedError(
                 f"Another pass has given meter {self._meter!r} other settings while this one was running, which has "
                 "stopped. Run again."

@@ -66,10 +66,9 @@ class Comparison:
             SourceError: a column that these windows' terms need can't be read.
         """
         self._source.check(self._sight, stretch.terms)
-        self._bring.totals(connection, stretch)
-        self._subscriptions.load(connection)
         counted = self._counted(connection)
-        oldest = self._bring.oldest(connection, counted) if counted else None
+        oldest = self._bring.totals(connection, stretch, counted)
+        self._subscriptions.load(connection)
         meter = {"meter": self._meter.name, "template": self._meter.subscription, "only": self._only}
         return values(stretch) | meter | {"counted": counted, "oldest": oldest, "settled": self._settled}
 

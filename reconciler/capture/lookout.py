@@ -1,7 +1,9 @@
 """What looks at one meter's usage, made of what a pass, or a close, knows: comparison, chunks and looks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache, cached_property
 from threading import Event
 
 from reconciler.capture.agenda import Agenda
@@ -41,6 +43,11 @@ class Lookout:
     sight: Sight
     ledger: Ledger
     stopping: Event = field(default_factory=Event)
+
+    @cached_property
+    def oldest(self) -> Callable[[datetime], datetime | None]:
+        """Asks the source for the start of its oldest row from a moment on, once for each moment; None if none."""
+        return cache(self.source.oldest_row)
 
     def settled(self, meter: Meter) -> datetime:
         """The end of the newest window that is settled."""
@@ -86,6 +93,6 @@ class Lookout:
             settled=settled,
             lookback=settings.lookback,
             horizon=settings.horizon,
-            oldest=self.source.oldest_row,
+            oldest=self.oldest,
             progress=progress,
         )

@@ -8,11 +8,11 @@
 Each but the probe records with every chunk how far it came, so that a killed look goes on where it was.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from reconciler.capture.agenda import Agenda, Kept, Look
+from reconciler.capture.agenda import Agenda, Kept, Look, Todo
 from reconciler.capture.bookmarks import Bookmark, NoBookmark, Position, Watermark
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
@@ -108,23 +108,23 @@ class Looks:
 
     def due(self) -> None:
         """Do what is due: unfinished backfills, then a deep look or a probe."""
-        unfinished = self._backfill_on()
-        if self._agenda.is_due("deep"):
-            self._resume(self._begin("deep", unfinished))
-        elif self._agenda.is_due("probe"):
-            self._probe(self._begin("probe", unfinished))
+        todo = self._backfill_on()
+        if "deep" in todo.due:
+            self._resume(self._begin("deep", todo))
+        elif "probe" in todo.due:
+            self._probe(self._begin("probe", todo))
 
     def late(self) -> None:
         """Look for what a fresh look does not find: unfinished backfills, and a probe though none is due."""
         self._probe(self._begin("probe", self._backfill_on()))
 
-    def _backfill_on(self) -> list[Look]:
-        """Do the backfills that were cut off; return the looks that were, these among them."""
-        unfinished = self._agenda.unfinished()
-        for look in unfinished:
-            if look.kind == "backfill":
-                self._resume(look)
-        return unfinished
+    def _backfill_on(self) -> Todo:
+        """Do the backfills that were cut off; return what there is to do then."""
+        todo = self._agenda.todo()
+        backfills = [look for look in todo.unfinished if look.kind == "backfill"]
+        for look in backfills:
+            self._resume(look)
+        return self._agenda.todo() if backfills else todo
 
     def backfill(self, since: datetime, until: datetime) -> None:
         """Look at `[since, until)`, whole windows; an earlier backfill from there that was cut off goes on."""
@@ -173,9 +173,9 @@ class Looks:
                     self.seen.add(chunk, tally)
                     self._progress(kind, stretch.since, stretch.until, chunk.until)
 
-    def _begin(self, kind: Kept, unfinished: Sequence[Look]) -> Look:
+    def _begin(self, kind: Kept, todo: Todo) -> Look:
         """The look of that kind that was cut off, or a new one over the horizon."""
-        for look in unfinished:
+        for look in todo.unfinished:
             if look.kind == kind:
                 return look
         return self._agenda.begin(kind, self._horizon, max(self._horizon, self.fresh_since))

@@ -11,6 +11,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, create_engine, event, exc
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from reconciler.database.address import Database
 
@@ -31,6 +33,21 @@ class NoneLeftError(Exception):
     """All connections that there may be are in use, and none was given back in time."""
 
 
+class Dialect(PGDialect_psycopg):
+    """Postgres as SQLAlchemy's Core speaks with it, without its questions at a first connection.
+
+    They are five round trips, and ask for current_schema() and the like by names that others may have planted.
+    """
+
+    supports_statement_cache = True
+
+    def initialize(self, connection: Connection) -> None:
+        """Ask nothing: all versions that we support are alike in what our statements need."""
+
+
+registry.register("postgresql.unasked", __name__, Dialect.__name__)
+
+
 class Pool:
     """The connections; threads that find all of them in use wait."""
 
@@ -38,14 +55,13 @@ class Pool:
         """Connect to nothing yet."""
         self._size = min(database.connections or MOST, MOST)
         self._engine = create_engine(
-            "postgresql+psycopg://",
+            "postgresql+unasked://",
             creator=partial(_connect, database.conninfo),
             pool_size=self._size,
             max_overflow=0,
             use_native_hstore=False,
             hide_parameters=True,
         )
-        event.listen(self._engine, "first_connect", _pin_search_path)
         event.listen(self._engine, "checkin", _note_use)
         event.listen(self._engine, "checkout", _ping_if_idle)
         weakref.finalize(self, self._engine.dispose)
@@ -105,11 +121,6 @@ def _connect(conninfo: str) -> psycopg.Connection:
     # autocommit: transactions begin with a statement of ours.
     # prepare_threshold=None: a prepared statement would outlive its transaction in a pooled session.
     return psycopg.connect(make_conninfo(**given), autocommit=True, prepare_threshold=None)
-
-
-def _pin_search_path(driver: psycopg.Connection, _record: object) -> None:
-    """SQLAlchemy asks for the current_schema() next, and rolls back: let nobody's function of that name answer."""
-    driver.execute("BEGIN; SET LOCAL search_path = pg_catalog")
 
 
 def _note_use(_driver: psycopg.Connection, record: Any) -> None:

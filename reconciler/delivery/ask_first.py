@@ -11,7 +11,7 @@ from itertools import groupby
 from json import loads
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import Connection, exists, select
 
 from reconciler.database.postgres import execute
 from reconciler.database.statements import statement
@@ -86,13 +86,27 @@ class AskFirst:
         self._ledger = ledger
         self._lago = lago
         self._readback = Readback(lago)
+        self._windows: list[Window] = []
+        self._begins = False
         self.accepted = 0
         """How many planned events Lago held already."""
 
-    def run(self, *, horizon: timedelta) -> None:
-        """Ask about all windows with events to send that Lago was never asked about.
+    def begin(self, connection: Connection) -> None:
+        """See which windows with events to send Lago was never asked about, to their ends."""
+        values = {"meter": self._meter.name}
+        rows = execute(connection, "delivery/unasked_windows", values).fetchall()
+        if not rows:
+            execute(connection, "delivery/asked", values)
+            return
+        self._windows = [Window(*(moment and moment.astimezone(UTC) for moment in row)) for row in rows]
+        table = tables.window.c
+        before = exists().where(table.meter == self._meter.name, table.asked_at.is_not(None))
+        self._begins = not self._meter.start_chosen and not connection.scalar(select(before))
 
-        Before the first of them, a meter whose start nobody chose asks whether Lago knows it from before that start.
+    def run(self, *, horizon: timedelta) -> None:
+        """Ask about these windows.
+
+        Before the first of all, a meter whose start nobody chose asks whether Lago knows it from before that start.
         What was asked is kept as it is asked, so that the next pass goes on where this one ends.
 
         Args:
@@ -103,19 +117,14 @@ class AskFirst:
             LagoError: Lago is away or refuses us.
             EndedError: the time is up.
         """
-        with self._ledger.transaction() as connection:
-            values = {"meter": self._meter.name}
-            rows = execute(connection, "delivery/unasked_windows", values).fetchall()
-            table = tables.window.c
-            before = exists().where(table.meter == self._meter.name, table.asked_at.is_not(None))
-            begins = bool(rows) and not self._meter.start_chosen and not connection.scalar(select(before))
-        if begins:
+        if not self._windows:
+            return
+        if self._begins:
             self._ask_before_start(horizon)
-        windows = [Window(*(moment and moment.astimezone(UTC) for moment in row)) for row in rows]
-        for group in self._near(windows):
+        for group in self._near(self._windows):
             self._ask(group)
         with self._ledger.transaction() as connection:
-            execute(connection, "delivery/asked", values)
+            execute(connection, "delivery/asked", {"meter": self._meter.name})
 
     def _ask(self, group: Sequence[Window]) -> None:
         first, last = group[0], group[-1]

@@ -10,7 +10,7 @@ from time import monotonic
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.foreign import MetAnotherError, UnknownEventsError, not_ours
-from reconciler.delivery.gate import Gate, Lagos
+from reconciler.delivery.gate import Gate, Lagos, hold_to
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.not_cut_over import NotCutOverError, see_not_cut_over
 from reconciler.delivery.periods import Periods
@@ -141,18 +141,16 @@ class Delivery:
         if not any(waiting) and not adopt:
             return
         store, careful = self._lagos.ask()
+        meter = hold_to(meter, self._ledger, self._lagos.organization, adopt=adopt)
         mirror = Mirror(meter, self._ledger, self._lago, self._lagos.organization, now)
-        periods = Periods(mirror, wanted.closed_period, refuses_ids=store == "postgres")
+        periods = Periods(mirror, wanted.closed_period, refuses_ids=store == "postgres", some_held=waiting.held)
         gate = Gate(meter, self._ledger, self._lago)
-        gate.hold_to(self._lagos.organization, adopt=adopt)
         if waiting.planned:
             gate.see_metric(wanted)
         try:
             done.delivered.add(gate.admit(store, periods, horizon=self._settings.horizon))
         finally:
             done.warnings = periods.warnings
-        with self._ledger.transaction() as connection:
-            alarms.clear(connection, meter.name, "foreign")
         progress.delivering(waiting.planned)
         outbox = self._outbox(meter, store, only)
         try:

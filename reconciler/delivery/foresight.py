@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.billable.outlook import Outlooks
-from reconciler.delivery.gate import Gate, Lagos
+from reconciler.delivery.gate import Gate, Lagos, hold_to
 from reconciler.delivery.not_cut_over import NotCutOverError, see_not_cut_over
 from reconciler.delivery.periods import NOTICED_LATE
 from reconciler.delivery.waiting import Waiting
@@ -62,9 +62,8 @@ class Foresight:
             LagoError: Lago is away or refuses us, has no metric of the code, or the key may not read events.
         """
         self._lagos.ask()
-        gate = Gate(meter, self._ledger, self._lago)
-        gate.hold_to(self._lagos.organization, adopt=adopt)
-        gate.see_metric(wanted)
+        held = hold_to(meter, self._ledger, self._lagos.organization, adopt=adopt)
+        Gate(held, self._ledger, self._lago).see_metric(wanted)
         next(self._lago.events(meter.timeline.latest.code, meter.watermark, meter.watermark), None)  # may the key?
 
         found = self._sent(meter, sum(usage.events for models in used.values() for usage in models.values()))

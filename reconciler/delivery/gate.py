@@ -6,10 +6,10 @@ same Lago as ever, with a metric for our events. Then what it holds already, can
 
 from collections import defaultdict
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import AskFirst
@@ -19,7 +19,7 @@ from reconciler.delivery.waiting import Waiting
 from reconciler.lago.client import Lago
 from reconciler.lago.sentences import NotPermittedError
 from reconciler.lago.stores import Store
-from reconciler.ledger import lagos, meters, tables, twins
+from reconciler.ledger import alarms, lagos, meters, tables, twins
 from reconciler.ledger.batches import Part, Seen
 from reconciler.ledger.kinds.alarm import Alarm
 from reconciler.ledger.meters import Meter
@@ -67,7 +67,10 @@ class Lagos:
                 lagos.is_away(connection, self._lago.base)
 
     def is_back(self) -> None:
-        """Note that Lago works."""
+        """Note that Lago works, if it was away until now."""
+        if self._known is None or not self._known[1]:
+            return
+        self._known = self._known[0], False
         with self._ledger.transaction() as connection:
             lagos.is_back(connection, self._lago.base)
 
@@ -87,9 +90,47 @@ class Lagos:
         store = self._lago.store(organization)
         self.organization = organization.id if organization else None
         self.zone = organization.timezone if organization else None
-        with self._ledger.transaction() as connection:
-            lagos.has_store(connection, base, store)
+        if store != known.store:
+            with self._ledger.transaction() as connection:
+                lagos.has_store(connection, base, store)
         return store, careful
+
+
+def hold_to(meter: Meter, ledger: Ledger, organization: str | None, *, adopt: bool) -> Meter:
+    """See that a meter sends to the organization that it has always sent to (invariant 10).
+
+    Args:
+        meter: as the ledger has it.
+        ledger: where it is.
+        organization: Lago's own id of the one that the key is of; None if it does not tell.
+        adopt: whether another one was declared.
+
+    Returns:
+        The meter as it is now: what it sends to is noted.
+
+    Raises:
+        MeterChangedError: Lago says another, or it is one to which another meter bills the same; says the choices.
+    """
+    known, name = meter.organization, meter.name
+    if organization is None or organization == known:
+        return meter
+    if known is not None and not adopt:
+        raise MeterChangedError(
+            f"Meter {name!r} has sent to Lago's organization {known}, and LAGO_API_KEY is a key of {organization}. "
+            "Nothing was sent. Choose: set the old key back; if another organization is meant, give it its own "
+            f"RECONCILE_METER (not {name!r}); or, if the organization has moved, run `reconcile --adopt` once."
+        )
+    this = tables.meter.c.name == name
+    declared, why = adopt and known is None, twins.ORGANIZATION if known is None else twins.CHANGED
+    with ledger.transaction() as connection:
+        # The meter's row, then the lock that all meters share: in this order, as whoever begins a pass.
+        connection.execute(select(tables.meter.c.name).where(this).with_for_update())
+        twins.one_at_a_time(connection)
+        with nullcontext() if declared else twins.no_new_one(connection, name, why):
+            connection.execute(update(tables.meter).where(this).values(organization=organization))
+        if known is not None:
+            meters.forget_metrics(connection, name)
+    return replace(meter, organization=organization, metric_seen=meter.metric_seen and known is None)
 
 
 @dataclass(frozen=True)
@@ -99,34 +140,6 @@ class Gate:
     meter: Meter
     ledger: Ledger
     lago: Lago
-
-    def hold_to(self, organization: str | None, *, adopt: bool) -> None:
-        """See that the meter sends to the organization that it has always sent to (invariant 10).
-
-        Raises:
-            MeterChangedError: Lago says another, or it is one to which another meter bills the same; says the choices.
-        """
-        known = self.meter.organization
-        if organization is None or organization == known:
-            return
-        if known is not None and not adopt:
-            raise MeterChangedError(
-                f"Meter {self.meter.name!r} has sent to Lago's organization {known}, and LAGO_API_KEY is a key of "
-                f"{organization}. Nothing was sent. Choose: set the old key back; if another organization is meant, "
-                f"give it its own RECONCILE_METER (not {self.meter.name!r}); or, if the organization has moved, run "
-                "`reconcile --adopt` once."
-            )
-        table = tables.meter
-        declared, why = adopt and known is None, twins.ORGANIZATION if known is None else twins.CHANGED
-        with self.ledger.transaction() as connection:
-            known_here = table.c.name == self.meter.name
-            # The meter's row, then the lock that all meters share: in this order, as whoever begins a pass.
-            connection.execute(select(table.c.name).where(known_here).with_for_update())
-            twins.one_at_a_time(connection)
-            with nullcontext() if declared else twins.no_new_one(connection, self.meter.name, why):
-                connection.execute(update(table).where(known_here).values(organization=organization))
-            if known is not None:
-                meters.forget_metrics(connection, self.meter.name)
 
     def see_metric(self, wanted: MeterSettings) -> None:
         """Before the first batch of a code: ask whether Lago has a metric for it.
@@ -140,10 +153,9 @@ class Gate:
         Raises:
             LagoError: it has none: what is sent would never be billed.
         """
+        if self.meter.metric_seen:
+            return
         code = self.meter.timeline.latest.code
-        with self.ledger.transaction() as connection:
-            if meters.metric_seen(connection, self.meter.name, code):
-                return
         try:
             metric = self.lago.metric(code)
         except NotPermittedError:
@@ -178,54 +190,55 @@ class Gate:
             EndedError: the time is up; the next pass goes on from here.
         """
         done = Delivered()
-        self._see_place()
-        self._hold_behind_conflicts()
-        done.quarantined += self._quarantine_unsendable(store)
         asking = AskFirst(self.meter, self.ledger, self.lago)
-        try:
-            asking.run(horizon=horizon)
-        finally:
-            done.accepted += asking.accepted
+        with self.ledger.transaction() as connection:
+            place = self._place(connection)
+            self._hold_behind_conflicts(connection)
+            done.quarantined += self._quarantine_unsendable(connection, store)
+            asking.begin(connection)
+            periods.begin(connection)
+            execute(connection, "delivery/note_place", {"meter": self.meter.name, "place": place, "good_for": UNSEEN})
+        asking.run(horizon=horizon)
+        done.accepted += asking.accepted
         kept_back = periods.settle(done)
         with self.ledger.transaction() as connection:
             key = periods.mirror.key if periods.are_mirrored else None
             values = {"meter": self.meter.name, "kept_back": kept_back, "key": key, "good_for": ADMISSION / 3}
+            if kept_back:
+                execute(connection, "delivery/keep_back", {"batches": kept_back})
             if key is not None:
                 execute(connection, "delivery/see_subscribed", values)
                 execute(connection, "delivery/note_unsubscribed", values)
             execute(connection, "delivery/admit", values)
+            alarms.clear(connection, self.meter.name, "foreign")
         return done
 
-    def _see_place(self) -> None:
-        """See whether the ledger may be older than what Lago has seen: then all that it asked before is asked anew."""
+    def _place(self, connection: Connection) -> str | None:
+        """Where the ledger lies; if it may be older than what Lago has seen, all that it asked before is asked anew."""
         values = {"meter": self.meter.name, "good_for": UNSEEN}
-        with self.ledger.transaction() as connection:
-            row = execute(connection, "delivery/may_be_older", values).fetchone()
-            place, may_be_older = row or (None, False)
-            if may_be_older:
-                execute(connection, "delivery/ask_anew", values)
-            execute(connection, "delivery/note_place", values | {"place": place})
+        row = execute(connection, "delivery/may_be_older", values).fetchone()
+        place, may_be_older = row or (None, False)
+        if may_be_older:
+            execute(connection, "delivery/ask_anew", values)
+        return place
 
-    def _hold_behind_conflicts(self) -> None:
+    def _hold_behind_conflicts(self, connection: Connection) -> None:
         """Hold what a sender had when an earlier revision of its bucket turned out to be in conflict, and gave back."""
         table = tables.batch.c
         in_conflict = select(table.id).where(
             table.meter == self.meter.name, table.state == "quarantined", table.conflict
         )
-        with self.ledger.transaction() as connection:
-            if conflicting := list(connection.scalars(in_conflict)):
-                hold_later_revisions(connection, conflicting)
+        if conflicting := list(connection.scalars(in_conflict)):
+            hold_later_revisions(connection, conflicting)
 
-    def _quarantine_unsendable(self, store: Store) -> int:
-        """Quarantine what Lago is known to choke on, before it is sent."""
+    def _quarantine_unsendable(self, connection: Connection, store: Store) -> int:
+        """Quarantine what Lago is known to choke on, before it is sent; return how many events that is."""
         parts: dict[Seen, list[Part]] = defaultdict(list)
-        with self.ledger.transaction() as connection:
-            values = {"meter": self.meter.name, "store": store}
-            rows = execute(connection, "delivery/unsendable", values)
-            for *seen, reason, places in rows:
-                parts[Seen(*seen)].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
-            done = 0
-            for batch, bad in parts.items():
-                if split_off(connection, batch, bad, stays=Part((), "planned")):
-                    done += sum(len(part.places) for part in bad)
-        return done
+        rows = execute(connection, "delivery/unsendable", {"meter": self.meter.name, "store": store})
+        for *seen, reason, places in rows:
+            parts[Seen(*seen)].append(Part(places, "quarantined", answer=f"not sent: {reason}"))
+        return sum(
+            sum(len(part.places) for part in bad)
+            for batch, bad in parts.items()
+            if split_off(connection, batch, bad, stays=Part((), "planned"))
+        )

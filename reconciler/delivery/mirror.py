@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, any_, delete, literal, select, update
+from psycopg.rows import scalar_row
+from sqlalchemy import ARRAY, ColumnElement, Connection, LargeBinary, any_, delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.database.postgres import execute
@@ -63,15 +64,17 @@ class Mirror:
         self.key = f"{self.lago.base} {organization} "
         """What an id is the SHA-256 of, with the external id behind it: raw text is in no B-tree."""
 
+    def begin(self, connection: Connection) -> None:
+        """See which invoices passes have seen, before Lago is asked for anything that is kept."""
+        lagos = tables.lago.c
+        self._seen = connection.scalar(select(lagos.invoices).where(lagos.base == self.lago.base))
+
     def forget_ended(self) -> None:
         """Forget those whose customers have a final invoice since the last pass: their span has ended.
 
         Raises:
             NotPermittedError: the key may not read invoices.
         """
-        lagos = tables.lago
-        with self.ledger.transaction() as connection:
-            self._seen = connection.scalar(select(lagos.c.invoices).where(lagos.c.base == self.lago.base))
         page = self.lago.newest_invoices(_INVOICES)
         before, seen = self._seen, [str(invoice.get("lago_id"))[:100] for invoice in page]
         if seen == before:
@@ -82,6 +85,7 @@ class Mirror:
         # More than a page since then: any of them may have ended.
         all_of_them = before is None or (len(page) >= _INVOICES and len(new) == len(page))
         here = (table.c.lago == self.lago.base) & (table.c.organization == self.names["organization"])
+        lagos = tables.lago
         with self.ledger.transaction() as connection:
             row = insert(lagos).values(base=self.lago.base, invoices=seen)
             connection.execute(row.on_conflict_do_update(index_elements=["base"], set_={"invoices": seen}))
@@ -92,43 +96,25 @@ class Mirror:
     def learn(self) -> bool:
         """Ask for the unknown subscriptions of planned batches; those that can't be asked for stay unknown.
 
+        Some of those of whom nobody knew a subscription when their usage was sent are asked for again.
+
         Returns:
-            Whether some of their events may lie in no present period.
+            Whether some of the events may lie in no present period.
 
         Raises:
             NotPermittedError: the key may not read subscriptions.
         """
         values = {"meter": self.meter.name, "key": self.key, "now": self.now}
+        some = values | {"before": self.now - ASKED_AGAIN_AFTER, "most": ONE_BY_ONE}
         with self.ledger.transaction(planning=True) as connection:
             rows = execute(connection, "delivery/unknown_subscriptions", values).fetchall()
+            unsubscribed = execute(connection, "delivery/claim_unsubscribed", some, scalar_row).fetchall()
         unknown = [external_id for external_id, is_unknown, *_ in rows if is_unknown]
         are_many = len(unknown) > ONE_BY_ONE
         self._learn(unknown if are_many else [row[0] for row in rows if row[1] or row[2]][:ONE_BY_ONE])
-        return are_many or any(doubtful for *_, doubtful in rows)
-
-    def ask_again(self) -> None:
-        """Ask for some of those of whom nobody knew a subscription when their usage was sent.
-
-        Raises:
-            NotPermittedError: the key may not read subscriptions.
-        """
-        unsubscribed = tables.unsubscribed
-        waiting = unsubscribed.c
-        some = (
-            select(waiting.id, waiting.external_id)
-            .where(waiting.meter == self.meter.name, waiting.asked_at < self.now - ASKED_AGAIN_AFTER)
-            .order_by(waiting.asked_at)
-            .limit(ONE_BY_ONE)
-        )
-        with self.ledger.transaction() as connection:
-            asked = connection.execute(some).all()
-            # Also what is asked in vain goes behind the others.
-            ids = sorted(row.id for row in asked)
-            here = (waiting.meter == self.meter.name) & waiting.id.in_(ids)
-            connection.execute(select(waiting.id).where(here).order_by(waiting.id).with_for_update())
-            connection.execute(update(unsubscribed).where(here).values(asked_at=self.now))
         with suppress(LagoAwayError):  # of these names alone: what is sent is another question
-            self._learn([row.external_id for row in asked])
+            self._learn(unsubscribed)
+        return are_many or any(doubtful for *_, doubtful in rows)
 
     def subscriptions(self, external_ids: Iterable[str]) -> dict[str, list[Subscription]]:
         """What is known of these: none of a name that nobody has; an unknown name is left out."""

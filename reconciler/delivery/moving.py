@@ -12,7 +12,7 @@ from psycopg.rows import args_row
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import refuse_moved_before
-from reconciler.delivery.gate import Gate
+from reconciler.delivery.gate import hold_to
 from reconciler.delivery.mirror import Mirror
 from reconciler.delivery.spans import first_sure_stamp
 from reconciler.lago.client import Lago
@@ -72,7 +72,7 @@ def move(settings: Settings, batches: dict[str, list[int]], decided_by: str, rea
             with ledger.transaction() as connection:
                 meter = meters.load(connection, name)
             if meter is not None:
-                Gate(meter, ledger, lago).hold_to(organization, adopt=False)
+                meter = hold_to(meter, ledger, organization, adopt=False)
                 mirror = Mirror(meter, ledger, lago, organization, datetime.now(UTC))
                 fate = Part((), "planned", decided_by=decided_by, reason=reason)
                 _move(mirror, ids, fate, done, refuses_ids=refuses_ids)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from msgspec.structs import replace
 from psycopg.rows import args_row
+from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import refuse_moved_before
@@ -77,6 +78,7 @@ class Periods:
         mirror: the subscriptions that its usage goes to.
         rule: what becomes of usage that Lago will not bill; by `send` nobody is asked.
         refuses_ids: whether Lago refuses an id that it has, at another time, too: its Postgres store does.
+        some_held: whether some events are held.
         warnings: what can't be known, since the API key may not read it: sentences for the summary.
         are_mirrored: whether the mirror knows the subscriptions of all that is planned.
     """
@@ -84,6 +86,7 @@ class Periods:
     mirror: Mirror
     rule: ClosedPeriod
     refuses_ids: bool = False
+    some_held: bool = True
     warnings: list[str] = field(default_factory=list)
     are_mirrored: bool = False
     _known: dict[str, tuple[list[Subscription], list[Billed] | None] | None] = field(default_factory=dict)
@@ -92,6 +95,13 @@ class Periods:
     def __post_init__(self) -> None:
         """Ask for no invoice yet."""
         self._invoices = Invoices(self.mirror.lago)
+
+    def begin(self, connection: Connection) -> None:
+        """Before Lago is asked for anything: let go what is held, where all is sent, or see what the mirror knows."""
+        if self.rule == "send":
+            execute(connection, "delivery/let_go", {"meter": self.mirror.meter.name})
+        else:
+            self.mirror.begin(connection)
 
     def settle(self, done: Delivered) -> list[int]:
         """Hold, move or let go the planned batches, and those held for a closed period.
@@ -108,8 +118,6 @@ class Periods:
             EndedError: the time is up; the next pass goes on from here.
         """
         if self.rule == "send":
-            with self.mirror.ledger.transaction() as connection:
-                execute(connection, "delivery/let_go", {"meter": self.mirror.meter.name})
             return []
         try:
             self.mirror.forget_ended()
@@ -117,17 +125,13 @@ class Periods:
             self.warn(error, NOTICED_LATE)
         try:
             may_be_doubtful = self.mirror.learn()
-            self.mirror.ask_again()
             self.are_mirrored = True
-            self._sort("held", done)
-            kept_back = self._sort("planned", done) if may_be_doubtful else []
+            if self.some_held:
+                self._sort("held", done)
+            return self._sort("planned", done) if may_be_doubtful else []
         except NotPermittedError as error:
             self.warn(error, SENT_AS_WELL)
             return []
-        if kept_back:
-            with self.mirror.ledger.transaction() as connection:
-                execute(connection, "delivery/keep_back", {"batches": kept_back})
-        return kept_back
 
     def verdict(self, external_id: str, at: datetime) -> Verdict | None:
         """Whether Lago will bill an event of that moment, asked for now; None if it can't be asked of that name.

@@ -3,7 +3,7 @@
 What kinds there are and what each says is in `kinds`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,6 +22,9 @@ from reconciler.model.money import plain
 
 table = tables.alarm
 
+_UNSAID = table.c.acknowledged_at.is_(None) & (table.c.shown_at.is_(None) | (table.c.shown_at < table.c.rang_at))
+"""Whether nobody has said the alarm in full since it rang."""
+
 
 def review(connection: Connection, meter: str, figures: Balance, gone: Passes, patience: Patience) -> None:
     """Raise, refresh and clear the alarms that follow from how the meter stands and how its passes have gone.
@@ -29,14 +32,12 @@ def review(connection: Connection, meter: str, figures: Balance, gone: Passes, p
     In the order of kinds, as all that changes several alarms does: so passes which end at once can't lock each other
     out.
     """
-    standing = _locked(connection, meter)
-    ringing = sorted(kinds.of(figures, gone, patience), key=lambda alarm: alarm.kind)
-    for alarm in ringing:
+    over = set(_locked(connection, meter)).difference(INCIDENTS, OF_DELIVERY)
+    for alarm in sorted(kinds.of(figures, gone, patience), key=lambda alarm: alarm.kind):
         ring(connection, meter, alarm)
-    kept = [*(alarm.kind for alarm in ringing), *INCIDENTS, *OF_DELIVERY]
-    connection.execute(
-        update(table).where(standing, table.c.kind.not_in(kept)).values(cleared_at=func.clock_timestamp())
-    )
+        over.discard(alarm.kind)
+    if over:
+        _clear(connection, meter, over)
 
 
 def review_now(connection: Connection, meter: str, horizon: timedelta, patience: Patience) -> None:
@@ -73,16 +74,17 @@ def ring(connection: Connection, meter: str, alarm: Alarm) -> None:
 
 def clear(connection: Connection, meter: str, kind: str) -> None:
     """End an alarm whose cause is gone."""
-    connection.execute(
-        update(table)
-        .where(table.c.meter == meter, table.c.kind == kind, table.c.cleared_at.is_(None))
-        .values(cleared_at=func.clock_timestamp())
-    )
+    _clear(connection, meter, [kind])
+
+
+def _clear(connection: Connection, meter: str, over: Collection[str]) -> None:
+    ended = update(table).where(_standing(meter), table.c.kind.in_(over))
+    connection.execute(ended.values(cleared_at=func.clock_timestamp()))
 
 
 def list_standing(connection: Connection, meter: str | None = None) -> list[Row[Any]]:
-    """The alarms that stand, of one meter or of all, oldest first."""
-    query = select(table).where(table.c.cleared_at.is_(None)).order_by(table.c.id)
+    """The alarms that stand, of one meter or of all, oldest first; `unsaid` tells which `show` would return."""
+    query = select(table, _UNSAID.label("unsaid")).where(table.c.cleared_at.is_(None)).order_by(table.c.id)
     if meter is not None:
         query = query.where(table.c.meter == meter)
     return list(connection.execute(query))
@@ -90,15 +92,9 @@ def list_standing(connection: Connection, meter: str | None = None) -> list[Row[
 
 def show(connection: Connection, meter: str) -> list[int]:
     """The alarms of a meter that nobody has said in full since they rang: whoever asks says them, once."""
-    unsaid = table.c.shown_at.is_(None) | (table.c.shown_at < table.c.rang_at)
-    return list(
-        connection.scalars(
-            update(table)
-            .where(_locked(connection, meter), table.c.acknowledged_at.is_(None), unsaid)
-            .values(shown_at=func.clock_timestamp())
-            .returning(table.c.id)
-        )
-    )
+    _locked(connection, meter)
+    said = update(table).where(_standing(meter), _UNSAID).values(shown_at=func.clock_timestamp())
+    return list(connection.scalars(said.returning(table.c.id)))
 
 
 def claim(connection: Connection, meters: Sequence[str], *, lease: timedelta) -> Any | None:
@@ -153,11 +149,14 @@ def acknowledge(connection: Connection, alarm_id: int, reason: str) -> Row[Any]:
     return row
 
 
-def _locked(connection: Connection, meter: str) -> ColumnElement[bool]:
-    """Lock the alarms of a meter that stand, in the order of kinds; return what tells them."""
-    standing = (table.c.meter == meter) & table.c.cleared_at.is_(None)
-    connection.execute(select(table.c.kind).where(standing).order_by(table.c.kind).with_for_update())
-    return standing
+def _locked(connection: Connection, meter: str) -> Sequence[str]:
+    """Lock the alarms of a meter that stand, in the order of kinds; return these."""
+    standing = select(table.c.kind).where(_standing(meter))
+    return connection.scalars(standing.order_by(table.c.kind).with_for_update()).all()
+
+
+def _standing(meter: str) -> ColumnElement[bool]:
+    return (table.c.meter == meter) & table.c.cleared_at.is_(None)
 
 
 def as_json(row: Row[Any]) -> dict[str, Any]:

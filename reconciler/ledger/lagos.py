@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from reconciler.database.postgres import server_clock
 from reconciler.lago.stores import Store
 from reconciler.ledger import tables
 
@@ -60,26 +59,27 @@ def may_ask(connection: Connection, base: str) -> tuple[KnownLago, bool]:
         connection: a transaction of its own; it waits for another's.
         base: Lago's address.
     """
-    connection.execute(insert(table).values(base=base).on_conflict_do_nothing())
-    row = connection.execute(select(table).where(table.c.base == base).with_for_update()).one()
+    this = table.c.base == base
+    locked = select(table, func.clock_timestamp().label("now")).where(this).with_for_update()
+    row = connection.execute(locked).one_or_none()
+    if row is None:
+        connection.execute(insert(table).values(base=base).on_conflict_do_nothing())
+        row = connection.execute(locked).one()
     known = KnownLago(row.store, row.asked_at, row.away_since)
-    now = server_clock(connection)
-    if now < known.next_at:
+    if row.now < known.next_at:
         return known, False
-    connection.execute(update(table).where(table.c.base == base).values(asked_at=now))
+    connection.execute(update(table).where(this).values(asked_at=row.now))
     return known, True
 
 
 def has_store(connection: Connection, base: str, store: Store) -> None:
     """Note which store it has."""
-    connection.execute(update(table).where(table.c.base == base, table.c.store != store).values(store=store))
+    connection.execute(update(table).where(table.c.base == base).values(store=store))
 
 
 def is_back(connection: Connection, base: str) -> None:
     """Note that it works."""
-    connection.execute(
-        update(table).where(table.c.base == base, table.c.away_since.is_not(None)).values(away_since=None)
-    )
+    connection.execute(update(table).where(table.c.base == base).values(away_since=None))
 
 
 def is_away(connection: Connection, base: str) -> None:

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
+from psycopg import sql
 from psycopg.errors import LockNotAvailable
+from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, case, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import OperationalError
 
+from reconciler.database.postgres import execute
 from reconciler.ledger import tables
 from reconciler.model import windows
 from reconciler.model.errors import NoTurnError
@@ -28,6 +31,7 @@ class Meter:
         lago: where it sends.
         organization: Lago's own id of the organization that it sends to, None if Lago has not told it.
         timeline: by which terms.
+        metric_seen: whether Lago is known to have a metric for the code of the latest.
     """
 
     name: str
@@ -39,6 +43,7 @@ class Meter:
     lago: str
     organization: str | None
     timeline: Timeline
+    metric_seen: bool = False
 
     def is_ahead_of(self, now: datetime) -> bool:
         """Whether it starts, or has come, to where the clock has not."""
@@ -62,20 +67,17 @@ def take_turn(connection: Connection, name: str, *, seconds: float) -> bool:
     Raises:
         NoTurnError: another pass had the turn all the time.
     """
-    row = select(tables.meter.c.name).where(tables.meter.c.name == name)
-    if connection.scalar(row.with_for_update(skip_locked=True)) is not None:
+    if execute(connection, "ledger/take_turn", {"meter": name}, skip_locked=sql.SQL("SKIP LOCKED")).rowcount:
         return True
     timeouts = select(func.current_setting("lock_timeout"), func.current_setting("statement_timeout"))
     before = connection.execute(timeouts).one()
     _set_timeouts(connection, f"{max(1, int(seconds * 1000))}ms", "0")
     try:
-        found = connection.scalar(row.with_for_update())
-    except OperationalError as error:
-        if not isinstance(error.orig, LockNotAvailable):
-            raise
+        found = execute(connection, "ledger/take_turn", {"meter": name}, skip_locked=sql.SQL("")).rowcount
+    except LockNotAvailable as error:
         raise NoTurnError(f"another pass of meter {name!r} is running") from error
     _set_timeouts(connection, *before)
-    return found is not None
+    return bool(found)
 
 
 def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
@@ -89,20 +91,28 @@ def _set_timeouts(connection: Connection, lock: str, statement: str) -> None:
 
 def load(connection: Connection, name: str) -> Meter | None:
     """The meter of that name, None if the ledger has none."""
-    row = connection.execute(select(tables.meter).where(tables.meter.c.name == name)).one_or_none()
-    if row is None:
+    rows = execute(connection, "ledger/meter", {"meter": name}, namedtuple_row).fetchall()
+    if not rows:
         return None
+    agreed = [(row.since.astimezone(UTC), _terms(row)) for row in rows]
+    code, row = rows[-1].code, rows[0]
     return Meter(
         name=name,
         start=row.start.astimezone(UTC),
         start_chosen=row.start_chosen,
         watermark=row.watermark.astimezone(UTC),
         purge_mark=row.purge_mark.astimezone(UTC) if row.purge_mark else None,
-        source=dict(row.source),
+        source=row.source,
         lago=row.lago,
         organization=row.organization,
-        timeline=_timeline(connection, name),
+        timeline=Timeline(agreed),
+        metric_seen=any(each.metric_seen for each in rows if each.code == code),
     )
+
+
+def _terms(row: Any) -> Terms:
+    measures = row.model_column, row.cache_hits, tuple(row.exclude)
+    return Terms(row.code, row.charge_by, row.window_seconds, *measures)
 
 
 def create(
@@ -183,34 +193,6 @@ def pull_back(connection: Connection, name: str, now: datetime, *, start: dateti
     )
 
 
-def terms_at(connection: Connection, name: str, moment: datetime) -> Terms:
-    """By which terms a meter bills the window that holds the moment, as the ledger has it now."""
-    return _timeline(connection, name).at(moment)
-
-
-def _timeline(connection: Connection, name: str) -> Timeline:
-    """By which terms a meter bills."""
-    agreed = connection.execute(
-        select(tables.terms).where(tables.terms.c.meter == name).order_by(tables.terms.c.since)
-    ).all()
-    return Timeline(
-        [
-            (
-                each.since.astimezone(UTC),
-                Terms(
-                    each.code,
-                    each.charge_by,
-                    each.window_seconds,
-                    each.model_column,
-                    each.cache_hits,
-                    tuple(each.exclude),
-                ),
-            )
-            for each in agreed
-        ]
-    )
-
-
 def agree(connection: Connection, name: str, terms: Terms, since: datetime) -> None:
     """Let terms hold from a moment on; what was agreed from the same moment has not begun and is replaced."""
     agreed = {
@@ -227,13 +209,6 @@ def agree(connection: Connection, name: str, terms: Terms, since: datetime) -> N
         .values(meter=name, since=since, **agreed)
         .on_conflict_do_update(index_elements=[table.c.meter, table.c.since], set_=agreed)
     )
-
-
-def metric_seen(connection: Connection, name: str, code: str) -> bool:
-    """Whether Lago is known to have a metric for a meter's code."""
-    table = tables.terms.c
-    seen = select(table.code).where(table.meter == name, table.code == code, table.metric_seen)
-    return connection.scalar(seen.limit(1)) is not None
 
 
 def forget_metrics(connection: Connection, name: str) -> None:

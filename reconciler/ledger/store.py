@@ -107,8 +107,9 @@ class Ledger:
 
     def standing(self, connection: Connection, meter: str) -> tuple[list[dict[str, Any]], list[int]]:
         """The alarms of a meter that stand, as plain values, and which of them this pass is to say in full."""
-        said = [] if self.is_dry else alarms.show(connection, meter)
-        return [alarms.as_json(row) for row in alarms.list_standing(connection, meter)], said
+        standing = alarms.list_standing(connection, meter)
+        says = any(row.unsaid for row in standing) and not self.is_dry
+        return [alarms.as_json(row) for row in standing], alarms.show(connection, meter) if says else []
 
     @property
     def pool(self) -> Pool:

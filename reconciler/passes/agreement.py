@@ -107,9 +107,11 @@ class Agreement:
             if not meters.take_turn(connection, self.wanted.name, seconds=self.turn):
                 return None
             Subscriptions(self.wanted).check(connection)
-            adopted = self._change(connection, self._load(connection), alone=not ledger.is_dry)
-            self._begin_earlier(connection, self._load(connection))
             meter = self._load(connection)
+            if adopted := self._change(connection, meter, alone=not ledger.is_dry):
+                meter = self._load(connection)
+            if self._begin_earlier(connection, meter):
+                meter = self._load(connection)
             warnings = self._by_earlier_terms(meter)
         if self.span is None:
             return Agreed(meter, None, adopted=adopted)
@@ -208,15 +210,17 @@ class Agreement:
         newest = self.sight.now - self.settle
         return min(self.oldest(since) or newest, newest)
 
-    def _begin_earlier(self, connection: Connection, meter: Meter) -> None:
-        """Let the first `--since` without `--until` set the start."""
+    def _begin_earlier(self, connection: Connection, meter: Meter) -> bool:
+        """Let the first `--since` without `--until` set the start; say whether it does."""
         if self._start is None or meter.start_chosen:
-            return
+            return False
         start = meter.timeline.floor(self._start)
-        if start <= meter.start:
-            # A first run puts the watermark at its own window, which no window before it may be behind.
-            newest = meter.timeline.floor(self.sight.now - self.settle)
-            meters.choose_start(connection, meter.name, start, watermark=min(meter.watermark, newest))
+        if start > meter.start:
+            return False
+        # A first run puts the watermark at its own window, which no window before it may be behind.
+        newest = meter.timeline.floor(self.sight.now - self.settle)
+        meters.choose_start(connection, meter.name, start, watermark=min(meter.watermark, newest))
+        return True
 
     def _load(self, connection: Connection) -> Meter:
         meter = meters.load(connection, self.wanted.name)

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
 
+from reconciler.capture.lookout import Lookout
 from reconciler.capture.source import Sight, open_source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
@@ -124,14 +124,14 @@ class Pass:
     ) -> Summary:
         summary = Summary(wanted.name, run_id, dry_run=request.dry_run)
         try:
-            agreement = self._agreement(wanted, request, sight)
+            lookout = Lookout(self._settings, wanted, self._source, sight, self._ledger, self._stopping)
+            agreement = self._agreement(lookout, request)
             with self._recorded(summary):
                 self._source.check(sight, wanted.terms)
                 refusal = self._see_not_cut_over(wanted, agreement, delivery)
                 if refusal is not None and not request.dry_run:
                     raise refusal
-                ways = self._source, sight, self._ledger, delivery
-                Work(self._settings, wanted, *ways, self._stopping, progress, summary).bill(agreement)
+                Work(lookout, delivery, progress, summary).bill(agreement)
                 if refusal is not None:
                     raise refusal
         except UsageError:
@@ -158,13 +158,13 @@ class Pass:
             refusal = delivery.see_not_cut_over(wanted, floor(oldest, wanted.window), until)
         return refusal
 
-    def _agreement(self, wanted: MeterSettings, request: Request, sight: Sight) -> Agreement:
-        limits = self._settings.limits
+    def _agreement(self, lookout: Lookout, request: Request) -> Agreement:
+        wanted, sight, limits = lookout.wanted, lookout.sight, self._settings.limits
         return Agreement(
             wanted=wanted,
             lago=self._settings.lago_api_base,
             sight=sight,
-            oldest=cache(self._source.oldest_row),
+            oldest=lookout.oldest,
             settle=self._settings.settle,
             span=Span.asked(request.since, request.until, sight.now, wanted.window),
             adopt=request.adopt,

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, update
 
+from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, tables
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger
@@ -26,11 +28,8 @@ def note_newest(connection: Connection, summary: Summary, clock: datetime, newes
 @contextmanager
 def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[None]:
     """Record the run: that it began, and how it ended; one that did not do its work may be one too many."""
-    table = tables.run
-    run_id = _id(summary)
-    with ledger.transaction() as connection:
-        summary.said_before = _warnings_of_the_last(connection, summary.meter)
-        connection.execute(insert(table).values(id=run_id, meter=summary.meter))
+    [(warnings,)] = ledger.once("ledger/begin_run", {"id": _id(summary), "meter": summary.meter})
+    summary.said_before = warnings or []
     outcome = "failed: it was cut off"
     try:
         yield
@@ -46,35 +45,24 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[N
         raise
     finally:
         with nullcontext() if outcome == "done" else suppress(ReconcileError):  # what failed first is told
-            _close_run(ledger, run_id, outcome, summary, patience)
-
-
-def _warnings_of_the_last(connection: Connection, meter: str) -> list[str]:
-    table = tables.run
-    last = (
-        select(table.c.summary["warnings"])
-        .where(table.c.meter == meter, table.c.finished_at.is_not(None), table.c.outcome != "skipped")
-        .order_by(table.c.started_at.desc())
-        .limit(1)
-    )
-    found: list[str] | None = connection.scalar(last)
-    return found or []
+            _close_run(ledger, outcome, summary, patience)
 
 
 def _id(summary: Summary) -> str:
     return f"{summary.run_id}-{summary.meter}"
 
 
-def _close_run(ledger: Ledger, run_id: str, outcome: str, summary: Summary, patience: Patience) -> None:
-    table, this = tables.run, tables.run.c.id == run_id
+def _close_run(ledger: Ledger, outcome: str, summary: Summary, patience: Patience) -> None:
     with ledger.transaction() as connection:
-        ended = {"finished_at": func.clock_timestamp(), "outcome": outcome}
-        connection.execute(update(table).where(this).values(ended))
-        old = func.clock_timestamp() - KEEP_RUNS
-        connection.execute(delete(table).where(table.c.meter == summary.meter, table.c.started_at < old))
+        _end(connection, outcome, summary)
         if outcome not in {"done", "stopped"} and not ledger.is_dry:
             alarms.see_behind(connection, summary.meter, patience)
             if not summary.skipped:
                 summary.alarms, ringing = ledger.standing(connection, summary.meter)
                 summary.ringing += ringing
-        connection.execute(update(table).where(this).values(summary=summary.as_json()))
+            _end(connection, outcome, summary)
+
+
+def _end(connection: Connection, outcome: str, summary: Summary) -> None:
+    values = {"id": _id(summary), "meter": summary.meter, "outcome": outcome, "keep": KEEP_RUNS}
+    execute(connection, "ledger/end_run", values | {"summary": Jsonb(summary.as_json())})

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from threading import Event
 
 from sqlalchemy import Connection
 
@@ -13,7 +12,6 @@ from reconciler.capture.comparison import Comparison
 from reconciler.capture.foreseen_usage import ForeseenUsage
 from reconciler.capture.lookout import Lookout
 from reconciler.capture.looks import Looks
-from reconciler.capture.source import Sight, Source
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.foresight import Foresight
 from reconciler.ledger import meters
@@ -22,15 +20,12 @@ from reconciler.ledger.kinds.rows import EMPTY
 from reconciler.ledger.kinds.source import pulled_back
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience, passes
-from reconciler.ledger.store import Ledger
 from reconciler.model.errors import ReconcileError
 from reconciler.model.terms import Stretch
 from reconciler.passes import runs
 from reconciler.passes.agreement import Agreement, Span
 from reconciler.report.progress import Kind, Progress
 from reconciler.report.summary import Summary
-from reconciler.settings.load import Settings
-from reconciler.settings.meter import MeterSettings
 
 
 @dataclass(frozen=True)
@@ -38,24 +33,14 @@ class Work:
     """What one pass does for one meter.
 
     Attributes:
-        settings: what the operator said.
-        wanted: the meter, as the settings describe it.
-        source: the spend table.
-        sight: what it looked like when the pass began.
-        ledger: a dry one for a dry run.
+        lookout: looks at the meter's usage, in a dry run with a dry ledger.
         delivery: delivers to Lago; in a dry run it only asks what would be delivered.
-        stopping: set when the pass should end early.
         progress: told how the pass gets on.
         summary: what people are told; filled as the work is done.
     """
 
-    settings: Settings
-    wanted: MeterSettings
-    source: Source
-    sight: Sight
-    ledger: Ledger
+    lookout: Lookout
     delivery: Delivery | Foresight
-    stopping: Event
     progress: Progress
     summary: Summary
 
@@ -66,13 +51,14 @@ class Work:
             NoTurnError: another pass has the meter's turn.
             ReconcileError: something could not be done; the summary holds what was.
         """
-        agreed = agreement.reach(self.ledger)
+        lookout = self.lookout
+        agreed = agreement.reach(lookout.ledger)
         self.summary.begun, self.summary.adopted = agreed.begun, agreed.adopted
         self.summary.warnings = agreed.warnings
         meter = self._pull_back(agreed.meter)
-        comparison = self._lookout.comparison(self._lookout.settled(meter))
-        chunks = self._lookout.chunks(agreement.turn)
-        foreseen = ForeseenUsage(comparison, chunks) if self.ledger.is_dry else None
+        comparison = lookout.comparison(lookout.settled(meter))
+        chunks = lookout.chunks(agreement.turn)
+        foreseen = ForeseenUsage(comparison, chunks) if lookout.ledger.is_dry else None
         looks = self._looks(meter, comparison, chunks, foreseen)
         with self._concluded(meter, looks):
             looks.fresh()
@@ -89,13 +75,13 @@ class Work:
         """A first look that bills nothing says that rows in windows that are still open follow, and when."""
         terms = meter.timeline.at(looks.settled)
         end = looks.settled + terms.window
-        self.summary.open_rows = self.source.count(Stretch(terms, looks.settled, max(end, self.sight.now)))
-        self.summary.settled_at = end + self.settings.settle
+        lookout = self.lookout
+        self.summary.open_rows = lookout.source.count(Stretch(terms, looks.settled, max(end, lookout.sight.now)))
+        self.summary.settled_at = end + lookout.settings.settle
 
     def _foresee(self, foresight: Foresight, meter: Meter, planned: ForeseenUsage, *, adopt: bool) -> None:
-        self.summary.foreseen = foresight.foresee(
-            self.wanted, meter, planned.used, planned.within, self.sight.now, adopt=adopt
-        )
+        wanted, now = self.lookout.wanted, self.lookout.sight.now
+        self.summary.foreseen = foresight.foresee(wanted, meter, planned.used, planned.within, now, adopt=adopt)
         self.summary.warnings = self.summary.warnings + [each.says for each in self.summary.foreseen.outlook.untold]
 
     def _backfill(self, looks: Looks, span: Span | None) -> None:
@@ -104,9 +90,10 @@ class Work:
 
     def _deliver(self, delivery: Delivery, meter: Meter, looks: Looks, *, adopt: bool) -> None:
         """Deliver what is new before what is due is looked at, then what that found."""
+        wanted, now = self.lookout.wanted, self.lookout.sight.now
 
         def deliver() -> ReconcileError | None:
-            done = delivery.run(self.wanted, meter, now=self.sight.now, progress=self.progress, adopt=adopt)
+            done = delivery.run(wanted, meter, now=now, progress=self.progress, adopt=adopt)
             self.summary.delivered.add(done.delivered)
             self.summary.warnings = list(dict.fromkeys(self.summary.warnings + done.warnings))
             return done.error
@@ -123,36 +110,28 @@ class Work:
         def looked(kind: Kind, since: datetime, until: datetime, position: datetime) -> None:
             self.progress.looked(kind, since, until, position, looks.seen.tally.events_planned)
 
-        looks = self._lookout.looks(
-            meter,
-            comparison,
-            chunks,
-            now=self.sight.now,
-            settled=self._lookout.settled(meter),
-            foreseen=foreseen,
-            progress=looked,
+        now, settled = self.lookout.sight.now, self.lookout.settled(meter)
+        looks = self.lookout.looks(
+            meter, comparison, chunks, now=now, settled=settled, foreseen=foreseen, progress=looked
         )
         return looks
-
-    @property
-    def _lookout(self) -> Lookout:
-        return Lookout(self.settings, self.wanted, self.source, self.sight, self.ledger, self.stopping)
 
     def _pull_back(self, meter: Meter) -> Meter:
         """A start or a watermark in the future came from a clock that ran ahead: pull it back and say so.
 
         A purge mark there is given up: how far retention has come is found anew.
         """
-        if not meter.is_ahead_of(self.sight.now):
+        lookout = self.lookout
+        if not meter.is_ahead_of(lookout.sight.now):
             return meter
-        now = self.source.sight().now  # another pass may have begun after this one looked, and moved the watermark
+        now = lookout.source.sight().now  # another pass may have begun after this one looked, and moved the watermark
         if not meter.is_ahead_of(now):
             return meter
-        with self.ledger.transaction() as connection:
+        with lookout.ledger.transaction() as connection:
             back = replace(
                 meter,
                 start=meter.start if meter.start <= now else self._begun(connection, meter, now),
-                watermark=min(meter.watermark, meter.timeline.floor(now - self.settings.settle)),
+                watermark=min(meter.watermark, meter.timeline.floor(now - lookout.settings.settle)),
             )
             meters.pull_back(connection, meter.name, now, start=back.start, watermark=back.watermark)
             moved = [
@@ -164,7 +143,7 @@ class Work:
                 if ahead != moment
             ]
             if moved:
-                self.ledger.ring(connection, meter.name, pulled_back(now, moved))
+                lookout.ledger.ring(connection, meter.name, pulled_back(now, moved))
         return back
 
     def _begun(self, connection: Connection, meter: Meter, now: datetime) -> datetime:
@@ -185,20 +164,20 @@ class Work:
     def _conclude(self, meter: Meter, looks: Looks, *, worked: bool) -> None:
         """Take the looks' figures, see how the meter stands now, and ring what has to ring."""
         summary, name = self.summary, meter.name
+        settings, ledger, now = self.lookout.settings, self.lookout.ledger, self.lookout.sight.now
         summary.tally = looks.seen.tally
         summary.since, summary.until = looks.seen.since or looks.settled, looks.seen.until or looks.settled
-        horizon = meter.timeline.floor(self.sight.now - self.settings.horizon)
-        newest = self.source.newest_row(self.sight.now) if worked else None
-        with self.ledger.transaction() as connection:
+        horizon = meter.timeline.floor(now - settings.horizon)
+        newest = self.lookout.source.newest_row(now) if worked else None
+        with ledger.transaction() as connection:
             if worked:
-                runs.note_newest(connection, summary, self.sight.now, newest)
+                runs.note_newest(connection, summary, now, newest)
             summary.balance = balance(connection, name, horizon)
             gone = passes(connection, name)
-            gone = gone.after_a_good_one if worked else gone
-            self.ledger.review(connection, name, summary.balance, gone, Patience.of(self.settings))
+            summary.watermark, summary.start = meter.watermark if ledger.is_dry else gone.watermark, meter.start
+            ledger.review(
+                connection, name, summary.balance, gone.after_a_good_one if worked else gone, Patience.of(settings)
+            )
             if summary.balance.is_new_and_empty:
                 summary.warnings = [*summary.warnings, EMPTY]
-            summary.alarms, summary.ringing = self.ledger.standing(connection, name)
-            after = meter if self.ledger.is_dry else meters.load(connection, name)
-            assert after is not None
-            summary.watermark, summary.start = after.watermark, after.start
+            summary.alarms, summary.ringing = ledger.standing(connection, name)

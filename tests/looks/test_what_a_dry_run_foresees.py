@@ -120,9 +120,9 @@ def test_the_source_is_read_once_and_again_only_where_usage_is_late(
     read: list[Stretch] = []
     totals = Bringer.totals
 
-    def seen(bringer: Bringer, connection: Connection, stretch: Stretch) -> None:
+    def seen(bringer: Bringer, connection: Connection, stretch: Stretch, counted: datetime | None) -> datetime | None:
         read.append(stretch)
-        totals(bringer, connection, stretch)
+        return totals(bringer, connection, stretch, counted)
 
     monkeypatch.setattr(Bringer, "totals", seen)
     billing.subscribe("acme", made=long_ago())

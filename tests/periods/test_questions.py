@@ -78,8 +78,9 @@ def test_passes_that_learn_of_the_same_names_at_once_do_not_lock_each_other_out(
         ):
             with ledger.transaction() as connection:
                 meter = meters.load(connection, "default")
-            assert meter
-            mirror = Mirror(meter, ledger, lago, "", now())
+                assert meter
+                mirror = Mirror(meter, ledger, lago, "", now())
+                mirror.begin(connection)
             mirror.forget_ended()
             for _ in range(5):
                 mirror._keep({name: [] for name in order})
