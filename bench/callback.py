@@ -193,7 +193,7 @@ def _by_callback(environ: Mapping[str, str]) -> Wire:
         callback, worker = LagoLogger(), LoggingWorker()
         worker.start()
         for said, response in calls:
-            worker.enqueue(callback.async_log_success_event(said, response, None, None))  # type: ignore[no-untyped-call]
+            worker.enqueue(callback.async_log_success_event(said, response, None, None))
         await worker.flush()
         await worker.stop()
 
