@@ -6,6 +6,7 @@ BIN = $(VENV)/bin
 PYTEST = $(BIN)/pytest -n 4
 DEMO = $(VENV)/.demo
 DEV = $(VENV)/.dev
+COMPILED = $(VENV)/.compiled
 PIP = $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 # uv installs in seconds what pip takes a minute for; where it is not to be had, or can't reach what pip can, pip does it.
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
@@ -25,16 +26,19 @@ $(DEMO): pyproject.toml constraints.txt
 
 $(DEV): pyproject.toml constraints.txt
 	$(call INSTALL,dev)
-	$(BIN)/pytest --collect-only --quiet >/dev/null  # compiles what is imported, which each worker would do for itself
 	touch $(DEMO) $(DEV)
+
+$(COMPILED): $(DEV)
+	-$(BIN)/pytest --collect-only --quiet >/dev/null  # compiles what is imported, which each worker would do for itself
+	touch $(COMPILED)
 
 demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
 	$(BIN)/reconcile demo
 
-test: $(DEV)  ## run the tests, about 3 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
+test: $(COMPILED)  ## run the tests, about 3 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
 	$(PYTEST) $(if $(PROOFS),,-m 'not proof')
 
-proof: $(DEV)  ## run the longer proofs alone: crashes, concurrency, volume; CRASHES=all for every crash
+proof: $(COMPILED)  ## run the longer proofs alone: crashes, concurrency, volume; CRASHES=all for every crash
 	$(PYTEST) -m proof
 
 contract: $(DEV)  ## run the contract suite against the Lago of LAGO_CONTRACT_URL
