@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -117,14 +117,9 @@ class Database:
             cursor = session.execute(query.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
 
-    @contextmanager
-    def session(self) -> Iterator[sessions.Session]:
+    def session(self) -> AbstractContextManager[sessions.Session]:
         """A session of the tests' own for the `with` block; `connect` makes a new one."""
-        session = sessions.take(self.url)
-        try:
-            yield session
-        finally:
-            sessions.give_back(session)
+        return sessions.use(self.url)
 
 
 @pytest.hookimpl(trylast=True)
@@ -178,7 +173,15 @@ def server(bin_dir: Path | None = None, **settings: str) -> Iterator[EmbeddedPos
             create = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
             connection.execute(create.format(sql.Identifier(WITH_LEDGER), sql.Identifier(TEMPLATE)))
         make_ledger(running.socket_url(WITH_LEDGER))
-        yield running
+        for template in (TEMPLATE, WITH_LEDGER):
+            with psycopg.connect(running.socket_url(template), autocommit=True) as connection:
+                connection.execute("VACUUM (FULL)")  # fewer bytes and files to copy for each test
+            psycopg.connect(running.socket_url(template)).close()  # writes down what each first session would look up
+        sessions.begin(running.socket_url())
+        try:
+            yield running
+        finally:
+            sessions.end(running.socket_url())
 
 
 def leave_out_what_no_test_reads(url: str) -> None:
@@ -206,20 +209,20 @@ def new_database(server: EmbeddedPostgres, template: str = "template0") -> Itera
     """Make a database for the `with` block. FILE_COPY is the quickest for small ones: 10 ms in memory."""
     name = f"test_{next(_numbers)}"
     create = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
-    with psycopg.connect(server.socket_url(), autocommit=True) as connection:
-        connection.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     database = Database(server, name)
+    with sessions.use(server.socket_url()) as session:
+        session.execute(create.format(sql.Identifier(name), sql.Identifier(template)))
     sessions.begin(database.url)
     try:
         yield database
     finally:
         sessions.end(database.url)
         server.start()  # the test may have stopped it
-        with psycopg.connect(server.socket_url(), autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-            for (role,) in connection.execute("SELECT rolname FROM pg_roles WHERE oid > 16383").fetchall():
+        with sessions.use(server.socket_url()) as session:
+            session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+            for (role,) in session.execute("SELECT rolname FROM pg_roles WHERE oid > 16383").fetchall():
                 with suppress(psycopg.errors.DependentObjectsStillExist):  # in another of the test's databases
-                    connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+                    session.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """Sessions with a test's database, given from one pass to the next as a pooler does it: a new one costs half a pass."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -64,6 +65,16 @@ def give_back(session: Session) -> None:
         _idle[url].append(session)
     else:
         session.close()
+
+
+@contextmanager
+def use(url: str) -> Iterator[Session]:
+    """Such a session for the `with` block."""
+    session = take(url)
+    try:
+        yield session
+    finally:
+        give_back(session)
 
 
 def share(patch: pytest.MonkeyPatch) -> None:
