@@ -1,5 +1,7 @@
 """The command line: `reconcile` and its commands. Heavy imports wait until a command needs them."""
 
+import atexit
+import gc
 import logging
 import signal
 import sys
@@ -120,6 +122,8 @@ app.command()(demo)
 
 def main() -> None:
     """The console script."""
+    # To look through all that is left for cycles, as Python does at its end, takes longer than a pass.
+    atexit.register(gc.freeze)
     # What psycopg ignores while an error is on its way, that error tells.
     logging.getLogger("psycopg").setLevel(logging.ERROR)
     libpq.leave_out()

@@ -6,7 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from html.entities import codepoint2name
 from typing import Any, NamedTuple
 
@@ -15,7 +15,6 @@ import httpx
 from reconciler import __version__
 from reconciler.lago import surroundings
 from reconciler.lago.answers import Away, Unknown
-from reconciler.model.errors import SettingsError
 from reconciler.settings.limits import Limits
 
 _PIECE = 2**16
@@ -52,24 +51,27 @@ class Transport:
             "Accept-Encoding": "identity",  # an answer that unpacks to more than was counted can't come
             "User-Agent": f"reconciler/{__version__} httpx/{httpx.__version__} Python/{platform.python_version()}",
         }
-        pool = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        self._proxy: surroundings.Proxy | None = None
-        self._client: httpx.Client | SettingsError
-        try:
-            self._proxy = surroundings.proxy_to(base)
-            self._client = httpx.Client(
-                limits=pool,
-                follow_redirects=False,
-                trust_env=False,
-                verify=surroundings.trust(base, self._proxy),
-                proxy=self._proxy and self._proxy.proxy,
-            )
-        except SettingsError as error:
-            self._client = error
+        self._base, self._connections = base, connections
+        self._lock = threading.Lock()
+
+    @cached_property
+    def _proxy(self) -> surroundings.Proxy | None:
+        return surroundings.proxy_to(self._base)
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        """Made with the first request: most passes find nothing to ask, and it takes as long as one of these."""
+        return httpx.Client(
+            limits=httpx.Limits(max_connections=self._connections, max_keepalive_connections=self._connections),
+            follow_redirects=False,
+            trust_env=False,
+            verify=surroundings.trust(self._base, self._proxy),
+            proxy=self._proxy and self._proxy.proxy,
+        )
 
     def close(self) -> None:
         """Close the connections."""
-        if isinstance(self._client, httpx.Client):
+        if "_client" in self.__dict__:
             self._client.close()
 
     def request(
@@ -84,8 +86,8 @@ class Transport:
         Raises:
             SettingsError: a variable of the environment is in the way.
         """
-        if isinstance(self._client, SettingsError):
-            raise self._client
+        with self._lock:
+            client = self._client
         method, headers = ("GET", self._headers) if body is None else ("POST", self._headers | _JSON)
         self._deadline.at = time.monotonic() + seconds
         timeout = dict.fromkeys(("read", "write", "pool"), seconds) | {"connect": min(self._limits.connect, seconds)}
@@ -94,7 +96,7 @@ class Transport:
             request = httpx.Request(
                 method, self._url(path), params=query, headers=headers, content=body, extensions=extensions
             )
-            with contextlib.closing(self._client.send(request, stream=True)) as response:
+            with contextlib.closing(client.send(request, stream=True)) as response:
                 content = self._read(response)
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             return self._meaning(error, seconds)

@@ -9,7 +9,7 @@ from typing import Any
 from psycopg.rows import namedtuple_row
 from sqlalchemy import Connection, Row, select
 
-from reconciler.database.postgres import execute, server_clock
+from reconciler.database.postgres import execute
 from reconciler.ledger import alarms, lagos, meters, schema, tables
 from reconciler.ledger.balance import Balance, balance
 from reconciler.ledger.kinds.alarm import Alarm
@@ -141,7 +141,8 @@ def read_status(settings: Settings, only: str | None = None) -> list[Status]:
     ledger = open_ledger(settings)
     with ledger.transaction() as connection:
         require_ledger(connection)
-        chosen, names = meter_names(connection, only), meter_names(connection)
+        chosen = meter_names(connection, only)
+        names = chosen if only is None else meter_names(connection)
         described = {each.name for each in settings.meters}
         # Of a meter that was given up no passes are expected; a machine without a meter's settings knows of none.
         expected = described if described & set(names) else set(names)
@@ -157,7 +158,8 @@ def exit_code(statuses: Iterable[Status]) -> int:
 def _status(connection: Connection, name: str, settings: Settings, *, expected: bool) -> Status:
     meter = meters.load(connection, name)
     assert meter is not None
-    now = server_clock(connection)
+    gone, patience = passes(connection, name), Patience.of(settings)
+    now = gone.now
     today = datetime.combine(now.astimezone(UTC), datetime.min.time(), UTC)
     values = {"meter": name, "since": today - timedelta(days=DAYS - 1)}
     days = execute(connection, "report/days", values, namedtuple_row).fetchall()
@@ -165,11 +167,7 @@ def _status(connection: Connection, name: str, settings: Settings, *, expected: 
     runs = connection.execute(
         select(table).where(table.c.meter == name).order_by(table.c.started_at.desc()).limit(5)
     ).all()
-    figures, gone, patience = (
-        balance(connection, name, now - settings.horizon),
-        passes(connection, name),
-        Patience.of(settings),
-    )
+    figures = balance(connection, name, now - settings.horizon)
     behind = next(behind_alarm(figures, gone, patience), None) if expected else None
     return Status(
         meter=meter,
