@@ -47,7 +47,7 @@ def refuse_moved_before(meter: Meter, ledger: Ledger, lago: Lago, batch: int, pl
         UnknownEventsError: it holds one: the ledger was lost or restored since.
         LagoError: Lago is away or refuses us.
     """
-    ids = [id_ for (id_,) in ledger.once("delivery/ids", {"batch": batch})]
+    ids = [id_ for (id_,) in ledger.once("delivery/ids", {"batch": batch}, event_id=statement("ledger/event_id"))]
     for place in sorted(places):
         held = lago.event(ids[place])
         if held and is_of(held, meter.name):

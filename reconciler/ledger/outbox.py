@@ -79,8 +79,8 @@ class Outbox:
         turns = [(begin, rank) for begin in begins for rank in (0, 1)]
         for some, in_turn in ((turns, False), ([(BEGINNING, 2)], True)):
             values = {"since": [begin for begin, _ in some], "ranks": [rank for _, rank in some], "in_turn": in_turn}
-            waits = statement("delivery/waits")
-            found: list[Batch] = self.ledger.once("delivery/take", self._fixed | values, class_row(Batch), waits=waits)
+            parts = {"waits": statement("delivery/waits"), "event_id": statement("ledger/event_id")}
+            found: list[Batch] = self.ledger.once("delivery/take", self._fixed | values, class_row(Batch), **parts)
             for batch in found:
                 if batch.lost:
                     events, first = len(batch.ids), batch.ids[0]

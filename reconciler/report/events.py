@@ -11,6 +11,7 @@ from psycopg.rows import class_row
 from sqlalchemy import Connection, select
 
 from reconciler.database.postgres import execute
+from reconciler.database.statements import statement
 from reconciler.ledger import tables
 from reconciler.ledger.batches import State
 from reconciler.ledger.store import Ledger, open_ledger
@@ -209,4 +210,5 @@ def _page(
         "limit": limit,
         "placed": placed,
     }
-    return execute(connection, "report/events", values, class_row(Event)).fetchall()
+    event_id = statement("ledger/event_id")
+    return execute(connection, "report/events", values, class_row(Event), event_id=event_id).fetchall()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import class_row, namedtuple_row
 
 from reconciler.database.postgres import server_clock
+from reconciler.database.statements import statement
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback, differences
 from reconciler.lago.shown import amount
@@ -127,7 +128,8 @@ class LedgerAndLago:
     def _read(self, batches: Sequence[Batch], visible: datetime) -> None:
         """Read one step's batches back, mark those that are as they were sent, mend the others."""
         ids = [batch.id for batch in batches]
-        sent = self._ledger.once("verify/sent", {"batches": ids}, class_row(Event))
+        event_id = statement("ledger/event_id")
+        sent = self._ledger.once("verify/sent", {"batches": ids}, class_row(Event), event_id=event_id)
         wanted = Counter(each.window_start for each in sent)
         span = {"meter": self._meter.name, "since": min(wanted), "until": max(wanted)}
         crowds = dict(self._ledger.once("verify/crowds", span))

@@ -45,8 +45,7 @@ WITH due AS (
 )
 SELECT taken.id, attempts, body, ids, opened_before, failures, proof, lost, decided
 FROM taken,
-     -- The id is the first field of a payload, at the place where plan.sql has put it.
      LATERAL (SELECT '{{"events":[' || string_agg(payload, ',' ORDER BY window_start, bucket, revision) || ']}}' AS body,
-                     array_agg(substr(payload, 20, 67) ORDER BY window_start, bucket, revision) AS ids
+                     array_agg({event_id} ORDER BY window_start, bucket, revision) AS ids
               FROM reconciler.event
               WHERE event.batch = taken.id) AS content

@@ -5,7 +5,7 @@
 -- Returns one row an event. Long names are cut and say so, payloads are left out: either may be as long as the proxy
 --         takes. Its place within its batch is only told if wanted, for a decision about it.
 SELECT event.meter,
-       substr(payload, 20, 67) AS transaction_id,
+       {event_id} AS transaction_id,
        window_start,
        bucket,
        revision,
@@ -43,7 +43,7 @@ WHERE event.meter = %(meter)s
   AND (%(customer)s::text IS NULL OR customer = %(customer)s::text)
   AND window_start >= coalesce(%(since)s::timestamptz, '-infinity')
   AND window_start < coalesce(%(until)s::timestamptz, 'infinity')
-  AND (%(id)s::text IS NULL OR starts_with(substr(payload, 20, 67), %(id)s::text))
+  AND (%(id)s::text IS NULL OR starts_with({event_id}, %(id)s::text))
   AND (%(window_start)s::timestamptz IS NULL
        OR (window_start, bucket, event.revision)
           < (%(window_start)s::timestamptz, %(bucket)s::bytea, %(revision)s::int))
