@@ -7,7 +7,10 @@ from reconciler.sandbox import Sandbox
 from tests.sandbox.conftest import Api, event
 from tests.sandbox.test_provisioning import iso, make_plan, month_start, subscribe
 
-NOW = month_start().timestamp() + 1
+
+def moment() -> float:
+    """A moment of the present period; asked for in the test, since a month may end after tests are collected."""
+    return month_start().timestamp() + 1
 
 
 def usage(api: Api, **query: str) -> dict[str, Any]:
@@ -17,7 +20,7 @@ def usage(api: Api, **query: str) -> dict[str, Any]:
 
 
 def cost(transaction_id: str, value: Any, **fields: Any) -> dict[str, Any]:
-    return event(transaction_id, **{"timestamp": NOW, "properties": {"response_cost": value}, **fields})
+    return event(transaction_id, **{"timestamp": moment(), "properties": {"response_cost": value}, **fields})
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_floats_in_json_have_a_floats_digits(subscribed: Api) -> None:
     body = b'{"event":{"transaction_id":"x","code":"llm_cost","external_subscription_id":"sub","timestamp":%d,'
     body += b'"properties":{"response_cost":0.12345678901234567890123}}}'
     headers = {"Content-Type": "application/json"}
-    subscribed.client.post("events", content=body % NOW, headers=headers)
+    subscribed.client.post("events", content=body % moment(), headers=headers)
     assert usage(subscribed)["charges_usage"][0]["units"] == "0.12345678901234568"
 
 
@@ -173,7 +176,7 @@ def test_on_clickhouse_every_event_counts_if_only_as_zero(subscribed_clickhouse:
 
 
 def test_on_clickhouse_an_event_without_the_property_counts_as_zero(subscribed_clickhouse: Api) -> None:
-    subscribed_clickhouse.send(event(timestamp=NOW, properties={}), cost("y", "2"))
+    subscribed_clickhouse.send(event(timestamp=moment(), properties={}), cost("y", "2"))
     (charge,) = usage(subscribed_clickhouse)["charges_usage"]
     assert (charge["units"], charge["events_count"]) == ("2.0", 2)
 
