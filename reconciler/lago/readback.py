@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
 from reconciler.lago.sentences import NotPermittedError
-from reconciler.lago.shown import timestamp_of
+from reconciler.lago.shown import computed_by, timestamp_of
 
 Payload = Mapping[str, Any]
 """An event as it was planned, read from its JSON."""
@@ -48,7 +48,7 @@ class Readback:
     def __init__(self, lago: Lago) -> None:
         """Ask nothing yet."""
         self._lago = lago
-        self._expressions: dict[str, str | None] = {}
+        self._computed: dict[str, str | None] = {}
 
     def verdicts(self, payloads: Sequence[Payload], *, duplicates: bool = False) -> list[Verdict]:
         """Say of each event, in order, whether Lago holds it, holds another in its stead, or holds none.
@@ -88,18 +88,18 @@ class Readback:
         """Whether Lago holds another event than we planned: the property that it computes itself does not count."""
         differing = differences(ours, theirs)
         if len(differing) == 1 and differing[0].startswith("properties."):
-            return differing != [f"properties.{self._computed(ours['code'])}"]
+            return differing != [f"properties.{self.computed(ours['code'])}"]
         return bool(differing)
 
-    def _computed(self, code: str) -> str | None:
-        """The property that Lago computes by the metric's expression and overwrites, if it has one."""
-        if code not in self._expressions:
+    def computed(self, code: str) -> str | None:
+        """The property that Lago computes by the metric's expression and overwrites, if it has one. Asked for once."""
+        if code not in self._computed:
             try:
-                metric = self._lago.metric(code) or {}
+                metric = self._lago.metric(code)
             except NotPermittedError:
-                metric = {}  # then a difference is a difference
-            self._expressions[code] = metric.get("field_name") if metric.get("expression") else None
-        return self._expressions[code]
+                metric = None  # then a difference is a difference
+            self._computed[code] = computed_by(metric)
+        return self._computed[code]
 
 
 def differences(ours: Payload, theirs: Mapping[str, Any]) -> list[str]:

@@ -95,7 +95,7 @@ class LedgerAndLago:
         self._repair = repair
         self._left_to_ask = inf if asks_by_id else _ASKED_BY_ID
         self._leg = leg
-        self._pages = Pages(meter.timeline, lago, Strangers(meter, ledger, leg))
+        self._pages = Pages(meter.timeline, lago, Strangers(meter, ledger, leg, self._readback))
 
     def run(self, since: datetime, until: datetime, *, again: bool) -> None:
         """Read back the batches with windows in `[since, until)`.

@@ -23,7 +23,7 @@ CURES = {
 """What to do where they bill twice, by who does it."""
 
 
-def producer(event: Mapping[str, Any], meter: str, computed: str | None = None) -> str:
+def producer(event: Mapping[str, Any], meter: str, computed: str | None) -> str:
     """Who sends such events: a key of `CURES`.
 
     Args:

@@ -7,7 +7,7 @@ from json import loads
 from typing import Any
 
 from reconciler.database.statements import statement
-from reconciler.lago.readback import differences
+from reconciler.lago.readback import Readback
 from reconciler.lago.shown import amount, is_of, key_of, name, timestamp_of
 from reconciler.ledger.meters import Meter
 from reconciler.ledger.store import Ledger
@@ -44,9 +44,9 @@ APART = {
 class Strangers:
     """Takes note of one meter's strangers."""
 
-    def __init__(self, meter: Meter, ledger: Ledger, leg: Leg, computed: str | None = None) -> None:
-        """Note in `leg` what is taken; `computed` is the property that Lago adds by the metric's expression, if any."""
-        self._computed = computed
+    def __init__(self, meter: Meter, ledger: Ledger, leg: Leg, readback: Readback) -> None:
+        """Note in `leg` what is taken; `readback` compares."""
+        self._readback = readback
         self._meter = meter
         self._ledger = ledger
         self._leg = leg
@@ -76,13 +76,14 @@ class Strangers:
         }
         found = self._ledger.once("verify/strangers", values, known=statement("delivery/known"))
         shown = []
+        computed = self._readback.computed(self._meter.timeline.latest.code)
         for (event, moment), (_, state, payload, is_billed, is_taken) in zip(places, found, strict=True):
             if state is not None and payload is None:
                 continue
-            who = producer(event, self._meter.name, self._computed)
+            who = producer(event, self._meter.name, computed)
             kind = TAKEN_OVER if is_taken else TWICE[who] if is_billed else APART[who]
             if payload is not None:
-                kind = STANDS if differences(loads(payload), event) else DISCARDED
+                kind = STANDS if self._readback.differ(loads(payload), event) else DISCARDED
             shown.append(_difference(kind, event, moment))
         for each in shown:
             self._leg.count(each.kind, each.number, each.amount)

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
-from tests.support import environment, reconcile
+from tests.support import CODE, environment, reconcile
 from tests.verify.conftest import ONE, code, kinds, leg, post, verify
 
 CALLBACK = {
@@ -39,7 +39,8 @@ STRANGERS = {
 
 @pytest.mark.proof
 def test_strangers(proxy_db: Database, lago: Sandbox) -> None:
-    """Each beside a customer of its own whom we bill, and one whom we do not know."""
+    """Each beside a customer of its own whom we bill, and one whom we do not know; Lago adds a property to all."""
+    lago.make_metric(CODE, field_name="usd", expression="concat(event.code, ' of USD')")
     environ = environment(proxy_db, lago)
     proxy_db.insert(*(spend_row(end_user=name) for name in STRANGERS))
     reconcile(environ, since="2h")

@@ -12,6 +12,7 @@ from itertools import islice
 
 from reconciler.lago.client import Lago
 from reconciler.lago.questions import Thing
+from reconciler.lago.readback import Readback
 from reconciler.lago.shown import timestamp_of
 from reconciler.ledger import meters
 from reconciler.ledger.meters import Meter
@@ -44,13 +45,11 @@ class Arrivals:
         lago: where they arrive.
         ledger: what it knows is ours.
         meter: the meter's settings.
-        computed: the property that Lago adds by the metric's expression, if it has one.
     """
 
     lago: Lago
     ledger: Ledger
     meter: MeterSettings
-    computed: str | None
 
     def see(self, *, knows_meters: bool | None) -> Arrived:
         """What has arrived that is not of this ledger.
@@ -89,17 +88,18 @@ class Arrivals:
 
     def _foreign(self, meter: Meter | None, events: Sequence[Thing]) -> Iterator[Foreign]:
         """Who has sent what of these, beside this ledger; without a meter all of it is foreign."""
-        newest: dict[str, datetime] = {}
+        readback, newest = Readback(self.lago), dict[str, datetime]()
+        computed = readback.computed(self.meter.event_code)
         for event in events:
             if moment := timestamp_of(event):
-                who = producer(event, self.meter.name, self.computed)
+                who = producer(event, self.meter.name, computed)
                 newest[who] = max(moment, newest.get(who, moment))
         leg = Leg("", "", "")
         if meter is not None:
-            Strangers(meter, self.ledger, leg, self.computed).take(events)
+            Strangers(meter, self.ledger, leg, readback).take(events)
         else:
             for event in events:
-                leg.count(APART[producer(event, self.meter.name, self.computed)], 1, Decimal())
+                leg.count(APART[producer(event, self.meter.name, computed)], 1, Decimal())
         for some, is_twice in ((TWICE, True), (APART, False)):
             for who, kind in some.items():
                 if (number := leg.sums.get(kind, (0,))[0]) and who in newest:

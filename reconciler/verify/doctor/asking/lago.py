@@ -11,7 +11,6 @@ from reconciler.lago.answers import Barred
 from reconciler.lago.client import Lago
 from reconciler.lago.ending import Ending
 from reconciler.lago.sentences import NotPermittedError
-from reconciler.lago.shown import computed_by
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import EndedError, LagoAwayError, LagoError, ReconcileError
 from reconciler.model.windows import keep_to_midnights
@@ -72,19 +71,15 @@ class AskLago:
             return replace(facts, refused=str(error))
         may = {"read organization": organization is not None, "write event": self._may_write()}
         may |= {name: found for name, ask in self._readings().items() if (found := _may(ask)) is not None}
-        metrics = self._metrics()
-        arrived: dict[str, Arrived | Untold] = {}
-        if may.get("read event", True):
-            for meter in self._settings.meters:
-                arrived[meter.name] = self._arrived(meter, metrics[meter.name], knows_meters=knows_meters)
+        readable = self._settings.meters if may.get("read event", True) else []
         return replace(
             facts,
             organization=organization,
             may=may,
             store=_asked(lambda: self._lago.store(organization)),
             ahead=self._ahead(sight, here),
-            metrics=metrics,
-            arrived=arrived,
+            metrics=self._metrics(),
+            arrived={meter.name: self._arrived(meter, knows_meters=knows_meters) for meter in readable},
             outlook=None if sight is None else self._outlook(sight),  # may take longest: the last one
         )
 
@@ -125,9 +120,8 @@ class AskLago:
         look = self._settings.meters, self._source, sight, self._ledger, self._lago
         return _asked(lambda: outlook(*look, since=since))
 
-    def _arrived(self, wanted: MeterSettings, metric: object, *, knows_meters: bool | None) -> Arrived | Untold:
-        computed = computed_by(metric if isinstance(metric, Mapping) else None)
-        arrivals = Arrivals(self._lago, self._ledger, wanted, computed)
+    def _arrived(self, wanted: MeterSettings, *, knows_meters: bool | None) -> Arrived | Untold:
+        arrivals = Arrivals(self._lago, self._ledger, wanted)
         return _asked(lambda: arrivals.see(knows_meters=knows_meters))
 
 
