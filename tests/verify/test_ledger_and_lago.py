@@ -58,7 +58,8 @@ def test_a_window_that_steps_share_is_read_once(
     customers(proxy_db, 450)
     proxy_db.insert(*(spend_row(end_user=f"late {each}", startTime=minutes_ago(40)) for each in range(150)))
     reconcile(environ, since="2h")
-    proxy_db.fetch("UPDATE reconciler.batch SET attempts = 2 WHERE id = (SELECT max(id) FROM reconciler.batch)")
+    newest = "SELECT id FROM reconciler.batch ORDER BY last_window DESC, events LIMIT 1"
+    proxy_db.fetch(f"UPDATE reconciler.batch SET attempts = 2 WHERE id = ({newest})")
     [ours] = payloads(proxy_db)[:1]
     post(lago, "events", {"event": ours | {"transaction_id": "a stranger's"}})
     lago.clear_requests()
