@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Engine, create_engine
 
 from reconciler.database import pool
 
 _make = create_engine
 _first: list[Engine] = []
-"""The first engine that has connected, so that its dialect knows what it has to of a server."""
+"""The first engine."""
 
 
 def _shared(*arguments: Any, **options: Any) -> Engine:
@@ -18,7 +18,7 @@ def _shared(*arguments: Any, **options: Any) -> Engine:
         engine.dialect = _first[0].dialect  # which is part of the keys
         engine._compiled_cache = _first[0]._compiled_cache
     else:
-        event.listen(engine, "engine_connect", lambda _connection: _first.append(engine), once=True)
+        _first.append(engine)
     return engine
 
 

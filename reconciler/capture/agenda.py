@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 from psycopg.rows import scalar_row
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from reconciler.database.postgres import execute
 from reconciler.ledger import tables
@@ -17,6 +17,8 @@ Look = Row[Any]
 """A row of reconciler.look."""
 
 table = tables.look
+
+_UNFINISHED = select(table).where(table.c.meter == bindparam("of"), table.c.finished_at.is_(None)).order_by(table.c.id)
 
 
 class Todo(NamedTuple):
@@ -45,10 +47,9 @@ class Agenda:
         """What there is to do."""
         kinds, pauses = list(self._pauses), [timedelta(seconds=pause) for pause in self._pauses.values()]
         values = {"meter": self._meter, "kinds": kinds, "pauses": pauses}
-        unfinished = select(table).where(table.c.meter == self._meter, table.c.finished_at.is_(None))
         with self._ledger.transaction() as connection:
             due: list[Kept] = execute(connection, "capture/due_looks", values, scalar_row).fetchall()
-            return Todo(list(connection.execute(unfinished.order_by(table.c.id))), due)
+            return Todo(list(connection.execute(_UNFINISHED, {"of": self._meter})), due)
 
     def begin(self, kind: Kept, since: datetime, until: datetime) -> Look:
         """A new look over `[since, until)`."""

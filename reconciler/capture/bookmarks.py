@@ -4,9 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from reconciler.ledger import tables
+
+_MOVED = (
+    update(tables.meter)
+    .where(tables.meter.c.name == bindparam("of"))
+    .values(watermark=func.greatest(tables.meter.c.watermark, bindparam("until", type_=tables.MOMENT)))
+)
 
 
 class Bookmark(Protocol):
@@ -31,9 +37,7 @@ class Watermark:
 
     def move(self, connection: Connection, until: datetime) -> None:
         """Move the watermark on, never back."""
-        table = tables.meter
-        watermark = func.greatest(table.c.watermark, until)
-        connection.execute(update(table).where(table.c.name == self.meter).values(watermark=watermark))
+        connection.execute(_MOVED, {"of": self.meter, "until": until})
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from reconciler.database.postgres import execute
 from reconciler.delivery.ask_first import AskFirst
@@ -32,6 +32,10 @@ from reconciler.settings.meter import MeterSettings
 
 UNSEEN = timedelta(hours=1)
 """A ledger that no delivery has seen for so long may be one from a snapshot of its machine."""
+
+_IN_CONFLICT = select(tables.batch.c.id).where(
+    tables.batch.c.meter == bindparam("of"), tables.batch.c.state == "quarantined", tables.batch.c.conflict
+)
 
 
 class Lagos:
@@ -224,11 +228,7 @@ class Gate:
 
     def _hold_behind_conflicts(self, connection: Connection) -> None:
         """Hold what a sender had when an earlier revision of its bucket turned out to be in conflict, and gave back."""
-        table = tables.batch.c
-        in_conflict = select(table.id).where(
-            table.meter == self.meter.name, table.state == "quarantined", table.conflict
-        )
-        if conflicting := list(connection.scalars(in_conflict)):
+        if conflicting := list(connection.scalars(_IN_CONFLICT, {"of": self.meter.name})):
             hold_later_revisions(connection, conflicting)
 
     def _quarantine_unsendable(self, connection: Connection, store: Store) -> int:

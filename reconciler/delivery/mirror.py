@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any
 
 from psycopg.rows import scalar_row
-from sqlalchemy import ARRAY, ColumnElement, Connection, LargeBinary, any_, delete, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, LargeBinary, any_, bindparam, delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.database.postgres import execute
@@ -34,6 +34,8 @@ _NONE_IS_GOOD_FOR = timedelta(hours=1)
 _MOMENT = timedelta(minutes=1)
 
 table = tables.subscription
+
+_INVOICES_SEEN = select(tables.lago.c.invoices).where(tables.lago.c.base == bindparam("of"))
 
 
 @dataclass
@@ -66,8 +68,7 @@ class Mirror:
 
     def begin(self, connection: Connection) -> None:
         """See which invoices passes have seen, before Lago is asked for anything that is kept."""
-        lagos = tables.lago.c
-        self._seen = connection.scalar(select(lagos.invoices).where(lagos.base == self.lago.base))
+        self._seen = connection.scalar(_INVOICES_SEEN, {"of": self.lago.base})
 
     def forget_ended(self) -> None:
         """Forget those whose customers have a final invoice since the last pass: their span has ended.
@@ -154,10 +155,10 @@ class Mirror:
         """
         kept = [(external_id, told) for external_id, told in found.items() if storable(external_id)]
         rows = [row for external_id, told in kept for row in self._rows(external_id, told)]
-        lagos = tables.lago
+        if not rows:
+            return
         with self.ledger.transaction() as connection:
-            known = select(lagos.c.invoices).where(lagos.c.base == self.lago.base).with_for_update()
-            if rows and connection.scalar(known) == self._seen:
+            if connection.scalar(_INVOICES_SEEN.with_for_update(), {"of": self.lago.base}) == self._seen:
                 connection.execute(delete(table).where(_among({row["id"] for row in rows})))
                 connection.execute(insert(table).on_conflict_do_nothing(), rows)
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from psycopg.rows import namedtuple_row
-from sqlalchemy import ColumnElement, Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from reconciler.database.postgres import execute, server_clock
 from reconciler.ledger import kinds, tables
@@ -22,8 +22,19 @@ from reconciler.model.money import plain
 
 table = tables.alarm
 
+_OF = bindparam("of", type_=table.c.meter.type)
+_STANDING = table.c.cleared_at.is_(None) & ((table.c.meter == _OF) | _OF.is_(None))
+_LOCKED = select(table.c.kind).where(_STANDING).order_by(table.c.kind).with_for_update()
+_CLEARED = (
+    update(table)
+    .where(_STANDING, table.c.kind.in_(bindparam("kinds", expanding=True)))
+    .values(cleared_at=func.clock_timestamp())
+)
+
 _UNSAID = table.c.acknowledged_at.is_(None) & (table.c.shown_at.is_(None) | (table.c.shown_at < table.c.rang_at))
 """Whether nobody has said the alarm in full since it rang."""
+
+_LISTED = select(table, _UNSAID.label("unsaid")).where(_STANDING).order_by(table.c.id)
 
 
 def review(connection: Connection, meter: str, figures: Balance, gone: Passes, patience: Patience) -> None:
@@ -78,23 +89,19 @@ def clear(connection: Connection, meter: str, kind: str) -> None:
 
 
 def _clear(connection: Connection, meter: str, over: Collection[str]) -> None:
-    ended = update(table).where(_standing(meter), table.c.kind.in_(over))
-    connection.execute(ended.values(cleared_at=func.clock_timestamp()))
+    connection.execute(_CLEARED, {"of": meter, "kinds": list(over)})
 
 
 def list_standing(connection: Connection, meter: str | None = None) -> list[Row[Any]]:
     """The alarms that stand, of one meter or of all, oldest first; `unsaid` tells which `show` would return."""
-    query = select(table, _UNSAID.label("unsaid")).where(table.c.cleared_at.is_(None)).order_by(table.c.id)
-    if meter is not None:
-        query = query.where(table.c.meter == meter)
-    return list(connection.execute(query))
+    return list(connection.execute(_LISTED, {"of": meter}))
 
 
 def show(connection: Connection, meter: str) -> list[int]:
     """The alarms of a meter that nobody has said in full since they rang: whoever asks says them, once."""
     _locked(connection, meter)
-    said = update(table).where(_standing(meter), _UNSAID).values(shown_at=func.clock_timestamp())
-    return list(connection.scalars(said.returning(table.c.id)))
+    said = update(table).where(_STANDING, _UNSAID).values(shown_at=func.clock_timestamp())
+    return list(connection.scalars(said.returning(table.c.id), {"of": meter}))
 
 
 def claim(connection: Connection, meters: Sequence[str], *, lease: timedelta) -> Any | None:
@@ -151,12 +158,7 @@ def acknowledge(connection: Connection, alarm_id: int, reason: str) -> Row[Any]:
 
 def _locked(connection: Connection, meter: str) -> Sequence[str]:
     """Lock the alarms of a meter that stand, in the order of kinds; return these."""
-    standing = select(table.c.kind).where(_standing(meter))
-    return connection.scalars(standing.order_by(table.c.kind).with_for_update()).all()
-
-
-def _standing(meter: str) -> ColumnElement[bool]:
-    return (table.c.meter == meter) & table.c.cleared_at.is_(None)
+    return connection.scalars(_LOCKED, {"of": meter}).all()
 
 
 def as_json(row: Row[Any]) -> dict[str, Any]:

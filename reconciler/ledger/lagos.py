@@ -8,7 +8,7 @@ plan and leave delivery alone.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from reconciler.lago.stores import Store
@@ -21,6 +21,10 @@ LONGEST_PAUSE = timedelta(minutes=1)
 """However long Lago is away, it is asked again after this."""
 
 table = tables.lago
+
+_THIS = table.c.base == bindparam("of")
+_LOCKED = select(table, func.clock_timestamp().label("now")).where(_THIS).with_for_update()
+_ASKED = update(table).where(_THIS).values(asked_at=bindparam("now"))
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,15 @@ def may_ask(connection: Connection, base: str) -> tuple[KnownLago, bool]:
         connection: a transaction of its own; it waits for another's.
         base: Lago's address.
     """
-    this = table.c.base == base
-    locked = select(table, func.clock_timestamp().label("now")).where(this).with_for_update()
-    row = connection.execute(locked).one_or_none()
+    this = {"of": base}
+    row = connection.execute(_LOCKED, this).one_or_none()
     if row is None:
         connection.execute(insert(table).values(base=base).on_conflict_do_nothing())
-        row = connection.execute(locked).one()
+        row = connection.execute(_LOCKED, this).one()
     known = KnownLago(row.store, row.asked_at, row.away_since)
     if row.now < known.next_at:
         return known, False
-    connection.execute(update(table).where(this).values(asked_at=row.now))
+    connection.execute(_ASKED, this | {"now": row.now})
     return known, True
 
 

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 HEAD = "0004"
 """The newest migration; a test holds it to the folder of migrations."""
 
+# A query of the catalog, because to_regclass may miss what was committed while we waited for the lock.
+_VERSIONED = text(
+    """SELECT EXISTS (SELECT FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace
+                      WHERE nspname = 'reconciler' AND relname = 'alembic_version')"""
+)
+_VERSION = text("SELECT version_num FROM reconciler.alembic_version")
+
 
 def upgrade(connection: Connection) -> bool:
     """Bring the ledger to this program's version, in the connection's transaction; the schema is there.
@@ -135,9 +142,7 @@ def _schema_there(connection: Connection) -> bool:
 
 def version(connection: Connection) -> str | None:
     """The newest migration that the ledger has seen; None if there is no ledger."""
-    # A query of the catalog, because to_regclass may miss what was committed while we waited for the lock.
-    there = text("SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = :schema AND tablename = 'alembic_version')")
-    if not connection.scalar(there, {"schema": SCHEMA}):
+    if not connection.scalar(_VERSIONED):
         return None
-    found: str | None = connection.scalar(text("SELECT version_num FROM reconciler.alembic_version"))
+    found: str | None = connection.scalar(_VERSION)
     return found

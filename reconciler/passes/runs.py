@@ -5,10 +5,10 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from reconciler.database.postgres import execute
-from reconciler.ledger import alarms, tables
+from reconciler.ledger import alarms
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger
 from reconciler.model.errors import NoTurnError, ReconcileError, StoppedError
@@ -20,9 +20,8 @@ KEEP_RUNS = timedelta(days=35)
 
 def note_newest(connection: Connection, summary: Summary, clock: datetime, newest: datetime | None) -> None:
     """Note by the run what the source's clock said and when its newest row began."""
-    table = tables.run
-    ours = update(table).where(table.c.id == _id(summary))
-    connection.execute(ours.values(source_clock=clock, newest_row=newest))
+    values = {"id": _id(summary), "clock": clock, "newest": newest}
+    execute(connection, "ledger/note_newest", values)
 
 
 @contextmanager
