@@ -136,8 +136,7 @@ class Delivery:
         adopt: bool,
         only: Sequence[int] | None,
     ) -> None:
-        with self._ledger.transaction() as connection:
-            waiting = backlog(connection, meter.name)
+        waiting = backlog(self._ledger, meter.name)
         if not any(waiting) and not adopt:
             return
         store, careful = self._lagos.ask()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 
-from reconciler.database.postgres import execute
 from reconciler.delivery.billable.outlook import Outlooks
 from reconciler.delivery.gate import Gate, Lagos, hold_to
 from reconciler.delivery.not_cut_over import NotCutOverError, see_not_cut_over
@@ -85,14 +84,13 @@ class Foresight:
 
     def _sent(self, meter: Meter, events: int) -> Foreseen:
         """How many events would be sent, those on their way already too, and about how long that takes."""
-        with self._ledger.transaction() as connection:
-            events += backlog(connection, meter.name).planned
-            row = execute(connection, "report/pace", {"lago": self._lago.base}).fetchone()
+        events += backlog(self._ledger, meter.name).planned
+        rows = self._ledger.once("report/pace", {"lago": self._lago.base})
         settings = self._settings
         length = takes(
             events,
             settings.limits.batch,
-            seconds_a_batch=row[0] if row else None,
+            seconds_a_batch=rows[0][0] if rows else None,
             connections=settings.connections,
             rate=settings.rate,
         )

@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 from psycopg.rows import class_row
-from sqlalchemy import Connection
 
-from reconciler.database.postgres import execute
+from reconciler.ledger.store import Ledger
 
 
 class Backlog(NamedTuple):
@@ -22,8 +21,8 @@ class Backlog(NamedTuple):
     unsubscribed: bool
 
 
-def backlog(connection: Connection, meter: str) -> Backlog:
+def backlog(ledger: Ledger, meter: str) -> Backlog:
     """Read what waits for delivery."""
     found: Backlog
-    [found] = execute(connection, "ledger/backlog", {"meter": meter}, class_row(Backlog)).fetchall()
+    [found] = ledger.once("ledger/backlog", {"meter": meter}, class_row(Backlog))
     return found

@@ -1,7 +1,7 @@
 """The runs that the ledger remembers: when each pass began, how it ended, its summary."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 
 from psycopg.types.json import Jsonb
@@ -26,7 +26,10 @@ def note_newest(connection: Connection, summary: Summary, clock: datetime, newes
 
 @contextmanager
 def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[None]:
-    """Record the run: that it began, and how it ended; one that did not do its work may be one too many."""
+    """Record the run: that it began, and why it did not do its work; it may be one too many.
+
+    One that does is ended with its conclusion, in the same transaction.
+    """
     [(warnings,)] = ledger.once("ledger/begin_run", {"id": _id(summary), "meter": summary.meter})
     summary.said_before = warnings or []
     outcome = "failed: it was cut off"
@@ -43,25 +46,27 @@ def recorded(ledger: Ledger, summary: Summary, patience: Patience) -> Iterator[N
         outcome, summary.error = f"failed: {error}", error
         raise
     finally:
-        with nullcontext() if outcome == "done" else suppress(ReconcileError):  # what failed first is told
-            _close_run(ledger, outcome, summary, patience)
+        if outcome != "done":
+            with suppress(ReconcileError):  # what failed first is told
+                _close(ledger, outcome, summary, patience)
 
 
 def _id(summary: Summary) -> str:
     return f"{summary.run_id}-{summary.meter}"
 
 
-def _close_run(ledger: Ledger, outcome: str, summary: Summary, patience: Patience) -> None:
+def _close(ledger: Ledger, outcome: str, summary: Summary, patience: Patience) -> None:
     with ledger.transaction() as connection:
-        _end(connection, outcome, summary)
-        if outcome not in {"done", "stopped"} and not ledger.is_dry:
+        end(connection, outcome, summary)
+        if outcome != "stopped" and not ledger.is_dry:
             alarms.see_behind(connection, summary.meter, patience)
             if not summary.skipped:
                 summary.alarms, ringing = ledger.standing(connection, summary.meter)
                 summary.ringing += ringing
-            _end(connection, outcome, summary)
+            end(connection, outcome, summary)
 
 
-def _end(connection: Connection, outcome: str, summary: Summary) -> None:
+def end(connection: Connection, outcome: str, summary: Summary) -> None:
+    """Note how the run has ended, and its summary; forget runs of long ago."""
     values = {"id": _id(summary), "meter": summary.meter, "outcome": outcome, "keep": KEEP_RUNS}
     execute(connection, "ledger/end_run", values | {"summary": Jsonb(summary.as_json())})

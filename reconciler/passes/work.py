@@ -181,3 +181,5 @@ class Work:
             if summary.balance.is_new_and_empty:
                 summary.warnings = [*summary.warnings, EMPTY]
             summary.alarms, summary.ringing = ledger.standing(connection, name)
+            if worked:
+                runs.end(connection, "done", summary)
