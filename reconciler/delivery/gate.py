@@ -195,21 +195,25 @@ class Gate:
         """
         done = Delivered()
         asking = AskFirst(self.meter, self.ledger, self.lago)
+        # A transaction locks one set of batches, in the order of their ids: so passes that deliver at once can't lock
+        # each other out.
         with self.ledger.transaction() as connection:
             place = self._place(connection)
             self._hold_behind_conflicts(connection)
+        with self.ledger.transaction() as connection:
             done.quarantined += self._quarantine_unsendable(connection, store)
+        with self.ledger.transaction() as connection:
             asking.begin(connection)
             periods.begin(connection)
             execute(connection, "delivery/note_place", {"meter": self.meter.name, "place": place, "good_for": UNSEEN})
         asking.run(horizon=horizon)
         done.accepted += asking.accepted
-        kept_back = periods.settle(done)
+        if kept_back := periods.settle(done):
+            with self.ledger.transaction() as connection:
+                execute(connection, "delivery/keep_back", {"batches": kept_back})
         with self.ledger.transaction() as connection:
             key = periods.mirror.key if periods.are_mirrored else None
             values = {"meter": self.meter.name, "kept_back": kept_back, "key": key, "good_for": ADMISSION / 3}
-            if kept_back:
-                execute(connection, "delivery/keep_back", {"batches": kept_back})
             if key is not None:
                 execute(connection, "delivery/see_subscribed", values)
                 execute(connection, "delivery/note_unsubscribed", values)
