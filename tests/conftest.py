@@ -129,9 +129,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests live until the end: let no garbage collection look through them again and again."""
+    """Thousands of tests live until the end: let no garbage collection look through them again and again.
+
+    Nor what a pass holds: it makes little garbage that goes round in circles, and much that lives as long as it does.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -13,7 +13,7 @@ from reconciler.demo.traffic import generate, write
 from reconciler.report.summary import Summary
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database
-from tests.support import assert_exact, environment, let_time_pass, reconcile
+from tests.support import assert_exact, batches, environment, let_time_pass, reconcile
 
 SEED, ROWS = 20261124, 40_000
 
@@ -30,24 +30,30 @@ def test_40_000_rows_are_exact(proxy_db: Database, empty_db: Database) -> None:
         def bill(*, after: str = "", since: datetime | None = None) -> list[Summary]:
             for ledger, _ in both if since is None else ():
                 let_time_pass(ledger, after)
-            done = [reconcile(environ, since=since.isoformat() if since else None) for environ in environs]
+            return [reconcile(environ, since=since.isoformat() if since else None) for environ in environs]
+
+        def assert_billed() -> None:
             for ledger, lago in both:
                 _billed(proxy_db, lago, ledger)
-            return done
 
         write(proxy_db.url, written)
         for first in bill(since=since):
             assert first.delivered.accepted == first.tally.events_planned > 1000
+        assert_billed()
 
         write(proxy_db.url, late)
         assert all(second.delivered.accepted > 500 for second in bill(after="2 hours"))
+        assert_billed()
 
         proxy_db.fetch("""UPDATE "LiteLLM_SpendLogs" SET spend = 1e-07 WHERE cache_hit = 'True'""")
         assert all(third.tally.cost_planned > 0 for third in bill(after="2 days"))
+        assert_billed()
 
+        sent = [len(batches(lago)) for _, lago in both]
         for last in bill(after="2 days"):
             assert (last.tally.events_planned, last.delivered.accepted) == (0, 0)
             assert last.tally.windows >= 96
+        assert [len(batches(lago)) for _, lago in both] == sent, "so Lago counts what it did"
 
 
 def _split(rows: Any, moment: datetime) -> tuple[list[SpendRow], list[SpendRow]]:
