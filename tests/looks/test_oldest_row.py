@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
+from reconciler.capture.source import Source
 from reconciler.sandbox import Sandbox
 from tests.conftest import Database, spend_row
 from tests.support import WINDOW, assert_exact, reconcile, window
@@ -41,17 +44,25 @@ def test_what_arrives_late_before_the_oldest_row_is_in_scope_all_the_same(
     assert_exact(proxy_db, lago)
 
 
-def test_a_backfill_from_long_ago_looks_from_the_oldest_row_on(
-    proxy_db: Database, lago: Sandbox, environ: dict[str, str]
+def test_a_backfill_from_long_ago_looks_from_the_oldest_row_on_and_asks_for_it_once(
+    proxy_db: Database, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = spend_row(startTime="0007-01-01T00:00:00")
     proxy_db.insert(before, spend_row(startTime=window(200)), spend_row(startTime=window(2)))
     reconcile(environ, since="2h")
+    oldest_row, asked = Source.oldest_row, []
+
+    def counted(source: Source, since: datetime) -> datetime | None:
+        asked.append(since)
+        return oldest_row(source, since)
+
+    monkeypatch.setattr(Source, "oldest_row", counted)
 
     done = reconcile(environ, since=LONG_AGO, until=f"{window(100):%Y-%m-%dT%H:%M:%SZ}")
 
     assert done.tally.rows == 1
     assert (done.since, _windows(proxy_db)[0]) == (window(200), window(200))
+    assert asked == [EPOCH]
 
 
 def test_of_an_empty_table_nothing_is_looked_at(proxy_db: Database, environ: dict[str, str]) -> None:
