@@ -56,12 +56,12 @@ def ledger_db(postgres: EmbeddedPostgres, small_disk: Path) -> Iterator[Database
 def test_a_full_disk_loses_nothing(
     proxy_db: Database, ledger_db: Database, small_disk: Path, lago: Sandbox, fails: Fails
 ) -> None:
-    # Six hours of usage whose events take about 20 MB: ids of 1 kB that can't be compressed, and still share batches.
+    # Six hours of usage whose events take about 10 MB: ids of 1 kB that can't be compressed, and still share batches.
     begin = datetime.now(UTC) - timedelta(hours=7)
     proxy_db.insert(
         *(
-            spend_row(startTime=begin + timedelta(seconds=3.6 * number), end_user=secrets.token_hex(480))
-            for number in range(6000)
+            spend_row(startTime=begin + timedelta(seconds=7.2 * number), end_user=secrets.token_hex(480))
+            for number in range(3000)
         )
     )
     environ = environment(proxy_db, lago, ledger=ledger_db)
