@@ -16,6 +16,7 @@ from sqlalchemy import Connection, exists, select
 from reconciler.database.postgres import execute
 from reconciler.database.statements import statement
 from reconciler.delivery.foreign import left_behind, not_ours
+from reconciler.delivery.other_codes import recoded, under_another_code
 from reconciler.lago.client import Lago
 from reconciler.lago.readback import Readback
 from reconciler.lago.reading import MILLISECOND, in_slices
@@ -87,7 +88,7 @@ class AskFirst:
         self._lago = lago
         self._readback = Readback(lago)
         self._windows: list[Window] = []
-        self._begins = False
+        self._is_first = False
         self.accepted = 0
         """How many planned events Lago held already."""
 
@@ -100,13 +101,15 @@ class AskFirst:
             return
         self._windows = [Window(*(moment and moment.astimezone(UTC) for moment in row)) for row in rows]
         table = tables.window.c
-        before = exists().where(table.meter == self._meter.name, table.asked_at.is_not(None))
-        self._begins = not self._meter.start_chosen and not connection.scalar(select(before))
+        asked = table.asked_at.is_not(None) | table.asked_until.is_not(None)
+        before = exists().where(table.meter == self._meter.name, asked)
+        self._is_first = not connection.scalar(select(before))
 
     def run(self, *, horizon: timedelta) -> None:
         """Ask about these windows.
 
-        Before the first of all, a meter whose start nobody chose asks whether Lago knows it from before that start.
+        Before the first of all, it asks whether Lago knows the meter under another code; if nobody chose the meter's
+        start, also from before that start.
         What was asked is kept as it is asked, so that the next pass goes on where this one ends.
 
         Args:
@@ -119,8 +122,10 @@ class AskFirst:
         """
         if not self._windows:
             return
-        if self._begins:
-            self._ask_before_start(horizon)
+        if self._is_first:
+            if not self._meter.start_chosen:
+                self._ask_before_start(horizon)
+            self._ask_whatever_the_code(horizon)
         for group in self._near(self._windows):
             self._ask(group)
         with self._ledger.transaction() as connection:
@@ -187,6 +192,15 @@ class AskFirst:
         page = next(pages)
         if found := [event for event, planned in self._planned(page.things) if planned is None]:
             raise left_behind(self._meter, found)
+
+    def _ask_whatever_the_code(self, horizon: timedelta) -> None:
+        """Ask for the latest events of some customers, whatever their code: a changed one hides them from all else."""
+        first, last = self._windows[0].start, self._windows[-1].start
+        since = first if self._meter.start_chosen else min(first, self._meter.start - horizon)
+        end = self._meter.timeline.window_end(last) - MILLISECOND
+        held = list(under_another_code(self._lago, self._ledger, self._meter, since, end))
+        if held and (found := [event for event, planned in self._planned(held) if planned is None]):
+            raise recoded(self._meter, found)
 
     def _note(self, starts: Sequence[datetime], until: datetime) -> None:
         """Keep how far Lago was asked."""

@@ -15,7 +15,8 @@ from reconciler.ledger.batches import CLOSED_PERIOD, State
 from reconciler.model.errors import ReconcileError
 from reconciler.model.identity import name_hash
 from reconciler.model.money import plain, total
-from reconciler.model.words import count
+from reconciler.model.visible import brief
+from reconciler.model.words import count, minute
 
 Outcome = Literal["closed", "would close", "nothing to close", "not closed"]
 
@@ -203,6 +204,22 @@ def standing(
         "accepted_since": accepted_since,
     }
     return execute(connection, "report/closing", values, class_row(Some)).fetchall()
+
+
+def frozen_of(connection: Connection, meter: str, subscription: str) -> list[str]:
+    """What is said of a subscription's frozen buckets; nothing if it has none."""
+    values = {"meter": meter, "subscription": subscription}
+    found = execute(connection, "report/frozen_of", values).fetchone()
+    if found is None or not found[0]:
+        return []
+    buckets, cost, first, last = found
+    windows = minute(first) if first == last else f"{minute(first)} to {minute(last)}"
+    sentence = (
+        f"{count(buckets, 'bucket')} of subscription {brief(subscription, 200)!r} {'is' if buckets == 1 else 'are'} "
+        f"frozen (windows of {windows}): {plain(cost)} USD more is billed than the spend table holds. The plan's "
+        "invoice has it; if it is to be credited, `reconcile frozen` says how."
+    )
+    return [sentence]
 
 
 def some(found: Sequence[Some]) -> str:

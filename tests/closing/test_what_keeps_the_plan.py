@@ -88,6 +88,27 @@ def test_late_usage_of_a_period_that_is_invoiced_keeps_no_plan(
     assert [cost for _, cost in held(proxy_db)] == [Decimal(2)]
 
 
+def test_frozen_buckets_of_the_subscription_are_named(
+    environ: dict[str, str], proxy_db: Database, clock: Clock
+) -> None:
+    for name in ("acme", "globex"):
+        proxy_db.insert(spend_row(spend=3, startTime=clock.window - MINUTE, end_user=name))
+    reconcile(environ, since="2h")
+    proxy_db.fetch('UPDATE "LiteLLM_SpendLogs" SET spend = 1 WHERE spend = 3')
+    told = close(environ).as_json()
+    [meter] = told["meters"]
+    assert (meter["outcome"], told["exit_code"]) == ("closed", 0)
+    assert "1 bucket of subscription 'acme' is frozen" in meter["warnings"][0]
+    assert "2 USD more is billed than the spend table holds" in meter["warnings"][0]
+    assert "`reconcile frozen` says how" in meter["warnings"][0]
+    assert told.keys() == {"customer", "instant", "meters", "error", "exit_code"}
+    assert meter.keys() == {
+        "meter", "subscription", "outcome", "events", "cost", "events_planned", "events_held", "events_quarantined",
+        "cost_left", "why", "warnings", "error",
+    }  # fmt: skip
+    assert "is frozen" in closed(environ, dry_run=True).warnings[0]
+
+
 @pytest.fixture
 def clickhouse_billing(clickhouse: Sandbox) -> Iterator[Billing]:
     found = Billing(clickhouse)

@@ -27,12 +27,12 @@ def test_each_window_is_asked_about_once_and_near_windows_together(proxy_db: Dat
     proxy_db.insert(spend_row())
     environ = environment(proxy_db, lago)
     reconcile(environ, since="3h")
-    assert _requests(lago, "GET", "/api/v1/events?") == 2, (
-        "before the backfill about LiteLLM's callback, then about these"
+    assert _requests(lago, "GET", "/api/v1/events?") == 3, (
+        "before the backfill about LiteLLM's callback, then about other codes, then about these"
     )
     proxy_db.insert(spend_row(model="another"))
     reconcile(environ, since="3h")
-    assert _requests(lago, "GET", "/api/v1/events?") == 2
+    assert _requests(lago, "GET", "/api/v1/events?") == 3
     assert_exact(proxy_db, lago)
 
 

@@ -126,7 +126,7 @@ def test_a_first_run_beside_the_callback_asks_once_and_goes_on(proxy_db: Databas
         proxy_db.insert(spend_row(startTime=window(back) + WINDOW / 2))
         done = reconcile(environ)
         assert (done.exit_code, done.delivered.accepted) == (0, 1)
-        assert _questions(lago) == 2 + number, "one for each window, and one more before the first"
+        assert _questions(lago) == 3 + number, "one for each window, and two more before the first"
 
 
 def test_a_backfill_from_before_the_start_is_no_surprise(proxy_db: Database, lago: Sandbox) -> None:

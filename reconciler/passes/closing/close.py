@@ -23,7 +23,7 @@ from reconciler.passes.closing.planning import Planning
 from reconciler.passes.closing.record import Record
 from reconciler.passes.closing.sending import Sending
 from reconciler.passes.closing.subject import Subject, Subjects
-from reconciler.report.closing import Called, Closing, to_the_millisecond
+from reconciler.report.closing import Called, Closed, Closing, frozen_of, to_the_millisecond
 from reconciler.report.status import require_ledger
 from reconciler.settings.load import Settings
 
@@ -132,7 +132,15 @@ class Close:
                     sending.wait_for_its_clock(instant)
             for subject in going:
                 record.end(subject.closed)
+        self._tell_frozen(closing.meters)
         return closing
+
+    def _tell_frozen(self, told: Sequence[Closed]) -> None:
+        """Say what is billed of a subscription beyond what the table holds: the old plan's invoice will have it."""
+        with self._ledger.transaction() as connection:
+            for closed in told:
+                if closed.subscription is not None and closed.error is None:
+                    closed.warnings.extend(frozen_of(connection, closed.meter, closed.subscription))
 
     def _planning(self, subjects: Subjects, subject: Subject, instant: datetime, clock: _Clock) -> Planning:
         wanted, settings = subject.wanted, self._settings

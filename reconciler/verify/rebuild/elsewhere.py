@@ -66,7 +66,7 @@ def refuse_another_code(lago: Lago, meter: str, read: Iterable[str], to_bill: It
                 if is_of(event, meter) and (code := str(event.get("code"))[:100]) not in codes:
                     raise MeterChangedError(
                         f"Lago holds events of meter {meter!r} under the code {code!r}, such as "
-                        f"{str(event['transaction_id'])[:100]}, of {minute(each.window)} UTC or later that day, where "
+                        f"{str(event['transaction_id'])[:100]}, of {minute(each.window)} or later that day, where "
                         "the spend table has usage that a pass would bill under another code: twice. Nothing was done. "
                         f"Run it with --code {code} as well; or, if another proxy has sent them under this meter's "
                         "name, choose a --since after them, and give it its own RECONCILE_METER."
