@@ -107,3 +107,21 @@ def test_two_ledgers_that_take_turns_never_bill_twice(
         assert _cost(lago) <= used
     ids = [event["transaction_id"] for event in lago.events()]
     assert len(ids) == len(set(ids))
+
+
+def test_a_ledger_that_moves_to_another_database_goes_on_exactly_and_the_one_left_behind_stops(
+    proxy_db: Database, ledger: Database, lago: Sandbox
+) -> None:
+    old = environment(proxy_db, lago, ledger=ledger)
+    proxy_db.insert(spend_row(startTime=window(3)), spend_row(startTime=window(2), end_user="globex"))
+    reconcile(old, since="1d")
+    with backup(ledger) as moved:
+        proxy_db.insert(spend_row(startTime=window(3), spend=0.5), spend_row(startTime=window(1)))
+        went_on = reconcile(old | {"RECONCILE_LEDGER_URL": moved.url})
+        assert (went_on.exit_code, went_on.delivered.accepted) == (0, 2)
+        assert_exact(proxy_db, lago, ledger=moved)
+    events = lago.events()
+    proxy_db.insert(spend_row(startTime=window(3), spend=0.25))
+    stopped = reconcile(old)
+    assert (stopped.exit_code, [alarm["kind"] for alarm in stopped.alarms]) == (3, ["foreign"])
+    assert lago.events() == events
