@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.demo.postgres import EmbeddedPostgres
+from reconciler.sandbox import Sandbox
 from tests.cli.test_eighty_columns import on_terminal
 from tests.commands import run
 from tests.conftest import Database, spend_row
@@ -19,6 +20,7 @@ from tests.frozen.conftest import REASON, frozen, look
 from tests.periods.conftest import Billing
 from tests.process import only_object, sentences
 from tests.support import CODE, environment, reconcile, world
+from tests.verify.conftest import verify
 
 __all__ = ["billing"]
 from tests.periods.conftest import billing
@@ -239,3 +241,21 @@ def test_a_customer_of_whom_nothing_is_known_is_said_in_a_sentence(environ: dict
         done = run(environ, "explain", *arguments)
         assert (done.returncode, len(sentences(done))) == (2, 1), (arguments, done.stderr)
         assert said in sentences(done)[0]
+
+
+def test_a_statement_and_a_verification_have_the_same_sums(proxy_db: Database, lago: Sandbox) -> None:
+    environ = environment(proxy_db, lago)
+    proxy_db.insert(*(spend_row(startTime=at(days), spend=1.1e-9 / 3, model=ONE) for days in (2, 2, 1)))
+    reconcile(environ, since="3d")
+    proxy_db.insert(spend_row(startTime=at(1), spend=0.1), spend_row(startTime=at(2), spend=7, model=OTHER))
+    reconcile(environ, since="3d")
+    proxy_db.insert(spend_row(startTime=at(1), spend=0.25))  # not billed yet: source and ledger differ
+
+    report = verify(environ, since="3d")
+    [told] = only_object(run(environ, "explain", "acme", "--since", "3d", "--json"))["meters"]
+
+    sums = {name: Decimal(told["total"][name]) for name in ("cost", "billed_cost", "accepted_cost")}
+    [table, sent] = [each for each in report.legs if each.name in "bc"]
+    assert (table.sides.expected, table.sides.found) == (sums["cost"], sums["billed_cost"])
+    assert (sent.sides.expected, sent.sides.found) == (sums["accepted_cost"], sums["accepted_cost"])
+    assert sums["cost"] - sums["billed_cost"] == Decimal("0.25")
