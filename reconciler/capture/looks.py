@@ -140,7 +140,9 @@ class Looks:
         position = max(look.since, look.position).astimezone(UTC)
         until = min(look.until.astimezone(UTC), self.settled)  # it may have begun by a clock that ran ahead
         if look.kind == "backfill":
-            self._walk("backfill", self.from_oldest(position), until, Position(look.id))
+            since = self.from_oldest(position)
+            self._walk("backfill", since, min(until, self.fresh_since), Position(look.id))
+            self._walk("backfill", max(since, self.fresh_since), until, Position(look.id), again=True)
         else:
             for since, end in in_scope(self._ledger, self._meter, position, until):
                 self._walk(look.kind, since, end, Position(look.id))
@@ -165,12 +167,12 @@ class Looks:
                 self._progress("probe", since, until, chunk.until)
         self._agenda.finish(look)
 
-    def _walk(self, kind: Kind, since: datetime, until: datetime, bookmark: Bookmark) -> None:
-        """Plan `[since, until)`, by the terms that hold there."""
+    def _walk(self, kind: Kind, since: datetime, until: datetime, bookmark: Bookmark, *, again: bool = False) -> None:
+        """Plan `[since, until)`, by the terms that hold there; `again` if the fresh look has counted these windows."""
         for stretch in self._meter.timeline.stretches(since, until):
             for chunk, tally in self._chunks.plan(self._planner.plan, stretch, bookmark):
                 if tally is not None:
-                    self.seen.add(chunk, tally)
+                    self.seen.add(chunk, tally.planned() if again else tally)
                     self._progress(kind, stretch.since, stretch.until, chunk.until)
 
     def _begin(self, kind: Kept, todo: Todo) -> Look:

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from hashlib import sha256
 from typing import TypeVar
 
 from psycopg.rows import class_row
-from sqlalchemy import Connection, insert, true, update
+from sqlalchemy import Connection, delete, insert, true, update
 
 from reconciler.capture.chunks import Chunks
 from reconciler.capture.comparison import Comparison
@@ -149,9 +150,32 @@ class _Book:
         known = (table.c.meter == self.meter.name) & (table.c.start == start)
         figures = {"frozen_buckets": len(left), "frozen_cost": _below(left)}
         connection.execute(update(table).where(known).values(figures))
+        self._note_whose(connection, start, left)
         until = self.meter.timeline.window_end(start)
         look = {"meter": self.meter.name, "kind": "backfill", "since": start, "until": until, "position": start}
         connection.execute(insert(tables.look).values(look))
+
+    def _note_whose(self, connection: Connection, start: datetime, left: Iterable[FrozenBucket]) -> None:
+        """Note whose buckets of a window are frozen now, as a look does: the alarm names them."""
+        table = tables.unbilled
+        place = {"meter": self.meter.name, "window_start": start, "why": "frozen"}
+        connection.execute(delete(table).where(*(table.c[name] == value for name, value in place.items())))
+        by_customer: dict[str, list[FrozenBucket]] = defaultdict(list)
+        for bucket in left:
+            by_customer[bucket.customer].append(bucket)
+        if by_customer:
+            lines = [
+                {
+                    **place,
+                    "id": sha256(customer.encode()).digest(),  # a huge name is cut: the next look has all of it
+                    "customer": customer,
+                    "buckets": len(buckets),
+                    "requests": sum(bucket.requests for bucket in buckets),
+                    "cost": total(bucket.cost for bucket in buckets),
+                }
+                for customer, buckets in by_customer.items()
+            ]
+            connection.execute(insert(table), lines)
 
     def _stretches(self) -> Iterator[Stretch]:
         window, mark = tables.window.c, self.meter.purge_mark

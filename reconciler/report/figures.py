@@ -29,6 +29,10 @@ class Tally:
             mine, others = getattr(self, each.name), getattr(other, each.name)
             setattr(self, each.name, total([mine, others]) if isinstance(mine, Decimal) else mine + others)
 
+    def planned(self) -> "Tally":
+        """Only what was planned: a second look at the same windows finds the rest as the first did."""
+        return Tally(events_planned=self.events_planned, rows=self.rows, cost_planned=self.cost_planned)
+
 
 @dataclass
 class Delivered:

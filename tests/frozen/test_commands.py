@@ -2,6 +2,7 @@
 
 import csv
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -48,6 +49,8 @@ def test_who_which_window_and_how_much_is_listed_and_some_are_accepted(
 
     some = [bucket["id"] for bucket in found if bucket["customer"] != "acme"]
     assert "2 buckets, 0.2500135 USD on record" in run(environ, "frozen", "accept", *some, *REASON).stdout
+    alarm = run(environ, "alarm", "list", "--json").stdout
+    assert "1 bucket holds less in the source than was billed (4 USD less), most of it of acme (4 USD):" in alarm
     left = frozen(environ)
     assert ([bucket["customer"] for bucket in left["frozen"]], len(left["credits"])) == (["acme"], 2)
     assert reconcile(environ).exit_code == 3
@@ -91,3 +94,16 @@ def test_a_ledger_without_frozen_buckets_says_so(proxy_db: Database, lago: Sandb
     assert run(environ, "frozen").returncode == 1
     reconcile(environ)
     assert run(environ, "frozen", "list").stdout == "No bucket is frozen.\n"
+
+
+def test_a_pass_counts_a_window_once_that_it_looks_at_again_after_a_credit(proxy_db: Database, lago: Sandbox) -> None:
+    proxy_db.insert(spend_row(request_id="gone", spend=4), spend_row(spend=1), spend_row(end_user="", spend=2))
+    environ = environment(proxy_db, lago)
+    reconcile(environ, since="2h")
+    proxy_db.fetch("""DELETE FROM "LiteLLM_SpendLogs" WHERE request_id = 'gone'""")
+    reconcile(environ)
+    [bucket] = frozen(environ)["frozen"]
+    run(environ, "frozen", "accept", bucket["id"], *REASON)
+    proxy_db.insert(spend_row(spend=8))
+    seen = reconcile(environ).tally
+    assert (seen.windows, seen.unattributed_rows, seen.unattributed_cost, seen.events_planned) == (4, 1, Decimal(2), 1)

@@ -137,6 +137,15 @@ def test_the_figures_add_up_to_the_source(proxy_db: Database, environ: dict[str,
     assert sum(cost.values()) - 2 * cost["frozen"] + Decimal(now["unattributed_cost"]) == everything
 
 
+def test_lists_and_statements_show_the_same_parts_of_what_was_billed(environ: dict[str, str]) -> None:
+    heads, *lines = (line.split() for line in run(environ, "customers", "list").stdout.splitlines())
+    assert heads[-4:] == ["way", "held", "quarantined", "discarded"]
+    parts = {line[0]: line[-4:] for line in lines}
+    assert (parts["planned"], parts["discarded"]) == (["4.00", "0", "0", "0"], ["0", "0", "0", "64.00"])
+    explained = run(environ, "explain", "planned").stdout
+    assert "Of the events 4 USD are on their way: the next pass sends them." in explained
+
+
 def test_money_billed_per_day_is_that_of_the_events_of_the_day(environ: dict[str, str]) -> None:
     expected: dict[str, list[Any]] = defaultdict(lambda: [0, 0, 0, Decimal()])
     billed = [name for name in COSTS if name and name != "unmapped"]

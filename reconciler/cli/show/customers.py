@@ -49,7 +49,8 @@ def lines(kind: type[Line], found: Iterable[Line], limit: int, since: datetime) 
 
 
 def _customer(line: Customer) -> Row:
-    parts = (line.planned_cost, line.held_cost, line.quarantined_cost, line.taken_over_cost, line.credited_cost)
+    parts = (line.planned_cost, line.held_cost, line.quarantined_cost, line.discarded_cost, line.taken_over_cost,
+             line.credited_cost)  # fmt: skip
     other = "" if line.subscription == line.customer else line.subscription
     needs_a_look = line.status in {"none", "began later"} or line.held_cost or line.quarantined_cost
     return Row(
@@ -72,7 +73,7 @@ def _unattributed(line: Unattributed) -> Row:
 _LISTINGS: dict[type[Line], _Listing] = {
     Customer: _Listing(
         ("customer", "meter=", "subscription?", "in Lago", "requests>", "input tokens>", "output tokens>", "USD>",
-         "on its way>?", "held>?", "quarantined>?", "taken over>?", "credited>?"),
+         "on its way>?", "held>?", "quarantined>?", "discarded>?", "taken over>?", "credited>?"),
         _customer, "customer", "No such customer was billed",
     ),
     Unmapped: _Listing(

@@ -16,7 +16,7 @@ from reconciler.report.statement import Counted, Figures, Line, Statement
 _ID = 15
 """So much of an event's id is shown: a beginning is enough for every command."""
 
-_STATES = {"planned": "on its way: the next pass sends it", "held": "held: see `reconcile held`",
+_STATES = {"planned": "on their way: the next pass sends them", "held": "held: see `reconcile held`",
            "quarantined": "refused for good by Lago: see `reconcile quarantine`",
            "discarded": "given up by a person: `reconcile events show ID` says why"}  # fmt: skip
 
