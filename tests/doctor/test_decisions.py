@@ -302,3 +302,10 @@ def test_a_plan_of_postgres_is_read_part_by_part() -> None:
         ("p2", True, 9.0),
         ("p3", False, 20.0),
     ]
+
+
+def test_what_an_older_ledger_can_not_tell_is_not_asked_before_it_is_upgraded() -> None:
+    checks = {each.name: each for each in completed([Check("schema", Mark.LOOK, "Version 0002")])}
+    said = {name: checks[name].says for name in ("meter", "twins", "passes", "alarms")}
+    assert set(said.values()) == {"not asked before the ledger is upgraded."}
+    assert checks["meter"].mark is Mark.NOT_ASKED

@@ -72,11 +72,14 @@ def completed(checks: Iterable[Check]) -> Iterator[Check]:
     for check in checks:
         found.setdefault(check.name, []).append(check)
     failed = {name for name, some in found.items() if any(check.mark is Mark.BAD for check in some)}
+    old = {check.name for check in found.get("schema", ()) if check.mark is Mark.LOOK}
     for question in QUESTIONS:
         if question.name in found:
             yield from found[question.name]
         elif why := _blamed(question, failed):
             yield Check(question.name, Mark.NOT_ASKED, f"not asked, since {why!r} failed.")
+        elif _blamed(question, old):
+            yield Check(question.name, Mark.NOT_ASKED, "not asked before the ledger is upgraded.")
         else:
             yield Check(question.name, Mark.LOOK, "Could not be asked: what it needs is not told.")
 
