@@ -35,7 +35,7 @@ $(COMPILED): $(DEV)
 demo: $(DEMO)  ## play a day of traffic through an embedded Postgres and the stand-in of Lago
 	$(BIN)/reconcile demo
 
-test: $(COMPILED)  ## run the tests, about 3 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
+test: $(COMPILED)  ## run the tests, less than 3 minutes on 2 cores; PROOFS=1 for the longer proofs beside them
 	$(PYTEST) $(if $(PROOFS),,-m 'not proof')
 
 proof: $(COMPILED)  ## run the longer proofs alone: crashes, concurrency, volume; CRASHES=all for every crash
