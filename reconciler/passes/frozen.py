@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from hashlib import sha256
 from typing import TypeVar
 
 from psycopg.rows import class_row
@@ -27,6 +26,7 @@ from reconciler.ledger.meters import Meter
 from reconciler.ledger.passes import Patience
 from reconciler.ledger.store import Ledger, open_ledger
 from reconciler.model.errors import NoTurnError, ReconcileError, UsageError
+from reconciler.model.identity import name_hash
 from reconciler.model.money import total
 from reconciler.model.terms import Stretch
 from reconciler.report.decisions import person
@@ -167,7 +167,7 @@ class _Book:
             lines = [
                 {
                     **place,
-                    "id": sha256(customer.encode()).digest(),  # a huge name is cut: the next look has all of it
+                    "id": name_hash(customer),  # a huge name is cut: the next look has all of it
                     "customer": customer,
                     "buckets": len(buckets),
                     "requests": sum(bucket.requests for bucket in buckets),
