@@ -4,6 +4,7 @@ import gc
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -120,6 +121,11 @@ class Database:
     def session(self) -> AbstractContextManager[sessions.Session]:
         """A session of the tests' own for the `with` block; `connect` makes a new one."""
         return sessions.use(self.url)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start, also where a shell runs them in the background, whose jobs ignore it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,7 +29,6 @@ def start(target: Callable[..., None], *arguments: Any) -> BaseProcess:
 
 
 def redirect(out: Path, err: Path) -> None:
-    """Let a process write its output and its errors to these files, and take Ctrl-C as one in a terminal does."""
+    """Let a process write its output and its errors to these files."""
     for path, descriptor in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets its background jobs ignore it

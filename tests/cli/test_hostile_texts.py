@@ -17,12 +17,12 @@ from typer.core import TyperGroup
 from reconciler.cli import app
 from reconciler.cli.listing import DEFAULT
 from reconciler.model.visible import visible
-from reconciler.model.windows import floor, utc_text
+from reconciler.model.windows import utc_text
 from reconciler.sandbox import Sandbox
 from tests.commands import run
 from tests.conftest import Database, spend_row
 from tests.docs.test_documentation import commands
-from tests.support import BATCH, CODE, environment
+from tests.support import BATCH, CODE, environment, window
 
 HOSTILE = [
     "\x1b[31mred\x1b[0m", "\x1b]0;title\x07\x1b\\", "\x9b2J\x9d", "\x7f\x08\x08", "\u202egnp.exe",
@@ -234,8 +234,7 @@ def cut_over(environ: dict[str, str], lago: Sandbox) -> None:
     with httpx.Client(headers=headers) as client:
         for event in events:
             client.post(f"{lago.url}/api/v1/events", json={"event": event}).raise_for_status()
-    at = floor(datetime.now(UTC) - timedelta(minutes=2), timedelta(minutes=15))
-    shown = seen(environ, "cutover", "--at", utc_text(at), "--since", "3h", "--dry-run")
+    shown = seen(environ, "cutover", "--at", utc_text(window(0)), "--since", "3h", "--dry-run")
     assert sum(name in shown for name in names(HOSTILE[:-1])) >= 10
     seen(environ, "cutover", "--at", REASON, codes=(2,))
     lago.forget(CODE)
